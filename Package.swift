@@ -1,0 +1,92 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+// The targets stand in the order of the layers: imports go downwards only, that is from a target to ones
+// listed above it. Tests/RepositoryTests reads this file and fails on an upward edge.
+
+let settings: [SwiftSetting] = [
+    .swiftLanguageMode(.v6),
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("MemberImportVisibility"),
+    .treatAllWarnings(as: .error),
+]
+
+let nio: Package.Dependency = .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2")
+let nioSSL: Package.Dependency = .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6")
+let argumentParser: Package.Dependency = .package(
+    url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2")
+
+let package = Package(
+    name: "skala",
+    products: [
+        .executable(name: "skala", targets: ["skala"]),
+        .executable(name: "skala-daemon", targets: ["skala-daemon"]),
+        .executable(name: "skala-warden", targets: ["skala-warden"]),
+    ],
+    dependencies: [nio, nioSSL, argumentParser],
+    targets: [
+        // C: what Swift cannot import or must not do, and the libraries of the distribution.
+        .target(name: "CLinux"),
+        .systemLibrary(name: "CSeccomp", pkgConfig: "libseccomp", providers: [.apt(["libseccomp-dev"])]),
+        .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
+        .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
+        .systemLibrary(name: "CNftables", pkgConfig: "libnftables", providers: [.apt(["libnftables-dev"])]),
+        .target(name: "CCurl", linkerSettings: [.linkedLibrary("curl")]),
+
+        .target(name: "Base", swiftSettings: settings),
+        .target(name: "Kernel", dependencies: ["CLinux", "CSeccomp", "Base"], swiftSettings: settings),
+        .target(name: "OCI", dependencies: ["Base"], swiftSettings: settings),
+        .target(name: "WardenProtocol", dependencies: ["Base"], swiftSettings: settings),
+        .target(
+            name: "Warden", dependencies: ["CLinux", "Base", "Kernel", "OCI", "WardenProtocol"],
+            swiftSettings: settings),
+        .target(
+            name: "Images", dependencies: ["CLinux", "CArchive", "CCurl", "CCrypto", "Base", "Kernel", "OCI"],
+            swiftSettings: settings),
+        .target(name: "Networks", dependencies: ["CLinux", "CNftables", "Base", "Kernel"], swiftSettings: settings),
+        .target(name: "Store", dependencies: ["CSQLite", "Base", "Kernel"], swiftSettings: settings),
+        .target(
+            name: "Engine",
+            dependencies: ["CLinux", "Base", "Kernel", "OCI", "WardenProtocol", "Images", "Networks", "Store"],
+            swiftSettings: settings),
+        .target(
+            name: "DockerAPI",
+            dependencies: [
+                "Base", "Kernel", "OCI", "Images", "Networks", "Engine",
+                .product(name: "NIOCore", package: "swift-nio"),
+                .product(name: "NIOPosix", package: "swift-nio"),
+                .product(name: "NIOHTTP1", package: "swift-nio"),
+                .product(name: "NIOSSL", package: "swift-nio-ssl"),
+            ],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "skala",
+            dependencies: [
+                "CLinux", "Base", "Kernel",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "skala-daemon",
+            dependencies: ["Base", "Kernel", "Images", "Networks", "Store", "Engine", "DockerAPI"],
+            swiftSettings: settings),
+        .executableTarget(
+            name: "skala-warden", dependencies: ["Base", "Kernel", "Warden"], swiftSettings: settings),
+
+        .testTarget(name: "BaseTests", dependencies: ["Base"], swiftSettings: settings),
+        .testTarget(name: "KernelTests", dependencies: ["Kernel", "CLinux", "Base"], swiftSettings: settings),
+        .testTarget(name: "OCITests", dependencies: ["OCI", "Base"], swiftSettings: settings),
+        .testTarget(name: "WardenProtocolTests", dependencies: ["WardenProtocol", "Base"], swiftSettings: settings),
+        .testTarget(
+            name: "WardenTests", dependencies: ["Warden", "WardenProtocol", "Kernel", "OCI", "Base"],
+            swiftSettings: settings),
+        .testTarget(name: "ImagesTests", dependencies: ["Images", "OCI", "Kernel", "Base"], swiftSettings: settings),
+        .testTarget(name: "NetworksTests", dependencies: ["Networks", "Kernel", "Base"], swiftSettings: settings),
+        .testTarget(name: "StoreTests", dependencies: ["Store", "Base"], swiftSettings: settings),
+        .testTarget(name: "EngineTests", dependencies: ["Engine", "Base"], swiftSettings: settings),
+        .testTarget(name: "DockerAPITests", dependencies: ["DockerAPI", "Base"], swiftSettings: settings),
+        .testTarget(name: "RepositoryTests", dependencies: ["Base"], swiftSettings: settings),
+        .testTarget(name: "IntegrationTests", dependencies: ["Base", "Kernel"], swiftSettings: settings),
+    ]
+)

@@ -1,0 +1,128 @@
+/// A moment: nanoseconds since 1970-01-01T00:00:00Z. Pure arithmetic; the clock is `Kernel.SystemClock`.
+public struct Timestamp: Sendable, Hashable, Comparable {
+    public var nanoseconds: Int64
+
+    public init(nanoseconds: Int64) { self.nanoseconds = nanoseconds }
+    public init(seconds: Int64) { nanoseconds = seconds * 1_000_000_000 }
+
+    /// Go's zero time, which Docker prints for "never": `0001-01-01T00:00:00Z`.
+    public static let zeroText = "0001-01-01T00:00:00Z"
+
+    public static func < (a: Timestamp, b: Timestamp) -> Bool { a.nanoseconds < b.nanoseconds }
+
+    public var seconds: Int64 { nanoseconds.flooredQuotient(1_000_000_000) }
+
+    /// RFC 3339 in UTC with up to nine decimals and no trailing zeros, as Go's RFC3339Nano.
+    public var text: String { format(padded: false) }
+
+    /// RFC 3339 in UTC with exactly nine decimals: the form of `docker logs --timestamps`, which sorts as text.
+    public var paddedText: String { format(padded: true) }
+
+    private func format(padded: Bool) -> String {
+        let days = seconds.flooredQuotient(86400)
+        let ofDay = seconds - days * 86400
+        let (year, month, day) = Timestamp.civil(fromDays: days)
+        var text = Timestamp.pad(year, 4) + "-" + Timestamp.pad(month, 2) + "-" + Timestamp.pad(day, 2)
+        text += "T" + Timestamp.pad(ofDay / 3600, 2) + ":" + Timestamp.pad(ofDay / 60 % 60, 2)
+        text += ":" + Timestamp.pad(ofDay % 60, 2)
+        let fraction = nanoseconds - seconds * 1_000_000_000
+        if fraction != 0 || padded {
+            var decimals = Timestamp.pad(fraction, 9)
+            while !padded, decimals.hasSuffix("0") { decimals.removeLast() }
+            text += "." + decimals
+        }
+        return text + "Z"
+    }
+
+    private static func pad(_ number: Int64, _ width: Int) -> String {
+        let text = String(number)
+        return String(repeating: "0", count: max(0, width - text.count)) + text
+    }
+
+    /// Parses RFC 3339 (`2026-01-02T03:04:05.678Z`, with an offset too), a date alone, or Unix seconds with decimals.
+    ///
+    /// - Throws: `SkalaError` `.invalid` naming the text.
+    public init(parsing text: String) throws(SkalaError) {
+        guard let value = Timestamp.parseUnix(text) ?? Timestamp.parseRFC3339(text) else {
+            throw SkalaError(.invalid, "invalid time: '\(text)'")
+        }
+        nanoseconds = value
+    }
+
+    private static func parseUnix(_ text: String) -> Int64? {
+        let parts = text.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
+        guard let seconds = Int64(parts[0]), abs(seconds) < 9_000_000_000 else { return nil }
+        guard parts.count == 2 else { return seconds * 1_000_000_000 }
+        return fraction(parts[1]).map { seconds * 1_000_000_000 + (seconds < 0 ? -$0 : $0) }
+    }
+
+    /// Up to nine decimals as nanoseconds.
+    private static func fraction(_ digits: Substring) -> Int64? {
+        guard (1...9).contains(digits.count), digits.allSatisfy({ $0.isASCII && $0.isNumber }) else { return nil }
+        return Int64(digits + String(repeating: "0", count: 9 - digits.count))
+    }
+
+    private static func parseRFC3339(_ text: String) -> Int64? {
+        let bytes = Array(text.utf8)
+        func number(_ start: Int, _ count: Int) -> Int64? {
+            guard start + count <= bytes.count else { return nil }
+            return bytes[start..<start + count].reduce(into: Int64?(0)) { value, byte in
+                value = (0x30...0x39).contains(byte) ? value.map { $0 * 10 + Int64(byte - 0x30) } : nil
+            }
+        }
+        guard let year = number(0, 4), let month = number(5, 2), let day = number(8, 2), bytes[4] == 0x2D,
+            bytes[7] == 0x2D, (1...12).contains(month), (1...31).contains(day)
+        else { return nil }
+        var value = days(year, month, day) * 86400 * 1_000_000_000
+        if bytes.count == 10 { return value }
+        guard let hour = number(11, 2), let minute = number(14, 2), hour < 24, minute < 60 else { return nil }
+        value += (hour * 3600 + minute * 60) * 1_000_000_000
+        var at = 16
+        if at < bytes.count, bytes[at] == UInt8(ascii: ":") {
+            guard let second = number(17, 2), second <= 60 else { return nil }
+            value += second * 1_000_000_000
+            at = 19
+        }
+        if at < bytes.count, bytes[at] == UInt8(ascii: ".") {
+            let digits = text.dropFirst(at + 1).prefix { $0.isASCII && $0.isNumber }
+            guard let nanoseconds = fraction(digits) else { return nil }
+            value += nanoseconds
+            at += 1 + digits.count
+        }
+        if at == bytes.count { return value }
+        if bytes[at] == UInt8(ascii: "Z") || bytes[at] == UInt8(ascii: "z") { return at + 1 == bytes.count ? value : nil }
+        guard bytes[at] == UInt8(ascii: "+") || bytes[at] == UInt8(ascii: "-"), let hours = number(at + 1, 2),
+            let minutes = number(at + 4, 2), bytes.count == at + 6
+        else { return nil }
+        let offset = (hours * 3600 + minutes * 60) * 1_000_000_000
+        return bytes[at] == UInt8(ascii: "+") ? value - offset : value + offset
+    }
+
+    /// Days since 1970-01-01 of a date in the proleptic Gregorian calendar, by counting 400-year eras from March.
+    private static func days(_ year: Int64, _ month: Int64, _ day: Int64) -> Int64 {
+        let year = month <= 2 ? year - 1 : year
+        let era = year.flooredQuotient(400)
+        let yearOfEra = year - era * 400
+        let dayOfYear = (153 * ((month + 9) % 12) + 2) / 5 + day - 1
+        return era * 146_097 + yearOfEra * 365 + yearOfEra / 4 - yearOfEra / 100 + dayOfYear - 719_468
+    }
+
+    private static func civil(fromDays days: Int64) -> (year: Int64, month: Int64, day: Int64) {
+        let shifted = days + 719_468
+        let era = shifted.flooredQuotient(146_097)
+        let dayOfEra = shifted - era * 146_097
+        let yearOfEra = (dayOfEra - dayOfEra / 1460 + dayOfEra / 36524 - dayOfEra / 146_096) / 365
+        let dayOfYear = dayOfEra - (365 * yearOfEra + yearOfEra / 4 - yearOfEra / 100)
+        let month = (5 * dayOfYear + 2) / 153
+        let day = dayOfYear - (153 * month + 2) / 5 + 1
+        let civilMonth = month < 10 ? month + 3 : month - 9
+        return (yearOfEra + era * 400 + (civilMonth <= 2 ? 1 : 0), civilMonth, day)
+    }
+}
+
+extension Int64 {
+    func flooredQuotient(_ divisor: Int64) -> Int64 {
+        let quotient = self / divisor
+        return self % divisor != 0 && (self < 0) != (divisor < 0) ? quotient - 1 : quotient
+    }
+}

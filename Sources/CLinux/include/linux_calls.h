@@ -1,0 +1,22 @@
+// Calls glibc does not wrap, or that Swift cannot import because they are variadic. All return >= 0 or -errno.
+#ifndef SKALA_LINUX_CALLS_H
+#define SKALA_LINUX_CALLS_H
+
+#include <stdint.h>
+#include <sys/types.h>
+
+// open(2) and friends; O_CLOEXEC is always added.
+int cl_open(const char *path, int flags, mode_t mode);
+int cl_openat(int dir, const char *path, int flags, mode_t mode);
+// openat2(2) with RESOLVE_* of linux/openat2.h; O_CLOEXEC is always added.
+int cl_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve);
+int cl_fcntl(int fd, int command, long argument);
+int cl_ioctl(int fd, unsigned long request, void *argument);
+int cl_pipe2(int fds[2], int flags);
+int cl_accept4(int fd, int flags);
+int cl_setns(int fd, int type);
+int cl_unshare(int flags);
+int cl_pidfd_open(pid_t pid, unsigned flags);
+int cl_pidfd_send_signal(int pidfd, int signal);
+
+#endif

@@ -1,0 +1,33 @@
+#define _GNU_SOURCE
+#include "linux_calls.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+static int result(long value) { return value < 0 ? -errno : (int)value; }
+
+int cl_open(const char *path, int flags, mode_t mode) { return result(open(path, flags | O_CLOEXEC, mode)); }
+
+int cl_openat(int dir, const char *path, int flags, mode_t mode) {
+    return result(openat(dir, path, flags | O_CLOEXEC, mode));
+}
+
+int cl_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_t resolve) {
+    struct open_how how = {.flags = flags | O_CLOEXEC, .mode = mode, .resolve = resolve};
+    return result(syscall(SYS_openat2, dir, path, &how, sizeof how));
+}
+
+int cl_fcntl(int fd, int command, long argument) { return result(fcntl(fd, command, argument)); }
+int cl_ioctl(int fd, unsigned long request, void *argument) { return result(ioctl(fd, request, argument)); }
+int cl_pipe2(int fds[2], int flags) { return result(pipe2(fds, flags | O_CLOEXEC)); }
+int cl_accept4(int fd, int flags) { return result(accept4(fd, 0, 0, flags | SOCK_CLOEXEC)); }
+int cl_setns(int fd, int type) { return result(setns(fd, type)); }
+int cl_unshare(int flags) { return result(unshare(flags)); }
+int cl_pidfd_open(pid_t pid, unsigned flags) { return result(syscall(SYS_pidfd_open, pid, flags)); }
+int cl_pidfd_send_signal(int pidfd, int signal) { return result(syscall(SYS_pidfd_send_signal, pidfd, signal, 0, 0)); }
