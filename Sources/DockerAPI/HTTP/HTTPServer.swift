@@ -1,0 +1,118 @@
+import Base
+import Kernel
+import NIOCore
+import NIOPosix
+import Synchronization
+
+/// The HTTP/1.1 server of the API.
+///
+/// Two event-loop threads carry all connections; handlers run as tasks on the concurrency pool.
+final class HTTPServer: Sendable {
+    /// Connections beyond this are closed at once: each costs a descriptor, and the daemon needs some for itself.
+    static let maximumConnections = 4096
+
+    private struct State {
+        var connections: [ObjectIdentifier: Connection] = [:]
+        var listeners: [any Channel] = []
+        var unixListeners: [UnixListener] = []
+        var isStopping = false
+    }
+
+    private let service: Service
+    private let group: MultiThreadedEventLoopGroup
+    private let state = Mutex(State())
+
+    init(service: Service) {
+        self.service = service
+        group = MultiThreadedEventLoopGroup(numberOfThreads: min(2, System.coreCount))
+    }
+
+    /// Starts to listen.
+    ///
+    /// - Throws: `SkalaError`: `.conflict` when another daemon has the address, `.invalid` for TCP without TLS.
+    func listen(on address: ListenAddress) async throws {
+        switch address {
+        case .unix(let path, let group):
+            let listener: UnixListener
+            do {
+                listener = try UnixListener(path: path, group: group)
+            } catch {
+                throw skalaError(from: error)
+            }
+            do {
+                let channel = try await bootstrap().withBoundSocket(listener.takeSocket()).get()
+                state.withLock {
+                    $0.listeners.append(channel)
+                    $0.unixListeners.append(listener)
+                }
+            } catch {
+                listener.close()
+                throw SkalaError(.system, "cannot listen on \(path): \(error)", cause: error)
+            }
+        case .tcp(let host, let port, let tls):
+            guard tls != nil else {
+                throw SkalaError(
+                    .invalid,
+                    "refusing tcp://\(host):\(port) without TLS: whoever reaches the API is root on this host; "
+                        + "give a server certificate, its key and the clients' authority")
+            }
+            throw SkalaError(.unsupported, "tcp://\(host):\(port): TLS is not built in")
+        }
+    }
+
+    private func bootstrap() -> ServerBootstrap {
+        ServerBootstrap(group: group)
+            .serverChannelOption(.backlog, value: 1024)
+            .childChannelOption(.autoRead, value: false)
+            .childChannelOption(.allowRemoteHalfClosure, value: true)
+            .childChannelInitializer { channel in self.add(channel) }
+    }
+
+    private func add(_ channel: any Channel) -> EventLoopFuture<Void> {
+        let connection = Connection(service: service, loop: channel.eventLoop) { [weak self] connection in
+            self?.state.withLock { $0.connections[ObjectIdentifier(connection)] = nil }
+        }
+        let isAccepted = state.withLock { state in
+            guard !state.isStopping, state.connections.count < HTTPServer.maximumConnections else { return false }
+            state.connections[ObjectIdentifier(connection)] = connection
+            return true
+        }
+        guard isAccepted else {
+            return channel.eventLoop.makeFailedFuture(SkalaError(.exhausted, "too many connections"))
+        }
+        return channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(connection) }
+    }
+
+    /// How many connections are open.
+    var connectionCount: Int { state.withLock { $0.connections.count } }
+
+    /// Stops: no new connections, idle ones are closed, endless streams end, requests under way have until the deadline.
+    /// The server cannot be used again.
+    func stop(within deadline: Duration = .seconds(10)) async {
+        let (listeners, unixListeners) = state.withLock { state in
+            state.isStopping = true
+            defer {
+                state.listeners = []
+                state.unixListeners = []
+            }
+            return (state.listeners, state.unixListeners)
+        }
+        for listener in listeners {
+            // A listener that is closed already is what is wanted.
+            try? await listener.close().get()
+        }
+        for listener in unixListeners { listener.close() }
+        for connection in connections { connection.stopGracefully() }
+        let clock = ContinuousClock()
+        let end = clock.now + deadline
+        while connectionCount > 0, clock.now < end {
+            // Cancelled or not, the deadline holds.
+            try? await Task.sleep(for: .milliseconds(10))
+        }
+        for connection in connections { connection.closeNow() }
+        // Fails only when it is stopped twice.
+        try? await group.shutdownGracefully()
+    }
+
+    private var connections: [Connection] { state.withLock { Array($0.connections.values) } }
+}
