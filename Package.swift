@@ -69,7 +69,7 @@ let package = Package(
             swiftSettings: settings),
         .executableTarget(
             name: "skala-daemon",
-            dependencies: ["Base", "Kernel", "Images", "Networks", "Store", "Engine", "DockerAPI"],
+            dependencies: ["CLinux", "Base", "Kernel", "Engine", "DockerAPI"],
             swiftSettings: settings),
         .executableTarget(
             name: "skala-warden", dependencies: ["Base", "Kernel", "Warden"], swiftSettings: settings),

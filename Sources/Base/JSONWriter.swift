@@ -35,7 +35,9 @@ extension JSON {
         case .double(let value): output.append(contentsOf: (value.isFinite ? "\(value)" : "null").utf8)
         case .string(let value): JSON.writeString(value, to: &output)
         case .array(let elements):
-            JSON.writeList(elements, "[", "]", to: &output, indent, level) { $0.write(to: &$1, indent: indent, level: $2) }
+            JSON.writeList(elements, "[", "]", to: &output, indent, level) {
+                $0.write(to: &$1, indent: indent, level: $2)
+            }
         case .object(let object):
             JSON.writeList(object.members, "{", "}", to: &output, indent, level) { member, output, level in
                 JSON.writeString(member.key, to: &output)

@@ -90,7 +90,9 @@ public struct Timestamp: Sendable, Hashable, Comparable {
             at += 1 + digits.count
         }
         if at == bytes.count { return value }
-        if bytes[at] == UInt8(ascii: "Z") || bytes[at] == UInt8(ascii: "z") { return at + 1 == bytes.count ? value : nil }
+        if bytes[at] == UInt8(ascii: "Z") || bytes[at] == UInt8(ascii: "z") {
+            return at + 1 == bytes.count ? value : nil
+        }
         guard bytes[at] == UInt8(ascii: "+") || bytes[at] == UInt8(ascii: "-"), let hours = number(at + 1, 2),
             let minutes = number(at + 4, 2), bytes.count == at + 6
         else { return nil }

@@ -29,5 +29,9 @@ int cl_pipe2(int fds[2], int flags) { return result(pipe2(fds, flags | O_CLOEXEC
 int cl_accept4(int fd, int flags) { return result(accept4(fd, 0, 0, flags | SOCK_CLOEXEC)); }
 int cl_setns(int fd, int type) { return result(setns(fd, type)); }
 int cl_unshare(int flags) { return result(unshare(flags)); }
+int64_t cl_copy_file_range(int from, int to, size_t size) {
+    ssize_t count = copy_file_range(from, 0, to, 0, size, 0);
+    return count < 0 ? -errno : count;
+}
 int cl_pidfd_open(pid_t pid, unsigned flags) { return result(syscall(SYS_pidfd_open, pid, flags)); }
 int cl_pidfd_send_signal(int pidfd, int signal) { return result(syscall(SYS_pidfd_send_signal, pidfd, signal, 0, 0)); }

@@ -1,1 +1,77 @@
-// Placeholder until the first file of Engine lands.
+public import Base
+import Glibc
+public import Images
+public import Kernel
+public import Networks
+import OCI
+import Store
+
+/// What containers need of the engine: the stores, the networks, and the connection to the host's warden.
+final class EngineContext: Sendable {
+    let configuration: EngineConfiguration
+    let images: ImageStore
+    let networks: NetworkManager
+    let volumes: Volumes
+    let events: EventBus
+    let threads: WorkerThreads
+    let log: Log
+    let store: Store
+    let warden: WardenSupervisor
+
+    init(configuration: EngineConfiguration, log: Log) async throws {
+        self.configuration = configuration
+        self.log = log
+        events = EventBus()
+        threads = WorkerThreads(limit: 16)
+        store = try await Store(path: configuration.storePath)
+        images = try await ImageStore(root: configuration.dataRoot + "/images")
+        networks = try await NetworkManager(
+            runDirectory: configuration.runRoot,
+            options: NetworkOptions(bridge: configuration.bridge, subnet: configuration.subnet))
+        volumes = try await Volumes(
+            root: configuration.dataRoot + "/volumes", store: store, events: events, threads: threads)
+        warden = WardenSupervisor(configuration: configuration, log: log)
+    }
+}
+
+/// The engine: owns what there is (containers, images, networks, volumes), and its one connection to the host's warden.
+public final class Engine: Sendable {
+    public let id: String
+    public let containers: Containers
+    public let started = SystemClock.now()
+    let context: EngineContext
+
+    public var configuration: EngineConfiguration { context.configuration }
+    public var images: ImageStore { context.images }
+    public var networks: NetworkManager { context.networks }
+    public var volumes: Volumes { context.volumes }
+    public var events: EventBus { context.events }
+    /// For calls that block.
+    public var threads: WorkerThreads { context.threads }
+    public var log: Log { context.log }
+
+    /// Opens the stores, starts or finds the warden, and takes over what runs.
+    ///
+    /// - Throws: `SkalaError` naming what is missing or broken.
+    public init(configuration: EngineConfiguration, log: Log) async throws {
+        try FileContents.makeDirectories(configuration.dataRoot + "/containers", mode: 0o711)
+        try FileContents.makeDirectories(configuration.runRoot, mode: 0o711)
+        context = try await EngineContext(configuration: configuration, log: log)
+        id = try await Engine.identity(context.store)
+        containers = Containers(engine: context)
+        try await restore()
+    }
+
+    private static func identity(_ store: Store) async throws -> String {
+        if let id = try await store.get("engine", "id")?["id"].string { return id }
+        let id = Identifier.make()
+        try await store.put("engine", "id", ["id": JSON(id)])
+        return id
+    }
+
+    /// Stops listening to the warden. Containers go on.
+    public func close() async {
+        context.warden.close()
+        await context.store.close()
+    }
+}

@@ -24,7 +24,9 @@ public struct KernelError: Error, Sendable, Hashable, CustomStringConvertible {
         return reason.prefix(1).lowercased() + reason.dropFirst()
     }
 
-    public var description: String { subject.isEmpty ? "\(operation): \(reason)" : "\(operation) \(subject): \(reason)" }
+    public var description: String {
+        subject.isEmpty ? "\(operation): \(reason)" : "\(operation) \(subject): \(reason)"
+    }
 
     /// The same for the layers above, with the code users' tools tell apart.
     public var asSkalaError: SkalaError {

@@ -29,7 +29,8 @@ public final class OwnedDescriptor: @unchecked Sendable {
     }
 
     /// Opens a file; `O_CLOEXEC` is always set.
-    public static func open(_ path: String, _ flags: Int32, mode: UInt32 = 0o600) throws(KernelError) -> OwnedDescriptor {
+    public static func open(_ path: String, _ flags: Int32, mode: UInt32 = 0o600) throws(KernelError) -> OwnedDescriptor
+    {
         OwnedDescriptor(try check(cl_open(path, flags, mode), "open", path))
     }
 }

@@ -16,6 +16,8 @@ int cl_pipe2(int fds[2], int flags);
 int cl_accept4(int fd, int flags);
 int cl_setns(int fd, int type);
 int cl_unshare(int flags);
+// Copies at most size bytes between files, inside the kernel where it can; 0 at the end.
+int64_t cl_copy_file_range(int from, int to, size_t size);
 int cl_pidfd_open(pid_t pid, unsigned flags);
 int cl_pidfd_send_signal(int pidfd, int signal);
 

@@ -2,7 +2,11 @@
 #ifndef SKALA_LINUX_HEADERS_H
 #define SKALA_LINUX_HEADERS_H
 
+#include <linux/if_addr.h>
+#include <linux/if_link.h>
+#include <linux/netlink.h>
 #include <linux/openat2.h>
+#include <linux/rtnetlink.h>
 #include <linux/sched.h>
 #include <stdint.h>
 #include <sys/epoll.h>

@@ -1,0 +1,32 @@
+# make help lists the targets.
+
+# Builds are kept outside the checkout, so that a fresh clone of the same path starts warm.
+CACHE ?= $(or $(SKALA_CACHE),$(HOME)/.cache/skala)
+KEY := $(shell pwd | sha256sum | cut -c1-12)
+SCRATCH ?= $(shell mkdir -p $(CACHE)/$(KEY) 2>/dev/null && echo $(CACHE)/$(KEY) || echo .build)
+SWIFT_BUILD = swift build --scratch-path
+
+.PHONY: help
+help: ## Shows this list
+	@awk -F':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: dependencies
+dependencies: ## Installs the Debian packages that are needed (as root)
+	@scripts/install-dependencies.sh
+
+.PHONY: test
+test: dependencies lint ## Builds everything and runs all tests (as root)
+	swift build --scratch-path $(SCRATCH)/debug --build-tests
+	swift test --scratch-path $(SCRATCH)/debug --skip-build
+
+.PHONY: lint
+lint: ## Checks the format of all Swift files
+	swift format lint --strict --recursive --parallel Sources Tests Package.swift
+
+.PHONY: format
+format: ## Formats all Swift files
+	swift format --in-place --recursive --parallel Sources Tests Package.swift
+
+.PHONY: clean
+clean: ## Removes what builds made
+	rm -rf .build $(CACHE)/$(KEY)

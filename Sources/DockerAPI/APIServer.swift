@@ -1,0 +1,32 @@
+public import Base
+public import Engine
+import Kernel
+
+/// The Docker Engine API over an engine: routes, and the server they are reached by.
+public final class APIServer: Sendable {
+    private let server: HTTPServer
+
+    public init(engine: Engine) {
+        var router = Router()
+        SystemRoutes(engine: engine).register(&router)
+        ContainerRoutes(engine: engine).register(&router)
+        ContainerStreamRoutes(engine: engine).register(&router)
+        ContainerFileRoutes(engine: engine).register(&router)
+        ExecRoutes(engine: engine).register(&router)
+        ImageRoutes(engine: engine).register(&router)
+        NetworkRoutes(engine: engine).register(&router)
+        VolumeRoutes(engine: engine).register(&router)
+        SwarmRoutes().register(&router)
+        let log = engine.log
+        server = HTTPServer(
+            service: Service(router: router, version: engine.configuration.version) { error, request in
+                log.error("\(request): \(error)")
+            })
+    }
+
+    /// - Throws: `SkalaError`: `.conflict` when another daemon has the address, `.invalid` for TCP without TLS.
+    public func listen(on address: ListenAddress) async throws { try await server.listen(on: address) }
+
+    /// Stops listening; requests under way have until the deadline.
+    public func stop() async { await server.stop() }
+}

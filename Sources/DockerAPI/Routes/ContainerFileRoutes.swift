@@ -1,0 +1,69 @@
+import Base
+import Engine
+import Images
+import Kernel
+
+/// Copying files in and out of containers, and their whole file system out.
+struct ContainerFileRoutes {
+    let engine: Engine
+
+    func register(_ router: inout Router) {
+        router.head("/containers/{id}/archive") { request in
+            let container = try await find(request)
+            let stat = try await container.withFiles { root in try Archive.stat(path(request), in: root) }
+            return Response(headers: [header(stat)])
+        }
+        router.get("/containers/{id}/archive") { try await get($0) }
+        router.put("/containers/{id}/archive") { request in
+            let container = try await find(request)
+            let replaces = !request.query.flag("noOverwriteDirNonDir")
+            let path = try path(request)
+            try await BodyPipe.reading(request.body, threads: engine.threads) { descriptor in
+                try await container.withFiles { root in
+                    try Archive.unpack(from: descriptor.raw, into: root, path: path, replacesDirectories: replaces)
+                }
+            }
+            await container.copied("extract-to-dir", path)
+            return Response(status: 200)
+        }
+        router.get("/containers/{id}/export") { request in
+            let container = try await find(request)
+            return .stream(contentType: "application/x-tar") { writer in
+                try await BodyPipe.writing(writer, threads: engine.threads) { output in
+                    try await container.withFiles { root in try Archive.exportTree(root, to: output) }
+                }
+                await container.copied("export", "/")
+            }
+        }
+    }
+
+    private func find(_ request: Request) async throws -> Container {
+        try await engine.containers.find(request.parameter("id"))
+    }
+
+    private func path(_ request: Request) throws -> String {
+        guard let path = request.query.first("path"), !path.isEmpty else {
+            throw SkalaError(.invalid, "bad parameters: path cannot be empty")
+        }
+        return path
+    }
+
+    /// The `X-Docker-Container-Path-Stat` header: base64 of a JSON document.
+    private func header(_ stat: JSON) -> (name: String, value: String) {
+        ("X-Docker-Container-Path-Stat", Base64.encode(stat.bytes))
+    }
+
+    private func get(_ request: Request) async throws -> Response {
+        let container = try await find(request)
+        let path = try path(request)
+        let stat = try await container.withFiles { root in try Archive.stat(path, in: root) }
+        return Response(
+            headers: [("Content-Type", "application/x-tar"), header(stat)],
+            body: .stream { writer in
+                try await BodyPipe.writing(writer, threads: engine.threads) { output in
+                    try await container.withFiles { root in try Archive.pack(path, in: root, to: output) }
+                }
+                await container.copied("archive-path", path)
+            })
+    }
+}

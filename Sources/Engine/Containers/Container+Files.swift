@@ -1,0 +1,86 @@
+import Base
+import CLinux
+import Glibc
+public import Images
+import Kernel
+public import OCI
+
+extension Container {
+    /// Runs `body` with a descriptor of the container's root folder, volumes included, on a thread that may block.
+    ///
+    /// A running container's is reached through its process; for a stopped one the warden holds a mount namespace with
+    /// its file system while `body` runs.
+    public func withFiles<Value: Sendable>(_ body: @escaping @Sendable (Int32) throws -> Value) async throws -> Value {
+        if record.state.isAlive { return try await withRoot(of: record.state.pid, body) }
+        return try await lifecycle.withLock {
+            if record.state.isAlive { return try await withRoot(of: record.state.pid, body) }
+            let image = try await engine.images.find(record.imageID)
+            let rootfs: JSON = [
+                "lower": JSON(try await engine.images.layerPaths(of: image)), "upper": JSON(directory + "/upper"),
+                "work": JSON(directory + "/work"),
+            ]
+            let binds = record.mounts.filter { $0.type != "tmpfs" }.map { mount -> JSON in
+                ["source": JSON(mount.source), "destination": JSON(mount.destination)]
+            }
+            let answer = try await engine.warden.request(
+                "hold", ["id": JSON(id), "rootfs": rootfs, "mounts": JSON(binds)])
+            let result: Result<Value, any Error>
+            do {
+                result = .success(try await withRoot(of: Int32(clamping: answer["pid"].int ?? 0), body))
+            } catch { result = .failure(error) }
+            try await engine.warden.request("release", ["id": JSON(id)])
+            return try result.get()
+        }
+    }
+
+    private func withRoot<Value: Sendable>(
+        of pid: Int32, _ body: @escaping @Sendable (Int32) throws -> Value
+    ) async throws -> Value {
+        let root = try OwnedDescriptor.open("/proc/\(pid)/root", CL_O_PATH | CL_O_DIRECTORY)
+        return try await engine.threads.run {
+            defer { root.close() }
+            return try body(root.raw)
+        }
+    }
+
+    /// Announces a copy in or out.
+    public func copied(_ action: String, _ path: String) { publish(action, ["path": path]) }
+
+    /// What differs from the image: kind 0 changed, 1 added, 2 deleted.
+    public func changes() async throws -> [(path: String, kind: Int)] {
+        let image = try await engine.images.find(record.imageID)
+        let layers = try await engine.images.layerPaths(of: image)
+        let upper = directory + "/upper"
+        let found = try await engine.threads.run { try LayerChanges.changes(upper: upper, lower: layers) }
+        // The folders and files we bind things over are none of the container's changes.
+        let ours = Set(record.mounts.map(\.destination) + ["/etc/resolv.conf", "/etc/hosts", "/etc/hostname"])
+        return found.filter { !ours.contains($0.path) }
+    }
+
+    /// Makes an image of the container's file system and configuration.
+    ///
+    /// - Parameter changes: Dockerfile instructions (`CMD`, `ENV`, …) applied to the configuration.
+    public func commit(
+        reference: Reference?, author: String, comment: String, changes: [String], pause: Bool
+    ) async throws -> Image {
+        let pauses = pause && record.state.status == .running
+        if pauses { try await self.pause() }
+        let result: Result<Image, any Error>
+        do {
+            var config = record.config
+            for key in ["Hostname", "Domainname", "AttachStdin", "AttachStdout", "AttachStderr", "MacAddress"] {
+                config[key] = .null
+            }
+            config = try ConfigChange.apply(changes, to: config)
+            let base = try await engine.images.find(record.imageID)
+            result = .success(
+                try await engine.images.commit(
+                    layerFrom: directory + "/upper", on: base, config: config, reference: reference, author: author,
+                    comment: comment))
+        } catch { result = .failure(error) }
+        if pauses { try await unpause() }
+        let image = try result.get()
+        publish("commit", ["comment": comment, "imageID": image.id])
+        return image
+    }
+}

@@ -1,0 +1,330 @@
+import Base
+import Glibc
+import Images
+import Kernel
+import Networks
+import Store
+
+extension Container {
+    // MARK: start
+
+    /// Starts the container.
+    ///
+    /// - Throws: `.notModified` when it runs already; `.invalid` when its program cannot be executed (the exit code is
+    ///   then 127 or 126, as a shell's).
+    public func start() async throws {
+        try await lifecycle.withLock {
+            restartTask?.cancel()
+            record.hasBeenManuallyStopped = false
+            restartDelay = RestartPolicy.initialDelay
+            try await startLocked()
+        }
+    }
+
+    func startLocked() async throws {
+        guard !record.state.isAlive else { throw SkalaError(.notModified, "container already started") }
+        guard !isRemoved else { throw SkalaError(.notFound, "No such container: \(id)") }
+        await exitCleanUp?.value
+        do {
+            try await prepareAndRun()
+        } catch {
+            let failure =
+                (error as? SkalaError) ?? (error as? KernelError)?.asSkalaError ?? SkalaError(.system, "\(error)")
+            await startFailed(failure)
+            throw failure.within("failed to start container")
+        }
+        try await persist()
+        publish("start")
+        startHealthMonitor()
+        if let exit = earlyExit {
+            earlyExit = nil
+            await exited(exit)
+        }
+    }
+
+    private func prepareAndRun() async throws {
+        let prepared = try await prepareStart()
+        isStarting = true
+        earlyExit = nil
+        defer { isStarting = false }
+        let attachments = pendingAttachments
+        pendingAttachments = []
+        var message: JSON = [
+            "id": JSON(id), "spec": prepared.spec, "rootfs": prepared.rootfs, "io": ioSettings,
+        ]
+        if attachments.isEmpty { message["start"] = true }
+        do {
+            let answer = try await engine.warden.request("create", message)
+            if !attachments.isEmpty {
+                for attachment in attachments { try await connect(attachment) }
+                try await engine.warden.request("start", ["id": JSON(id)])
+            }
+            record.state = ContainerState()
+            record.state.status = .running
+            record.state.pid = Int32(clamping: answer["pid"].int ?? 0)
+            record.state.startedAt = SystemClock.now()
+        } catch {
+            for attachment in attachments { attachment.stream.end() }
+            throw error
+        }
+    }
+
+    private func startFailed(_ failure: SkalaError) async {
+        let streams = pendingAttachments.map(\.stream)
+        pendingAttachments = []
+        for stream in streams { stream.end() }
+        record.state.status = record.state.startedAt == nil ? .created : .exited
+        record.state.error = failure.message
+        record.state.exitCode = failure.code == .notFound ? 127 : failure.code == .forbidden ? 126 : 128
+        record.state.finishedAt = SystemClock.now()
+        // The container may be unknown to the warden: the start failed before or in create.
+        _ = try? await engine.warden.request("delete", ["id": JSON(id)])
+        await engine.networks.destroySandbox(id)
+        try? await persist()  // the failure that is reported is the start's
+        resumeWaiters([.nextExit, .notRunning])
+        if record.hostConfig["AutoRemove"].bool == true { Task { await self.removeQuietly() } }
+    }
+
+    private var ioSettings: JSON {
+        let log = record.hostConfig["LogConfig"]
+        let hasInput = record.config["OpenStdin"].bool ?? false
+        var io: JSON = [
+            "terminal": JSON(record.config["Tty"].bool ?? false), "stdin": JSON(hasInput),
+            "stdinOnce": JSON(record.config["StdinOnce"].bool ?? false),
+        ]
+        let size = record.hostConfig["ConsoleSize"]
+        if let rows = size[0].int, let columns = size[1].int, rows > 0, columns > 0 {
+            io["rows"] = JSON(rows)
+            io["columns"] = JSON(columns)
+        }
+        if log["Type"].string != "none" {
+            let options = log["Config"].stringDictionary ?? [:]
+            io["log"] = [
+                "path": JSON(logPath),
+                "maximumBytes": JSON(options["max-size"].flatMap { try? ByteSize.parse($0) } ?? 0),
+                "maximumFiles": JSON(options["max-file"].flatMap { Int64($0) } ?? 1),
+            ]
+        }
+        return io
+    }
+
+    // MARK: exit
+
+    /// Takes in that the process has ended; all its output is in the log by now.
+    func exited(_ exit: Exit) async {
+        if isStarting {
+            earlyExit = exit
+            return
+        }
+        guard record.state.isAlive else { return }
+        let ranFor = exit.time.nanoseconds - (record.state.startedAt?.nanoseconds ?? 0)
+        record.state.status = .exited
+        record.state.pid = 0
+        record.state.exitCode = exit.code
+        record.state.isOOMKilled = exit.isOOMKilled
+        record.state.finishedAt = exit.time
+        health?.stop()
+        for session in execs.values { session.containerExited() }
+        publish("die", ["exitCode": "\(exit.code)", "execDuration": "\(max(0, ranFor) / 1_000_000_000)"])
+        resumeExitWaiters()
+        if ranFor > RestartPolicy.resetAfter { restartDelay = RestartPolicy.initialDelay }
+        let policy = RestartPolicy(record.hostConfig["RestartPolicy"])
+        let restarts = policy.shouldRestart(
+            exitCode: exit.code, restarts: record.restartCount,
+            wasStoppedByUser: isStopRequested || record.hasBeenManuallyStopped)
+        if restarts { record.state.status = .restarting }
+        resumeWaiters(restarts ? [.nextExit] : [.nextExit, .notRunning])
+        let cleanUp = Task { await self.cleanUpAfterExit() }
+        exitCleanUp = cleanUp
+        await cleanUp.value
+        if restarts {
+            scheduleRestart()
+        } else if record.hostConfig["AutoRemove"].bool == true {
+            Task { await self.removeQuietly() }
+        }
+    }
+
+    /// Frees what the ended process held. A new start waits for it: it would use the same names.
+    private func cleanUpAfterExit() async {
+        await engine.networks.destroySandbox(id)
+        do {
+            // The exit must be in the store before the warden forgets it. A store that cannot be written keeps the
+            // warden's copy.
+            try await persist()
+            // Fails only when the warden is gone, and then so is what would be deleted.
+            _ = try? await engine.warden.request("delete", ["id": JSON(id)])
+        } catch { engine.log.error("cannot record the exit of container \(id): \(error)") }
+    }
+
+    private func scheduleRestart() {
+        let delay = restartDelay
+        restartDelay = RestartPolicy.next(delay)
+        restartTask = Task {
+            try? await Task.sleep(nanoseconds: UInt64(delay))  // cancelled: looked at on the next line
+            guard !Task.isCancelled else { return }
+            await self.restartAfterExit()
+        }
+    }
+
+    private func restartAfterExit() async {
+        await lifecycle.withLock {
+            guard record.state.status == .restarting, !Task.isCancelled else { return }
+            record.restartCount += 1
+            do {
+                try await startLocked()
+            } catch {
+                guard RestartPolicy(record.hostConfig["RestartPolicy"]).name != "on-failure" else { return }
+                record.state.status = .restarting
+                scheduleRestart()
+            }
+        }
+    }
+
+    // MARK: stop
+
+    /// Sends the stop signal, waits for the grace period, then kills.
+    ///
+    /// - Parameter timeout: seconds; negative waits for ever, nil takes the container's own, or 10.
+    /// - Throws: `.notModified` when it does not run.
+    public func stop(timeout: Int64? = nil, signal: String? = nil) async throws {
+        try await lifecycle.withLock { try await stopLocked(timeout: timeout, signal: signal) }
+    }
+
+    private func stopLocked(timeout: Int64?, signal: String?) async throws {
+        restartTask?.cancel()
+        if record.state.status == .restarting {
+            record.state.status = .exited
+            record.hasBeenManuallyStopped = true
+            try await persist()
+            resumeWaiters([.notRunning])
+            return
+        }
+        guard record.state.isAlive else { throw SkalaError(.notModified, "container already stopped") }
+        isStopRequested = true
+        record.hasBeenManuallyStopped = true
+        defer { isStopRequested = false }
+        let stopSignal = try Signal.parse(signal ?? record.config["StopSignal"].string ?? "SIGTERM")
+        if record.state.status == .paused { try await engine.warden.request("resume", ["id": JSON(id)]) }
+        try await send(stopSignal)
+        let grace = timeout ?? record.config["StopTimeout"].int ?? 10
+        let hasEnded = await waitForExit(seconds: grace < 0 ? 86400 * 365 : Double(grace))
+        if !hasEnded {
+            try await send(SIGKILL)
+            guard await waitForExit(seconds: 30) else {
+                throw SkalaError(.timedOut, "container \(id) did not end within 30 s of SIGKILL")
+            }
+        }
+        await exitCleanUp?.value
+        publish("stop")
+    }
+
+    /// A signal to the container's first process; one that has ended already is no error.
+    private func send(_ signal: Int32) async throws {
+        do {
+            try await engine.warden.request("signal", ["id": JSON(id), "signal": JSON(signal)])
+        } catch let error as SkalaError where error.code == .notFound || error.code == .conflict {
+            return
+        }
+        publish("kill", ["signal": "\(signal)"])
+    }
+
+    public func restart(timeout: Int64? = nil, signal: String? = nil) async throws {
+        try await lifecycle.withLock {
+            if record.state.isAlive { try await stopLocked(timeout: timeout, signal: signal) }
+            record.hasBeenManuallyStopped = false
+            try await startLocked()
+        }
+        publish("restart")
+    }
+
+    /// Sends a signal by name or number.
+    public func kill(signal: String) async throws {
+        let number = try Signal.parse(signal)
+        guard record.state.isAlive else {
+            throw SkalaError(.conflict, "cannot kill container: \(id): container \(id) is not running")
+        }
+        if number == SIGKILL || number == SIGTERM { record.hasBeenManuallyStopped = true }
+        if number == SIGKILL, record.state.status == .paused {
+            try await engine.warden.request("resume", ["id": JSON(id)])
+        }
+        try await send(number)
+        // As Docker: `kill` returns when the container is gone, so that what follows finds it stopped.
+        if number == SIGKILL { _ = await waitForExit(seconds: 10) }
+    }
+
+    public func pause() async throws {
+        try requireRunning()
+        guard record.state.status != .paused else { throw SkalaError(.conflict, "container \(id) is already paused") }
+        try await engine.warden.request("pause", ["id": JSON(id)])
+        record.state.status = .paused
+        try await persist()
+        publish("pause")
+    }
+
+    public func unpause() async throws {
+        guard record.state.status == .paused else { throw SkalaError(.conflict, "Container \(id) is not paused") }
+        try await engine.warden.request("resume", ["id": JSON(id)])
+        record.state.status = .running
+        try await persist()
+        publish("unpause")
+    }
+
+    // MARK: remove
+
+    /// Removes the container and its files; with `volumes` also its anonymous volumes.
+    ///
+    /// - Throws: `.conflict` with Docker's text when it runs and `force` is not given.
+    public func remove(force: Bool, volumes: Bool) async throws {
+        try await lifecycle.withLock {
+            guard !isRemoved else { throw SkalaError(.notFound, "No such container: \(id)") }
+            restartTask?.cancel()
+            if record.state.isAlive {
+                guard force else {
+                    throw SkalaError(
+                        .conflict,
+                        "cannot remove container \"\(record.name)\": container is \(record.state.status.rawValue): "
+                            + "stop the container before removing or force remove")
+                }
+                isStopRequested = true
+                if record.state.status == .paused { try await engine.warden.request("resume", ["id": JSON(id)]) }
+                try await send(SIGKILL)
+                guard await waitForExit(seconds: 30) else {
+                    throw SkalaError(.timedOut, "container \(id) did not end within 30 s of SIGKILL")
+                }
+            }
+            try await removeLocked(volumes: volumes)
+        }
+    }
+
+    private func removeLocked(volumes: Bool) async throws {
+        await exitCleanUp?.value
+        // Whatever of it the warden still has (a half-made container, a holder of its files) goes; often nothing.
+        _ = try? await engine.warden.request("delete", ["id": JSON(id)])
+        await engine.networks.destroySandbox(id)
+        try await engine.store.remove("container", id)
+        isRemoved = true
+        let directory = directory
+        try await engine.threads.run { try FileContents.removeTree(directory) }
+        await engine.images.release(holder: id)
+        await engine.volumes.release(holder: id)
+        if volumes {
+            for mount in record.mounts where mount.isAnonymous {
+                // A volume another container uses by now stays; that is no failure of this removal.
+                try? await engine.volumes.remove(mount.name, force: true)
+            }
+        }
+        await containers.forget(id)
+        publish("destroy")
+        resumeWaiters([.removed, .notRunning, .nextExit])
+    }
+
+    /// The end of `--rm`.
+    private func removeQuietly() async {
+        do {
+            try await lifecycle.withLock {
+                guard !isRemoved, !record.state.isAlive else { return }
+                try await removeLocked(volumes: true)
+            }
+        } catch { engine.log.error("cannot remove container \(id): \(error)") }
+    }
+}

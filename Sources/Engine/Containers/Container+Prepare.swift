@@ -1,0 +1,219 @@
+import Base
+import CLinux
+import Glibc
+import Images
+import Kernel
+import Networks
+import OCI
+
+extension Container {
+    /// What the warden's `create` needs.
+    struct PreparedStart {
+        let spec: JSON
+        let rootfs: JSON
+    }
+
+    /// Folders, files and the network namespace, and from them the specification.
+    func prepareStart() async throws -> PreparedStart {
+        let image = try await engine.images.find(record.imageID)
+        let layers = try await engine.images.layerPaths(of: image)
+        let directory = directory
+        let rootfs: JSON = [
+            "lower": JSON(layers), "upper": JSON(directory + "/upper"), "work": JSON(directory + "/work"),
+        ]
+        let users = try lookUpUsers(roots: [directory + "/upper"] + layers)
+        let user = try users.find(
+            record.config["User"].string ?? "", groups: record.hostConfig["GroupAdd"].strings ?? [])
+        for mount in record.mounts where mount.type == "bind" { try prepareBind(mount) }
+        let network = try await prepareNetwork()
+        let spec = ContainerSpec(
+            record: record, networkNamespace: network.path, etcFiles: try writeEtcFiles(network),
+            joined: try await joinedNamespaces(),
+            cgroupParent: engine.configuration.cgroupParent, defaultPidsLimit: engine.configuration.defaultPidsLimit,
+            user: user.user, devices: try devices(), initProgram: try initProgram())
+        var json = spec.json
+        let variables = json["process"]["env"].strings ?? []
+        if !variables.contains(where: { $0.hasPrefix("HOME=") }) {
+            json["process"]["env"] = JSON(variables + ["HOME=" + user.home])
+        }
+        return PreparedStart(spec: json, rootfs: rootfs)
+    }
+
+    /// The two files from the topmost layer that has them.
+    func lookUpUsers(roots: [String]) throws -> UserLookup {
+        func contents(_ path: String) -> String {
+            for root in roots {
+                // Not in this layer: the next one may have it.
+                if let bytes = try? FileContents.read(path, inRoot: root) {
+                    return String(decoding: bytes, as: UTF8.self)
+                }
+            }
+            return ""
+        }
+        return UserLookup(passwd: contents("/etc/passwd"), group: contents("/etc/group"))
+    }
+
+    private func prepareBind(_ mount: ContainerRecord.Mount) throws {
+        var status = stat()
+        if stat(mount.source, &status) == 0 { return }
+        // `-v` makes the folder, `--mount` (recorded with mode "mount") does not: both as Docker.
+        guard mount.mode != "mount" else {
+            throw SkalaError(
+                .invalid, "invalid mount config for type \"bind\": bind source path does not exist: \(mount.source)")
+        }
+        try FileContents.makeDirectories(mount.source)
+    }
+
+    private func devices() throws -> [(node: JSON, access: String)] {
+        if record.hostConfig["Privileged"].bool == true {
+            return HostDevice.all().map { ($0.node(at: $0.path), "rwm") }
+        }
+        return try (record.hostConfig["Devices"].array ?? []).map { device in
+            let path = device["PathOnHost"].string ?? ""
+            guard let found = HostDevice.look(path) else {
+                throw SkalaError(
+                    .invalid,
+                    "error gathering device information while adding custom device \"\(path)\": no such device")
+            }
+            let destination = device["PathInContainer"].string.flatMap { $0.isEmpty ? nil : $0 } ?? path
+            let access = device["CgroupPermissions"].string.flatMap { $0.isEmpty ? nil : $0 } ?? "rwm"
+            return (found.node(at: destination), access)
+        }
+    }
+
+    private func initProgram() throws -> String? {
+        guard record.hostConfig["Init"].bool == true else { return nil }
+        return engine.configuration.wardenPath
+    }
+
+    /// Namespaces of another container that is running (`--pid container:x`, `--ipc container:x`).
+    private func joinedNamespaces() async throws -> [String: String] {
+        var joined: [String: String] = [:]
+        for (type, mode) in [("pid", "PidMode"), ("ipc", "IpcMode")] {
+            guard let text = record.hostConfig[mode].string, text.hasPrefix("container:") else { continue }
+            let other = try await containers.find(String(text.dropFirst("container:".count)))
+            let state = await other.snapshot.state
+            guard state.isAlive else {
+                throw SkalaError(.conflict, "cannot join \(type) of a non running container: \(other.id)")
+            }
+            joined[type] = "/proc/\(state.pid)/ns/\(type)"
+        }
+        return joined
+    }
+
+    // MARK: network
+
+    struct PreparedNetwork {
+        /// nil: the host's.
+        var path: String?
+        /// Addresses and names for /etc/hosts.
+        var endpoints: [Endpoint] = []
+        var resolvConf: String?
+        /// A container whose network is shared: its /etc files are used.
+        var sharedWith: String?
+    }
+
+    private func prepareNetwork() async throws -> PreparedNetwork {
+        let mode = record.hostConfig["NetworkMode"].string ?? "default"
+        if mode == "host" { return PreparedNetwork() }
+        if mode.hasPrefix("container:") {
+            let other = try await containers.find(String(mode.dropFirst("container:".count)))
+            guard await other.snapshot.state.isAlive else {
+                throw SkalaError(.conflict, "cannot join network of a non running container: \(other.id)")
+            }
+            let pid = await other.snapshot.state.pid
+            return PreparedNetwork(path: "/proc/\(pid)/ns/net", sharedWith: other.id)
+        }
+        await engine.networks.destroySandbox(id)
+        let sandbox = try await engine.networks.makeSandbox(containerID: id)
+        var prepared = PreparedNetwork(path: sandbox.path)
+        if mode == "none" { return prepared }
+        for member in record.networks.members {
+            prepared.endpoints.append(try await connectEndpoint(network: member.key, settings: member.value))
+        }
+        prepared.resolvConf = await engine.networks.resolvConf(for: id)
+        try await publishPorts()
+        return prepared
+    }
+
+    /// Connects the running or starting container to one network, and notes addresses in the record.
+    @discardableResult
+    func connectEndpoint(network name: String, settings: JSON) async throws -> Endpoint {
+        let network = try await engine.networks.find(name)
+        let isDefault = network.name == "bridge"
+        let wanted = settings["IPAMConfig"]
+        var aliases = settings["Aliases"].strings ?? []
+        if !isDefault { aliases.append(Identifier.short(id)) }
+        let endpoint = try await engine.networks.connect(
+            containerID: id,
+            EndpointRequest(
+                networkID: network.id, containerName: record.name, aliases: aliases,
+                ipv4: wanted["IPv4Address"].string.flatMap { $0.isEmpty ? nil : $0 },
+                macAddress: settings["MacAddress"].string.flatMap { $0.isEmpty ? nil : $0 }))
+        return endpoint
+    }
+
+    private func publishPorts() async throws {
+        let ports = try PortBindings.published(hostConfig: record.hostConfig, config: record.config)
+        guard !ports.isEmpty else { return }
+        _ = try await engine.networks.publish(containerID: id, ports: ports)
+    }
+
+    // MARK: /etc
+
+    /// Writes the files that are bound over the image's; they are kept in the container's folder.
+    private func writeEtcFiles(_ network: PreparedNetwork) throws -> [(source: String, destination: String)] {
+        let owner = network.sharedWith.map { engine.configuration.containerDirectory($0) } ?? directory
+        let files = ["resolv.conf", "hostname", "hosts"].map { (source: owner + "/" + $0, destination: "/etc/" + $0) }
+        guard network.sharedWith == nil else { return files }
+        try FileContents.overwrite(files[0].source, with: Array(resolvConf(network).utf8))
+        let hostname = record.config["Hostname"].string.flatMap { $0.isEmpty ? nil : $0 } ?? Identifier.short(id)
+        try FileContents.overwrite(files[1].source, with: Array((hostname + "\n").utf8))
+        try FileContents.overwrite(files[2].source, with: Array(hosts(network, hostname).utf8))
+        return files
+    }
+
+    private func resolvConf(_ network: PreparedNetwork) -> String {
+        let host = record.hostConfig
+        let servers = host["Dns"].strings ?? []
+        let search = host["DnsSearch"].strings ?? []
+        let options = host["DnsOptions"].strings ?? []
+        // Missing on a host without one: then there is nothing to hand on.
+        let fromHost = (try? FileContents.read("/etc/resolv.conf")).map { String(decoding: $0, as: UTF8.self) } ?? ""
+        var lines = (network.resolvConf ?? fromHost).split(separator: "\n").map(String.init)
+        func replace(_ keyword: String, _ new: [String]) {
+            guard !new.isEmpty else { return }
+            lines.removeAll { $0.hasPrefix(keyword) }
+            lines += new
+        }
+        // On networks with names Skala's own server answers, and asks the container's servers for the rest.
+        if record.networks.members.allSatisfy({ $0.key == "bridge" }) {
+            replace("nameserver", servers.map { "nameserver " + $0 })
+        }
+        replace("search", search.isEmpty ? [] : ["search " + search.joined(separator: " ")])
+        replace("options", options.isEmpty ? [] : ["options " + options.joined(separator: " ")])
+        return lines.joined(separator: "\n") + "\n"
+    }
+
+    private func hosts(_ network: PreparedNetwork, _ hostname: String) -> String {
+        var text = """
+            127.0.0.1\tlocalhost
+            ::1\tlocalhost ip6-localhost ip6-loopback
+            fe00::\tip6-localnet
+            ff00::\tip6-mcastprefix
+            ff02::1\tip6-allnodes
+            ff02::2\tip6-allrouters
+
+            """
+        for extra in record.hostConfig["ExtraHosts"].strings ?? [] {
+            let parts = extra.split(separator: ":", maxSplits: 1).map(String.init)
+            guard parts.count == 2 else { continue }
+            let gateway = network.endpoints.first?.gateway ?? ""
+            text += "\(parts[1] == "host-gateway" ? gateway : parts[1])\t\(parts[0])\n"
+        }
+        for endpoint in network.endpoints {
+            text += "\(endpoint.ipv4)\t\(hostname)\n"
+        }
+        return text
+    }
+}

@@ -1,0 +1,103 @@
+public import Base
+import Kernel
+import Networks
+
+extension Container {
+    /// The document of `GET /containers/{id}/stats`; `previous` is the one before, whose CPU figures become `precpu_stats`.
+    public func stats(previous: JSON?) async throws -> JSON {
+        var json: JSON = ["read": JSON(SystemClock.now().text)]
+        json["preread"] = previous?["read"] ?? JSON(Timestamp.zeroText)
+        guard record.state.isAlive else {
+            json["pids_stats"] = [:]
+            json["cpu_stats"] = ["cpu_usage": ["total_usage": 0]]
+            json["precpu_stats"] = ["cpu_usage": ["total_usage": 0]]
+            json["memory_stats"] = [:]
+            json["name"] = JSON("/" + record.name)
+            json["id"] = JSON(id)
+            return json
+        }
+        let raw = try await engine.warden.request("stats", ["id": JSON(id)])
+        json["pids_stats"] = ["current": raw["pids"]["current"], "limit": raw["pids"]["limit"]]
+        json["blkio_stats"] = ["io_service_bytes_recursive": ioBytes(raw["io"])]
+        json["num_procs"] = 0
+        json["storage_stats"] = [:]
+        json["cpu_stats"] = cpuStatistics(raw["cpu"])
+        json["precpu_stats"] =
+            previous?["cpu_stats"] ?? ["cpu_usage": ["total_usage": 0], "throttling_data": [:]]
+        json["memory_stats"] = [
+            "usage": raw["memory"]["usage"], "stats": raw["memory"]["statistics"], "limit": memoryLimit(raw),
+        ]
+        json["name"] = JSON("/" + record.name)
+        json["id"] = JSON(id)
+        json["networks"] = await networkStatistics()
+        // Beyond Docker: pressure stall information of the container, for `skala top`.
+        json["pressure"] = raw["pressure"]
+        return json
+    }
+
+    private func cpuStatistics(_ cpu: JSON) -> JSON {
+        [
+            "cpu_usage": [
+                "total_usage": cpu["usage"], "usage_in_kernelmode": cpu["system"], "usage_in_usermode": cpu["user"],
+            ],
+            "system_cpu_usage": JSON(HostFacts.cpuNanoseconds()), "online_cpus": JSON(HostFacts.onlineCPUs),
+            "throttling_data": [
+                "periods": JSON(cpu["periods"].int ?? 0), "throttled_periods": JSON(cpu["throttledPeriods"].int ?? 0),
+                "throttled_time": JSON(cpu["throttledTime"].int ?? 0),
+            ],
+        ]
+    }
+
+    /// Without a limit of its own a container may use all of the host's memory.
+    private func memoryLimit(_ raw: JSON) -> JSON {
+        let host = HostFacts.memoryBytes
+        guard let limit = raw["memory"]["limit"].int, limit > 0, limit < host else { return JSON(host) }
+        return JSON(limit)
+    }
+
+    private func ioBytes(_ io: JSON) -> JSON {
+        JSON(
+            (io.array ?? []).flatMap { device -> [JSON] in
+                [("read", "readBytes"), ("write", "writeBytes")].map { operation, key in
+                    [
+                        "major": device["major"], "minor": device["minor"], "op": JSON(operation),
+                        "value": JSON(device[key].int ?? 0),
+                    ]
+                }
+            })
+    }
+
+    private func networkStatistics() async -> JSON {
+        var networks: JSON = [:]
+        for counters in await engine.networks.counters(containerID: id) {
+            networks[counters.interface] = [
+                "rx_bytes": JSON(counters.receivedBytes), "rx_packets": JSON(counters.receivedPackets),
+                "rx_errors": JSON(counters.receivedErrors), "rx_dropped": JSON(counters.receivedDropped),
+                "tx_bytes": JSON(counters.sentBytes), "tx_packets": JSON(counters.sentPackets),
+                "tx_errors": JSON(counters.sentErrors), "tx_dropped": JSON(counters.sentDropped),
+            ]
+        }
+        return networks
+    }
+
+    /// The document of `GET /containers/{id}/top`: what the host's `ps` says of the container's processes.
+    public func top(arguments: String) async throws -> JSON {
+        try requireRunning()
+        let answer = try await engine.warden.request("processes", ["id": JSON(id)])
+        let pids = Set((answer["pids"].array ?? []).compactMap(\.int))
+        let options = arguments.isEmpty ? "-ef" : arguments
+        let output = try await engine.threads.run {
+            try Subprocess.output(["/bin/ps"] + options.split(separator: " ").map(String.init), limit: 8 << 20)
+        }
+        let lines = output.split(separator: "\n")
+        let titles = lines.first.map { $0.split(separator: " ").map(String.init) } ?? []
+        guard let pidColumn = titles.firstIndex(of: "PID") else {
+            throw SkalaError(.invalid, "Couldn't find PID field in ps output")
+        }
+        let rows = lines.dropFirst().map { line in
+            line.split(separator: " ", maxSplits: titles.count - 1).map(String.init)
+        }
+        let mine = rows.filter { row in row.count > pidColumn && Int64(row[pidColumn]).map(pids.contains) == true }
+        return ["Processes": JSON(mine.map { JSON($0) }), "Titles": JSON(titles)]
+    }
+}

@@ -1,0 +1,64 @@
+import Base
+import Glibc
+import Kernel
+
+/// Somebody who wants a container's or exec's streams.
+public struct Attachment: Sendable {
+    public let stream: WardenStream
+    public let stdin: Bool
+    public let stdout: Bool
+    public let stderr: Bool
+}
+
+extension Container {
+    /// The container has a terminal: its output is one stream without framing.
+    public var hasTerminal: Bool { record.config["Tty"].bool ?? false }
+
+    /// Attaches to the running container, or to the one about to start.
+    ///
+    /// - Throws: `.conflict` when it has ended.
+    public func attach(stdin: Bool, stdout: Bool, stderr: Bool) async throws -> Attachment {
+        let attachment = Attachment(
+            stream: try engine.warden.openStream(), stdin: stdin && record.config["OpenStdin"].bool == true,
+            stdout: stdout, stderr: stderr)
+        if record.state.isAlive {
+            if record.state.status == .paused {
+                throw SkalaError(.conflict, "container \(id) is paused, unpause the container before attach")
+            }
+            try await connect(attachment)
+        } else {
+            // The usual order of a client is create, attach, start.
+            pendingAttachments.append(attachment)
+        }
+        publish("attach")
+        return attachment
+    }
+
+    /// Tells the warden to send output to, and take input from, the attachment's stream.
+    func connect(_ attachment: Attachment, exec: String? = nil) async throws {
+        var request: JSON = [
+            "id": JSON(id), "stream": JSON(attachment.stream.number), "stdin": JSON(attachment.stdin),
+            "stdout": JSON(attachment.stdout), "stderr": JSON(attachment.stderr),
+        ]
+        if let exec { request["exec"] = JSON(exec) }
+        try await engine.warden.request("attach", request)
+    }
+
+    public func resize(rows: Int64, columns: Int64) async throws {
+        // A client resizes right after the start, and again when its window changes; before a start the size is kept.
+        guard record.state.isAlive else {
+            record.hostConfig["ConsoleSize"] = [JSON(rows), JSON(columns)]
+            return
+        }
+        try await engine.warden.request(
+            "resize", ["id": JSON(id), "rows": JSON(rows), "columns": JSON(columns)])
+        publish("resize", ["height": "\(rows)", "width": "\(columns)"])
+    }
+
+    /// Where the log is, nil when the container keeps none.
+    public var logFile: String? {
+        record.hostConfig["LogConfig"]["Type"].string == "none" ? nil : logPath
+    }
+
+    public var isAlive: Bool { record.state.isAlive }
+}

@@ -1,0 +1,115 @@
+import Base
+import Kernel
+import Synchronization
+
+/// Runs a container's health check again and again and keeps what it found.
+///
+///     starting ──success──▶ healthy ⇄ (retries failures in a row) unhealthy
+///     starting ──(retries failures after the start period)──▶ unhealthy
+final class HealthMonitor: Sendable {
+    private struct State {
+        var status = "starting"
+        var failingStreak: Int64 = 0
+        var log: [JSON] = []
+        var task: Task<Void, Never>?
+    }
+
+    /// As many results as Docker keeps.
+    private static let logLimit = 5
+
+    let interval: Double
+    let timeout: Double
+    let startPeriod: Double
+    let startInterval: Double
+    let retries: Int64
+    let command: [String]
+    private let state = Mutex(State())
+
+    /// nil when the container has no check, or `NONE`. Durations in the document are nanoseconds, 0 the default.
+    init?(_ check: JSON, shell: [String]) {
+        guard let test = check["Test"].strings, let kind = test.first, kind != "NONE" else { return nil }
+        switch kind {
+        case "CMD": command = Array(test.dropFirst())
+        case "CMD-SHELL": command = shell + test.dropFirst()
+        default: return nil
+        }
+        func seconds(_ key: String, _ standard: Double) -> Double {
+            guard let value = check[key].int, value > 0 else { return standard }
+            return Double(value) / 1e9
+        }
+        interval = seconds("Interval", 30)
+        timeout = seconds("Timeout", 30)
+        startPeriod = seconds("StartPeriod", 0)
+        startInterval = seconds("StartInterval", 5)
+        let retries = check["Retries"].int ?? 0
+        self.retries = retries > 0 ? retries : 3
+    }
+
+    var json: JSON {
+        state.withLock { ["Status": JSON($0.status), "FailingStreak": JSON($0.failingStreak), "Log": JSON($0.log)] }
+    }
+
+    var status: String { state.withLock { $0.status } }
+
+    func stop() {
+        state.withLock { state in
+            state.task?.cancel()
+            state.task = nil
+        }
+    }
+
+    func start(on container: Container) {
+        let started = SystemClock.monotonicNanoseconds()
+        let task = Task { [weak self, weak container] in
+            while !Task.isCancelled {
+                guard let self, let monitored = container else { return }
+                let age = Double(SystemClock.monotonicNanoseconds() - started) / 1e9
+                let isStarting = self.status == "starting" && age < self.startPeriod
+                let pause = isStarting ? min(self.startInterval, self.interval) : self.interval
+                try? await Task.sleep(nanoseconds: UInt64(pause * 1e9))  // cancelled: looked at on the next line
+                guard !Task.isCancelled else { return }
+                await self.check(monitored, started: started)
+            }
+        }
+        state.withLock { $0.task = task }
+    }
+
+    private func check(_ container: Container, started: Int64) async {
+        let start = SystemClock.now()
+        var code: Int64 = -1
+        var output: String
+        do {
+            (code, output) = try await container.probe(command, timeout: timeout)
+        } catch { output = "\(error)" }
+        guard !Task.isCancelled else { return }
+        let result: JSON = [
+            "Start": JSON(start.text), "End": JSON(SystemClock.now().text), "ExitCode": JSON(code),
+            "Output": JSON(output),
+        ]
+        let inStartPeriod = Double(SystemClock.monotonicNanoseconds() - started) / 1e9 < startPeriod
+        let change = state.withLock { state -> String? in
+            state.log = (state.log + [result]).suffix(HealthMonitor.logLimit)
+            let old = state.status
+            if code == 0 {
+                state.failingStreak = 0
+                state.status = "healthy"
+            } else if !(inStartPeriod && old == "starting") {
+                state.failingStreak += 1
+                if state.failingStreak >= retries { state.status = "unhealthy" }
+            }
+            return state.status == old ? nil : state.status
+        }
+        if let change { await container.healthChanged(change) }
+    }
+}
+
+extension Container {
+    func startHealthMonitor() {
+        health?.stop()
+        let shell = record.config["Shell"].strings ?? ["/bin/sh", "-c"]
+        health = HealthMonitor(record.config["Healthcheck"], shell: shell)
+        health?.start(on: self)
+    }
+
+    func healthChanged(_ status: String) { publish("health_status: " + status) }
+}

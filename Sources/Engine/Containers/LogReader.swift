@@ -1,0 +1,134 @@
+public import Base
+import CLinux
+import Glibc
+import Kernel
+
+/// Reads a container's log, which the warden writes as Docker's json-file, one object a line.
+public struct LogReader: Sendable {
+    public struct Entry: Sendable {
+        /// 1 standard output, 2 standard error.
+        public let channel: UInt8
+        public let time: Timestamp
+        public let text: String
+    }
+
+    /// What is wanted, as the parameters of `GET /containers/{id}/logs`.
+    public struct Request: Sendable {
+        public var stdout = true
+        public var stderr = true
+        public var since: Timestamp?
+        public var until: Timestamp?
+        /// The last so many lines; nil is all.
+        public var tail: Int?
+        public var follow = false
+        public init() {}
+    }
+
+    /// How often a followed log is looked at: short enough to read as immediate, and one `fstat` a time.
+    static let interval: UInt64 = 30_000_000
+
+    let path: String
+    let request: Request
+    let threads: WorkerThreads
+
+    public init(path: String, request: Request, threads: WorkerThreads) {
+        self.path = path
+        self.request = request
+        self.threads = threads
+    }
+
+    /// Hands every entry to `body`; with `follow` until `isAlive` says no and the log is at its end.
+    public func read(isAlive: @Sendable () async -> Bool, _ body: ([Entry]) async throws -> Void) async throws {
+        let path = path
+        guard var file = try await threads.run({ LogFile.open(path) }) else { return }
+        let wanted = request.tail == nil ? try await threads.run { [file] in LogFile.rotated(path) + [file] } : [file]
+        var last: [Entry] = []
+        for old in wanted {
+            while true {
+                let entries = try await threads.run { try old.nextEntries() }
+                guard let entries else { break }
+                let chosen = entries.filter(isWanted)
+                if let tail = request.tail {
+                    last = Array((last + chosen).suffix(tail))
+                } else if !chosen.isEmpty {
+                    try await body(chosen)
+                }
+            }
+        }
+        if !last.isEmpty { try await body(last) }
+        guard request.follow else { return }
+        while true {
+            let wasAlive = await isAlive()
+            let current = file
+            while let entries = try await threads.run({ try current.nextEntries() }) {
+                let chosen = entries.filter(isWanted)
+                if !chosen.isEmpty { try await body(chosen) }
+            }
+            if let until = request.until, SystemClock.now() > until { return }
+            if let next = try await threads.run({ current.isReplaced(at: path) ? LogFile.open(path) : nil }) {
+                file = next
+                continue
+            }
+            guard wasAlive else { return }
+            try await Task.sleep(nanoseconds: LogReader.interval)
+        }
+    }
+
+    private func isWanted(_ entry: Entry) -> Bool {
+        (entry.channel == 1 ? request.stdout : request.stderr)
+            && request.since.map { entry.time >= $0 } ?? true && request.until.map { entry.time <= $0 } ?? true
+    }
+}
+
+/// One file of a log, read from its start; a last line that is not finished yet is left for the next time.
+private final class LogFile: @unchecked Sendable {
+    // @unchecked: used by one reader, one call at a time.
+    private let descriptor: OwnedDescriptor
+    private var rest: [UInt8] = []
+
+    private init(_ descriptor: OwnedDescriptor) { self.descriptor = descriptor }
+
+    static func open(_ path: String) -> LogFile? {
+        // No file: nothing was written yet.
+        (try? OwnedDescriptor.open(path, O_RDONLY)).map(LogFile.init)
+    }
+
+    /// The files rotated away, oldest first.
+    static func rotated(_ path: String) -> [LogFile] {
+        var files: [LogFile] = []
+        while let file = open("\(path).\(files.count + 1)") { files.append(file) }
+        return files.reversed()
+    }
+
+    /// The next entries, or nil at the end of the file.
+    func nextEntries() throws -> [LogReader.Entry]? {
+        var buffer = [UInt8](repeating: 0, count: 64 * 1024)
+        let count = try checkErrno(read(descriptor.raw, &buffer, buffer.count), "read", "log")
+        guard count > 0 else { return nil }
+        rest.append(contentsOf: buffer[0..<count])
+        var entries: [LogReader.Entry] = []
+        var start = 0
+        while let end = rest[start...].firstIndex(of: 0x0A) {
+            if let entry = LogFile.entry(Array(rest[start..<end])) { entries.append(entry) }
+            start = end + 1
+        }
+        rest.removeFirst(start)
+        return entries
+    }
+
+    /// The log was rotated: `path` is another file by now.
+    func isReplaced(at path: String) -> Bool {
+        var mine = stat()
+        var current = stat()
+        guard fstat(descriptor.raw, &mine) == 0, stat(path, &current) == 0 else { return false }
+        return mine.st_ino != current.st_ino
+    }
+
+    private static func entry(_ line: [UInt8]) -> LogReader.Entry? {
+        // A line torn by a crash is skipped.
+        guard let json = try? JSON(parsing: line), let text = json["log"].string,
+            let time = json["time"].string.flatMap({ try? Timestamp(parsing: $0) })
+        else { return nil }
+        return LogReader.Entry(channel: json["stream"].string == "stderr" ? 2 : 1, time: time, text: text)
+    }
+}

@@ -1,0 +1,58 @@
+import Base
+import Networks
+
+/// Published ports in the forms the API has them.
+enum PortBindings {
+    /// `80/tcp` → (80, tcp).
+    static func parse(_ text: String) throws(SkalaError) -> (port: UInt16, protocol: String) {
+        let parts = text.split(separator: "/", maxSplits: 1).map(String.init)
+        let name = parts.count == 2 ? parts[1] : "tcp"
+        guard let number = parts.first.flatMap({ UInt16($0) }), number > 0 else {
+            throw SkalaError(.invalid, "invalid port specification: \"\(text)\"")
+        }
+        guard ["tcp", "udp"].contains(name) else {
+            throw SkalaError(.invalid, "invalid port specification: \"\(text)\": protocol \(name) cannot be published")
+        }
+        return (number, name)
+    }
+
+    /// What is to be published: `PortBindings`, and with `PublishAllPorts` every exposed port.
+    static func published(hostConfig: JSON, config: JSON) throws(SkalaError) -> [PublishedPort] {
+        var ports: [PublishedPort] = []
+        let bindings = hostConfig["PortBindings"].object?.members ?? []
+        for (key, value) in bindings {
+            let (port, name) = try parse(key)
+            for binding in value.array ?? [] {
+                let text = binding["HostPort"].string ?? ""
+                guard let hostPort = text.isEmpty ? 0 : UInt16(text) else {
+                    throw SkalaError(.invalid, "invalid host port: \"\(text)\"")
+                }
+                ports.append(
+                    PublishedPort(
+                        hostIP: binding["HostIp"].string ?? "", hostPort: hostPort, containerPort: port,
+                        protocol: name))
+            }
+        }
+        guard hostConfig["PublishAllPorts"].bool == true else { return ports }
+        for key in config["ExposedPorts"].object?.keys ?? [] where !bindings.contains(where: { $0.key == key }) {
+            let (port, name) = try parse(key)
+            ports.append(PublishedPort(hostIP: "", hostPort: 0, containerPort: port, protocol: name))
+        }
+        return ports
+    }
+
+    /// The `Ports` of `NetworkSettings`: exposed ports with null, published ones with their bindings.
+    static func settings(_ published: [PublishedPort], exposed: [String]) -> JSON {
+        var ports: JSON = [:]
+        for key in exposed { ports[key] = .null }
+        for port in published {
+            let key = "\(port.containerPort)/\(port.protocol)"
+            let addresses = port.hostIP.isEmpty ? ["0.0.0.0"] : [port.hostIP]
+            let bindings = addresses.map { address -> JSON in
+                ["HostIp": JSON(address), "HostPort": JSON("\(port.hostPort)")]
+            }
+            ports[key] = JSON((ports[key].array ?? []) + bindings)
+        }
+        return ports
+    }
+}

@@ -1,0 +1,131 @@
+import Base
+import Images
+import Kernel
+import Networks
+import Store
+
+extension Engine {
+    /// Takes over what is there: the store's containers and networks, and what the warden runs or has seen ending while
+    /// no daemon was there.
+    func restore() async throws {
+        let containers = containers
+        let isNewWarden = try await context.warden.start(
+            onEvent: { event in Task { await containers.handle(event) } },
+            onReplaced: { Task { await containers.wardenReplaced() } })
+        let listed = try await context.warden.request("list")["containers"].array ?? []
+        var running: [String: JSON] = [:]
+        for container in listed { if let id = container["id"].string { running[id] = container } }
+
+        let networks = try await context.store.all("network").map { try Network(json: $0.body) }
+        var sandboxes: [String: JSON] = [:]
+        var records: [ContainerRecord] = []
+        for (_, body) in try await context.store.all("container") {
+            let record = try ContainerRecord(json: body)
+            records.append(record)
+            let status = running[record.id]?["status"].string
+            if record.state.isAlive, status == "running" || status == "paused", !record.networkState.isNull {
+                sandboxes[record.id] = record.networkState
+            }
+        }
+        try await context.networks.restore(networks: networks, endpoints: sandboxes)
+        for record in records {
+            await containers.restore(record, observed: running.removeValue(forKey: record.id))
+        }
+        // What the warden has and the store does not: a removal, or a creation, that a kill cut short.
+        for id in running.keys.sorted() { _ = try? await context.warden.request("delete", ["id": JSON(id)]) }
+        try await removeStrayFolders(known: Set(records.map(\.id)))
+        log.info("\(records.count) containers, \(listed.count) under the \(isNewWarden ? "new" : "running") warden")
+        await containers.startThoseThatShouldRun()
+    }
+
+    private func removeStrayFolders(known: Set<String>) async throws {
+        let root = configuration.dataRoot + "/containers"
+        try await threads.run {
+            for name in try FileContents.names(in: root) where !known.contains(name) {
+                try FileContents.removeTree(root + "/" + name)
+            }
+        }
+    }
+}
+
+extension Containers {
+    /// Takes a container of the store over, with what the warden says of it.
+    func restore(_ record: ContainerRecord, observed: JSON?) async {
+        let container = Container(record: record, engine: engine, containers: self)
+        adopt(container, name: record.name)
+        await engine.images.retain(image: record.imageID, holder: record.id)
+        for mount in record.mounts where mount.type == "volume" {
+            await engine.volumes.retain(mount.name, holder: record.id)
+        }
+        await container.reconcile(observed)
+    }
+
+    /// An event of the warden.
+    func handle(_ event: JSON) async {
+        guard let id = event["id"].string, let container = existing(id) else { return }
+        switch event["event"].string {
+        case "exit":
+            if let exec = event["exec"].string {
+                await container.execExited(exec, code: event["exitCode"].int ?? 0)
+            } else {
+                await container.exited(Container.Exit(event))
+            }
+        case "oom": await container.publish("oom")
+        default: break
+        }
+    }
+
+    /// The warden died, and every container with it.
+    func wardenReplaced() async {
+        for container in all() { await container.reconcile(nil) }
+    }
+
+    func startThoseThatShouldRun() async {
+        for container in all() {
+            do {
+                try await container.startIfPolicySays()
+            } catch { engine.log.error("cannot start container \(container.id): \(error)") }
+        }
+    }
+}
+
+extension Container.Exit {
+    init(_ json: JSON) {
+        self.init(
+            code: json["exitCode"].int ?? 0, isOOMKilled: json["oomKilled"].bool ?? false,
+            time: Timestamp(nanoseconds: json["time"].int ?? json["finishedAt"].int ?? SystemClock.now().nanoseconds))
+    }
+}
+
+extension Container {
+    /// Brings the record in line with what the warden says; nil when it knows nothing of the container.
+    func reconcile(_ observed: JSON?) async {
+        let status = observed?["status"].string
+        if status == "running" || status == "paused" {
+            record.state.status = status == "paused" ? .paused : .running
+            record.state.pid = Int32(clamping: observed?["pid"].int ?? 0)
+            if record.state.startedAt == nil { record.state.startedAt = SystemClock.now() }
+            startHealthMonitor()
+        } else if record.state.isAlive {
+            wasRunningBefore = true
+            if let observed, status == "stopped" {
+                await exited(Exit(observed))
+            } else {
+                record.state.error = "the warden ended, and this container with it"
+                await exited(Exit(code: 137, isOOMKilled: false, time: SystemClock.now()))
+            }
+        } else if observed != nil {
+            // Made, but its start was never recorded: it did not start.
+            _ = try? await engine.warden.request("delete", ["id": JSON(id)])
+        }
+        if record.state.status == .restarting, restartTask == nil { record.state.status = .exited }
+    }
+
+    func startIfPolicySays() async throws {
+        let policy = RestartPolicy(record.hostConfig["RestartPolicy"])
+        guard !record.state.isAlive, record.state.status != .restarting, record.state.status != .created,
+            policy.startsWithDaemon(wasRunning: wasRunningBefore, wasStoppedByUser: record.hasBeenManuallyStopped)
+        else { return }
+        try await start()
+    }
+}

@@ -1,0 +1,27 @@
+import Base
+
+/// Where an engine keeps things, and its defaults. Several engines on one host differ in all of the paths.
+public struct EngineConfiguration: Sendable {
+    /// Images, volumes, containers' files and the store; survives reboots.
+    public var dataRoot = "/var/lib/skala"
+    /// Sockets, locks and network namespaces; a tmpfs.
+    public var runRoot = "/run/skala"
+    /// The static `skala-warden` program.
+    public var wardenPath = "/usr/libexec/skala/skala-warden"
+    /// The cgroup all containers are below.
+    public var cgroupParent = "/skala"
+    public var bridge = "skala0"
+    public var subnet = "172.17.0.0/16"
+    /// Processes a container may have when it sets no limit: enough for any service, and too few for a fork bomb to
+    /// hurt the host.
+    public var defaultPidsLimit: Int64 = 4096
+    public var registryMirrors: [String] = []
+    public var labels: [String] = []
+    public var version = "0.1.0"
+
+    public init() {}
+
+    var wardenSocket: String { runRoot + "/warden.sock" }
+    var storePath: String { dataRoot + "/skala.db" }
+    func containerDirectory(_ id: String) -> String { dataRoot + "/containers/" + id }
+}

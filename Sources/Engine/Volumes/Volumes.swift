@@ -1,0 +1,136 @@
+public import Base
+import Glibc
+import Kernel
+import Store
+
+/// A named folder that outlives containers.
+public struct Volume: Sendable {
+    public let name: String
+    public let created: Timestamp
+    public let labels: [String: String]
+    public let options: [String: String]
+    public let isAnonymous: Bool
+    /// The folder containers see.
+    public let mountpoint: String
+
+    /// The API's `Volume`.
+    public var json: JSON {
+        [
+            "CreatedAt": JSON(Timestamp(seconds: created.seconds).text), "Driver": "local", "Labels": JSON(labels),
+            "Mountpoint": JSON(mountpoint), "Name": JSON(name), "Options": options.isEmpty ? .null : JSON(options),
+            "Scope": "local",
+        ]
+    }
+}
+
+/// The volumes, and which containers hold them.
+public actor Volumes {
+    private let root: String
+    private let store: Store
+    private let events: EventBus
+    private let threads: WorkerThreads
+    private var volumes: [String: Volume] = [:]
+    private var holders: [String: Set<String>] = [:]
+
+    init(root: String, store: Store, events: EventBus, threads: WorkerThreads) async throws {
+        self.root = root
+        self.store = store
+        self.events = events
+        self.threads = threads
+        try FileContents.makeDirectories(root, mode: 0o711)
+        for (name, json) in try await store.all("volume") {
+            volumes[name] = Volume(
+                name: name, created: Timestamp(nanoseconds: json["created"].int ?? 0),
+                labels: json["labels"].stringDictionary ?? [:], options: json["options"].stringDictionary ?? [:],
+                isAnonymous: json["anonymous"].bool ?? false, mountpoint: root + "/" + name + "/_data")
+        }
+    }
+
+    /// - Throws: `.invalid` with Docker's text.
+    static func checkName(_ name: String) throws(SkalaError) {
+        let isValid =
+            name.count >= 2 && name.count <= 255
+            && name.first.map { $0.isASCII && ($0.isLetter || $0.isNumber) } ?? false
+            && name.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "_.-".contains($0)) }
+        guard isValid else {
+            throw SkalaError(
+                .invalid,
+                "create \(name): \"\(name)\" includes invalid characters for a local volume name, only "
+                    + "\"[a-zA-Z0-9][a-zA-Z0-9_.-]\" are allowed. If you intended to pass a host directory, use absolute path"
+            )
+        }
+    }
+
+    /// The volume of that name, made when it is missing; an empty name makes an anonymous one.
+    public func create(
+        name: String, driver: String = "local", options: [String: String] = [:], labels: [String: String] = [:]
+    ) async throws -> Volume {
+        guard driver.isEmpty || driver == "local" else {
+            throw SkalaError(.notFound, "error looking up volume plugin \(driver): plugin \"\(driver)\" not found")
+        }
+        guard options.isEmpty else {
+            throw SkalaError(
+                .invalid, "create \(name): options of the local driver are not supported; use a bind mount")
+        }
+        if let volume = volumes[name] { return volume }
+        let isAnonymous = name.isEmpty
+        let name = isAnonymous ? Identifier.make() : name
+        try Volumes.checkName(name)
+        var labels = labels
+        if isAnonymous { labels["com.docker.volume.anonymous"] = "" }
+        let volume = Volume(
+            name: name, created: SystemClock.now(), labels: labels, options: options, isAnonymous: isAnonymous,
+            mountpoint: root + "/" + name + "/_data")
+        try FileContents.makeDirectories(volume.mountpoint)
+        volumes[name] = volume
+        try await store.put(
+            "volume", name,
+            [
+                "created": JSON(volume.created.nanoseconds), "labels": JSON(labels), "options": JSON(options),
+                "anonymous": JSON(isAnonymous),
+            ])
+        events.publish("volume", "create", name, ["driver": "local"])
+        return volume
+    }
+
+    /// - Throws: `.notFound` with Docker's text.
+    public func find(_ name: String) throws -> Volume {
+        guard let volume = volumes[name] else { throw SkalaError(.notFound, "get \(name): no such volume") }
+        return volume
+    }
+
+    public func list() -> [Volume] { volumes.values.sorted { $0.name < $1.name } }
+
+    /// - Throws: `.conflict` while a container uses it.
+    public func remove(_ name: String, force: Bool) async throws {
+        guard volumes[name] != nil else {
+            if force { return }
+            throw SkalaError(.notFound, "get \(name): no such volume")
+        }
+        if let users = holders[name], !users.isEmpty {
+            throw SkalaError(
+                .conflict, "remove \(name): volume is in use - [\(users.sorted().joined(separator: ", "))]")
+        }
+        volumes[name] = nil
+        try await store.remove("volume", name)
+        let path = root + "/" + name
+        try await threads.run { try FileContents.removeTree(path) }
+        events.publish("volume", "destroy", name, ["driver": "local"])
+    }
+
+    /// Whether a container uses the volume.
+    public func isUsed(_ name: String) -> Bool { !(holders[name] ?? []).isEmpty }
+    public func referenceCount(_ name: String) -> Int { holders[name]?.count ?? 0 }
+
+    func retain(_ name: String, holder: String) { holders[name, default: []].insert(holder) }
+
+    func release(holder: String) {
+        for name in holders.keys { holders[name]?.remove(holder) }
+        holders = holders.filter { !$0.value.isEmpty }
+    }
+
+    /// The bytes below a volume's folder.
+    public func size(of volume: Volume) async throws -> Int64 {
+        try await threads.run { try DiskUsage.bytes(below: volume.mountpoint) }
+    }
+}

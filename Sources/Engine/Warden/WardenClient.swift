@@ -1,0 +1,134 @@
+import Base
+import CLinux
+import Glibc
+import Kernel
+import Synchronization
+import WardenProtocol
+
+/// The engine's end of one warden's protocol: requests with answers in any order, events, and streams.
+///
+/// One thread reads; writers share a lock. When the connection ends every waiting request fails with `.unavailable`,
+/// every stream ends, and `onClose` is called once.
+final class WardenClient: Sendable {
+    private struct State {
+        var nextNumber: UInt32 = 1
+        var waiting: [UInt32: CheckedContinuation<JSON, any Error>] = [:]
+        var streams: [UInt32: WardenStream] = [:]
+        var isClosed = false
+    }
+
+    private let socket: OwnedDescriptor
+    private let state = Mutex(State())
+    private let writing = Mutex(())
+    private let reader = WorkerThreads(limit: 1)
+    private let onEvent: @Sendable (JSON) -> Void
+    private let onClose: @Sendable () -> Void
+
+    /// Connects to the warden's unix socket.
+    init(
+        path: String, onEvent: @escaping @Sendable (JSON) -> Void, onClose: @escaping @Sendable () -> Void
+    ) throws(KernelError) {
+        socket = try UnixSocket.connect(path)
+        self.onEvent = onEvent
+        self.onClose = onClose
+        reader.submit { [self] in readLoop() }
+    }
+
+    /// Sends one request and waits for its answer.
+    ///
+    /// - Throws: the warden's `SkalaError`, `.unavailable` when the connection is gone.
+    func request(_ operation: String, _ fields: JSON = [:]) async throws -> JSON {
+        var message = fields
+        message["op"] = JSON(operation)
+        let payload = message.bytes
+        return try await withCheckedThrowingContinuation { continuation in
+            let number: UInt32? = state.withLock { state in
+                guard !state.isClosed else { return nil }
+                let number = state.nextNumber
+                state.nextNumber &+= 1
+                state.waiting[number] = continuation
+                return number
+            }
+            guard let number else {
+                return continuation.resume(throwing: WardenClient.gone)
+            }
+            send(Frame(kind: .request, number: number, payload: payload))
+        }
+    }
+
+    static let gone = SkalaError(.unavailable, "the warden is not running")
+
+    /// A new stream; pass its number to `attach`.
+    func openStream() -> WardenStream {
+        state.withLock { state in
+            let stream = WardenStream(number: state.nextNumber, client: self)
+            state.nextNumber &+= 1
+            state.streams[stream.number] = stream
+            if state.isClosed { stream.end() }
+            return stream
+        }
+    }
+
+    func closeStream(_ number: UInt32) { _ = state.withLock { $0.streams.removeValue(forKey: number) } }
+
+    func send(_ frame: Frame) {
+        let bytes = frame.encoded
+        let delivered = writing.withLock { _ in UnixSocket.writeAll(socket.raw, bytes) }
+        if !delivered { shutdown(socket.raw, Int32(SHUT_RDWR)) }
+    }
+
+    /// Ends the connection; the warden and what it runs go on.
+    func close() { shutdown(socket.raw, Int32(SHUT_RDWR)) }
+
+    private func readLoop() {
+        var decoder = FrameDecoder()
+        var buffer = [UInt8](repeating: 0, count: 64 * 1024)
+        reading: while true {
+            let count = buffer.withUnsafeMutableBytes { read(socket.raw, $0.baseAddress, $0.count) }
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { break }
+            decoder.append(buffer[0..<count])
+            do {
+                while let frame = try decoder.next() { receive(frame) }
+            } catch { break reading }
+        }
+        let (waiting, streams) = state.withLock { state in
+            state.isClosed = true
+            defer {
+                state.waiting = [:]
+                state.streams = [:]
+            }
+            return (Array(state.waiting.values), Array(state.streams.values))
+        }
+        for continuation in waiting { continuation.resume(throwing: WardenClient.gone) }
+        for stream in streams { stream.end() }
+        onClose()
+    }
+
+    private func receive(_ frame: Frame) {
+        switch frame.kind {
+        case .answer, .failure:
+            let continuation = state.withLock { $0.waiting.removeValue(forKey: frame.number) }
+            guard let continuation else { return }
+            continuation.resume(with: WardenClient.result(of: frame))
+        case .event:
+            if let event = try? JSON(parsing: frame.payload) { onEvent(event) }  // a broken event tells nothing
+        case .data:
+            state.withLock { $0.streams[frame.number] }?.receive(frame.channel, frame.payload)
+        case .credit:
+            state.withLock { $0.streams[frame.number] }?.addCredit(frame.payload)
+        case .request: break
+        }
+    }
+
+    private static func result(of frame: Frame) -> Result<JSON, any Error> {
+        do {
+            let answer = try JSON(parsing: frame.payload)
+            if frame.kind == .answer { return .success(answer) }
+            let code = answer["code"].string.flatMap(SkalaError.Code.init(rawValue:)) ?? .system
+            return .failure(SkalaError(code, answer["message"].string ?? "the warden gave no reason"))
+        } catch {
+            return .failure(error)
+        }
+    }
+}

@@ -1,0 +1,137 @@
+import Base
+import Synchronization
+import WardenProtocol
+
+/// Standard input, output and error of a container or exec that somebody is attached to.
+///
+/// Flow control both ways: the warden sends no more than was credited, so a slow client costs it no memory; `send`
+/// waits until the warden has taken what was sent before.
+public final class WardenStream: Sendable {
+    /// One piece of output.
+    public struct Chunk: Sendable {
+        /// 1 standard output, 2 standard error.
+        public let channel: UInt8
+        public let bytes: [UInt8]
+    }
+
+    private struct State {
+        var chunks: [Chunk] = []
+        var reader: CheckedContinuation<Chunk?, Never>?
+        var openChannels = 2
+        var isEnded = false
+        var credit = WardenStream.window
+        var writer: CheckedContinuation<Void, Never>?
+    }
+
+    /// The window a stream starts with, in bytes; docs/warden-protocol.md.
+    static let window = 256 * 1024
+
+    let number: UInt32
+    private let client: WardenClient
+    private let state = Mutex(State())
+
+    init(number: UInt32, client: WardenClient) {
+        self.number = number
+        self.client = client
+    }
+
+    /// The next piece of output, or nil when all output has been delivered.
+    public func next() async -> Chunk? {
+        let chunk: Chunk? = await withTaskCancellationHandler {
+            await withCheckedContinuation { continuation in
+                let ready: Chunk?? = state.withLock { state in
+                    if !state.chunks.isEmpty { return .some(state.chunks.removeFirst()) }
+                    if state.isEnded { return .some(nil) }
+                    state.reader = continuation
+                    return nil
+                }
+                if let ready { continuation.resume(returning: ready) }
+            }
+        } onCancel: {
+            end()
+        }
+        if let chunk { grant(chunk.bytes.count) }
+        return chunk
+    }
+
+    private func grant(_ count: Int) {
+        let payload = withUnsafeBytes(of: UInt32(count).littleEndian) { Array($0) }
+        client.send(Frame(kind: .credit, number: number, payload: payload))
+    }
+
+    /// Sends input; returns when it is on its way and there is room for more, or the stream has ended.
+    public func send(_ bytes: [UInt8]) async {
+        for start in stride(from: 0, to: bytes.count, by: 32 * 1024) {
+            let part = Array(bytes[start..<min(start + 32 * 1024, bytes.count)])
+            await waitForCredit()
+            state.withLock { $0.credit -= part.count }
+            client.send(Frame(kind: .data, channel: 0, number: number, payload: part))
+        }
+    }
+
+    /// No more input comes: the program reads end of file.
+    public func closeInput() { client.send(Frame(kind: .data, channel: 0, number: number, payload: [])) }
+
+    /// Detaches; what runs is not touched.
+    public func detach() async {
+        end()
+        // A stream that the warden has ended already is unknown to it; nothing is left to do then.
+        _ = try? await client.request("detach", ["stream": JSON(number)])
+    }
+
+    private func waitForCredit() async {
+        await withCheckedContinuation { continuation in
+            let isReady = state.withLock { state in
+                if state.credit > 0 || state.isEnded { return true }
+                state.writer = continuation
+                return false
+            }
+            if isReady { continuation.resume() }
+        }
+    }
+
+    func addCredit(_ payload: [UInt8]) {
+        guard payload.count == 4 else { return }
+        let count = payload.enumerated().reduce(0) { $0 | Int($1.element) << (8 * $1.offset) }
+        state.withLock { state in
+            state.credit = min(state.credit + count, WardenStream.window)
+            defer { state.writer = nil }
+            return state.writer
+        }?.resume()
+    }
+
+    func receive(_ channel: UInt8, _ bytes: [UInt8]) {
+        if bytes.isEmpty {
+            let isLast = state.withLock { state in
+                state.openChannels -= 1
+                return state.openChannels <= 0
+            }
+            if isLast { end() }
+            return
+        }
+        let chunk = Chunk(channel: channel, bytes: bytes)
+        state.withLock { state in
+            guard let reader = state.reader else {
+                if !state.isEnded { state.chunks.append(chunk) }
+                return CheckedContinuation<Chunk?, Never>?.none
+            }
+            state.reader = nil
+            return reader
+        }?.resume(returning: chunk)
+    }
+
+    /// The end of the stream: what was received may still be read.
+    func end() {
+        let (reader, writer) = state.withLock { state in
+            state.isEnded = true
+            defer {
+                state.reader = nil
+                state.writer = nil
+            }
+            return (state.reader, state.writer)
+        }
+        reader?.resume(returning: nil)
+        writer?.resume()
+        client.closeStream(number)
+    }
+}

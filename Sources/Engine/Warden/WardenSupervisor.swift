@@ -1,0 +1,131 @@
+import Base
+import Glibc
+import Kernel
+import Synchronization
+
+/// Keeps the host's warden running and the connection to it open.
+///
+/// The warden outlives the daemon: a new daemon finds the old warden by its socket. When the warden itself dies, its
+/// containers have died with it; a new one is started, and `onReplaced` is told.
+final class WardenSupervisor: Sendable {
+    private struct State {
+        var client: WardenClient?
+        /// The warden's process while it is our child: it has to be reaped.
+        var child: pid_t?
+        var isClosing = false
+        var isConnecting = false
+    }
+
+    /// How long a new warden may take until its socket answers.
+    private static let startDeadline: Int64 = 5_000_000_000
+
+    private let configuration: EngineConfiguration
+    private let log: Log
+    private let state = Mutex(State())
+    private let handlers = Mutex<(onEvent: @Sendable (JSON) -> Void, onReplaced: @Sendable () -> Void)>(({ _ in }, {}))
+    private let threads = WorkerThreads(limit: 1)
+
+    init(configuration: EngineConfiguration, log: Log) {
+        self.configuration = configuration
+        self.log = log
+    }
+
+    /// Connects, starting a warden if none answers.
+    ///
+    /// - Returns: whether the warden is new, that is, whether whatever ran before is gone.
+    func start(
+        onEvent: @escaping @Sendable (JSON) -> Void, onReplaced: @escaping @Sendable () -> Void
+    ) async throws -> Bool {
+        handlers.withLock { $0 = (onEvent, onReplaced) }
+        return try await connect()
+    }
+
+    @discardableResult
+    func request(_ operation: String, _ fields: JSON = [:]) async throws -> JSON {
+        guard let client = state.withLock({ $0.client }) else { throw WardenClient.gone }
+        return try await client.request(operation, fields)
+    }
+
+    func openStream() throws -> WardenStream {
+        guard let client = state.withLock({ $0.client }) else { throw WardenClient.gone }
+        return client.openStream()
+    }
+
+    /// Ends the connection; the warden goes on.
+    func close() {
+        state.withLock { state in
+            state.isClosing = true
+            defer { state.client = nil }
+            return state.client
+        }?.close()
+    }
+
+    private func connect() async throws -> Bool {
+        let path = configuration.wardenSocket
+        let onEvent = handlers.withLock { $0.onEvent }
+        let makeClient = { @Sendable [weak self] () throws -> WardenClient in
+            try WardenClient(path: path, onEvent: onEvent) { [weak self] in self?.connectionLost() }
+        }
+        let (client, isNew) = try await threads.run { [self] in
+            // No warden yet, or one that was killed and left its socket: start one.
+            if let client = try? makeClient() { return (client, false) }
+            return (try startWarden(makeClient), true)
+        }
+        state.withLock { $0.client = client }
+        _ = try await client.request("hello", ["version": JSON(configuration.version)])
+        return isNew
+    }
+
+    private func startWarden(_ makeClient: () throws -> WardenClient) throws -> WardenClient {
+        let arguments = [
+            configuration.wardenPath, "--socket", configuration.wardenSocket, "--cgroup", configuration.cgroupParent,
+        ]
+        let pid = try Subprocess.spawn(arguments, newSession: true)
+        state.withLock { $0.child = pid }
+        let deadline = SystemClock.monotonicNanoseconds() + WardenSupervisor.startDeadline
+        while true {
+            do {
+                return try makeClient()
+            } catch {
+                var status: Int32 = 0
+                guard waitpid(pid, &status, WNOHANG) == 0 else {
+                    throw SkalaError(.unavailable, "\(configuration.wardenPath) ended at once with status \(status)")
+                }
+                guard SystemClock.monotonicNanoseconds() < deadline else {
+                    throw SkalaError(.timedOut, "\(configuration.wardenPath) does not answer", cause: error)
+                }
+                usleep(2000)
+            }
+        }
+    }
+
+    private func connectionLost() {
+        let shouldReconnect = state.withLock { state in
+            guard !state.isClosing, state.client != nil, !state.isConnecting else { return false }
+            state.client = nil
+            state.isConnecting = true
+            return true
+        }
+        guard shouldReconnect else { return }
+        log.error("the warden has gone, and the containers on this host with it; starting a new one")
+        Task {
+            if let child = state.withLock({ $0.child }) {
+                // The connection may be lost before the process is: without a wait it is reaped at the next loss.
+                _ = try? await threads.run { waitpid(child, nil, WNOHANG) }
+            }
+            var delay: UInt64 = 10_000_000
+            while state.withLock({ !$0.isClosing }) {
+                do {
+                    let isNew = try await connect()
+                    state.withLock { $0.isConnecting = false }
+                    if isNew { handlers.withLock { $0.onReplaced }() }
+                    return
+                } catch {
+                    log.error("cannot start the warden: \(error)")
+                    try? await Task.sleep(nanoseconds: delay)  // never cancelled
+                    delay = min(delay * 2, 5_000_000_000)
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,123 @@
+import Base
+import CArchive
+import CLinux
+import Glibc
+import Kernel
+
+/// Writes tar archives (pax) with libarchive to a descriptor. Blocking.
+final class ArchiveWriter {
+    private let archive: OpaquePointer
+    /// Files with several names: the first one is written, the others are links to it.
+    private var written: [UInt64: String] = [:]
+
+    /// - Parameter descriptor: not closed.
+    init(descriptor: Int32) throws(SkalaError) {
+        guard let archive = archive_write_new() else { throw SkalaError(.system, "libarchive: out of memory") }
+        self.archive = archive
+        archive_write_set_format_pax_restricted(archive)
+        archive_write_set_bytes_in_last_block(archive, 1)
+        guard archive_write_open_fd(archive, descriptor) == ARCHIVE_OK else { throw failure("cannot write") }
+    }
+
+    deinit { archive_write_free(archive) }
+
+    func finish() throws(SkalaError) {
+        guard archive_write_close(archive) == ARCHIVE_OK else { throw failure("cannot write the archive") }
+    }
+
+    private func failure(_ what: String) -> SkalaError {
+        let code = archive_errno(archive) == EPIPE ? SkalaError.Code.cancelled : .system
+        return SkalaError(code, "\(what): \(archive_error_string(archive).map { String(cString: $0) } ?? "unknown error")")
+    }
+
+    /// Adds a file made of bytes.
+    func add(_ name: String, _ bytes: [UInt8], mode: UInt32 = 0o644) throws(SkalaError) {
+        guard let entry = archive_entry_new() else { throw SkalaError(.system, "libarchive: out of memory") }
+        defer { archive_entry_free(entry) }
+        archive_entry_set_pathname(entry, name)
+        archive_entry_set_filetype(entry, Glibc.S_IFREG)
+        archive_entry_set_perm(entry, mode)
+        archive_entry_set_size(entry, la_int64_t(bytes.count))
+        guard archive_write_header(archive, entry) >= ARCHIVE_WARN,
+            bytes.withUnsafeBytes({ archive_write_data(archive, $0.baseAddress, $0.count) }) == bytes.count
+        else { throw failure("cannot write \(name)") }
+    }
+
+    /// Adds what `name` in the folder `parent` is, with everything below it, under the path `path`.
+    ///
+    /// - Parameter overlay: whiteouts and opaque folders of overlayfs are written as an image's layers have them.
+    func add(_ name: String, in parent: Int32, as path: String, overlay: Bool = false) throws {
+        var status = stat()
+        try checkErrno(fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW), "stat", path)
+        let kind = status.st_mode & S_IFMT
+        if kind == S_IFSOCK { return }
+        if overlay, kind == S_IFCHR, status.st_rdev == 0 {
+            let parts = path.split(separator: "/")
+            return try add((parts.dropLast() + [".wh." + (parts.last ?? "")]).joined(separator: "/"), [], mode: 0)
+        }
+        guard let entry = archive_entry_new() else { throw SkalaError(.system, "libarchive: out of memory") }
+        defer { archive_entry_free(entry) }
+        archive_entry_copy_stat(entry, &status)
+        archive_entry_set_pathname(entry, kind == S_IFDIR ? path + "/" : path)
+        if kind == S_IFLNK {
+            var target = [CChar](repeating: 0, count: 4097)
+            try checkErrno(readlinkat(parent, name, &target, 4096), "readlink", path)
+            archive_entry_set_symlink(entry, target)
+        }
+        guard kind == S_IFREG || kind == S_IFDIR else { return try writeHeader(entry, path) }
+        // O_NOFOLLOW and O_NONBLOCK: it may have been replaced since by a link or a pipe.
+        let opened = cl_openat(parent, name, O_RDONLY | CL_O_NOFOLLOW | O_NONBLOCK, 0)
+        let file = OwnedDescriptor(try check(opened, "open", path))
+        try addAttributes(file.raw, to: entry)
+        if kind == S_IFREG {
+            if status.st_nlink > 1, let first = written[UInt64(status.st_ino)] {
+                archive_entry_set_hardlink(entry, first)
+                archive_entry_set_size(entry, 0)
+                return try writeHeader(entry, path)
+            }
+            written[UInt64(status.st_ino)] = path
+            try writeHeader(entry, path)
+            return try writeData(file.raw, size: Int64(status.st_size), path)
+        }
+        try writeHeader(entry, path)
+        if overlay, isOpaque(file.raw) { try add(path + "/.wh..wh..opq", [], mode: 0) }
+        for child in try FileContents.names(in: "/proc/self/fd/\(file.raw)") {
+            try add(child, in: file.raw, as: path.isEmpty ? child : path + "/" + child, overlay: overlay)
+        }
+    }
+
+    private func isOpaque(_ descriptor: Int32) -> Bool {
+        var value: UInt8 = 0
+        return fgetxattr(descriptor, "trusted.overlay.opaque", &value, 1) == 1 && value == UInt8(ascii: "y")
+    }
+
+    private func writeHeader(_ entry: OpaquePointer, _ path: String) throws(SkalaError) {
+        guard archive_write_header(archive, entry) >= ARCHIVE_WARN else { throw failure("cannot write \(path)") }
+    }
+
+    /// A file that grows or shrinks meanwhile is cut, or filled with zeros, to the size in its header.
+    private func writeData(_ descriptor: Int32, size: Int64, _ path: String) throws {
+        var left = size
+        var buffer = [UInt8](repeating: 0, count: 256 * 1024)
+        while left > 0 {
+            let wanted = Int(min(left, Int64(buffer.count)))
+            let count = try checkErrno(read(descriptor, &buffer, wanted), "read", path)
+            if count == 0 { break }
+            guard archive_write_data(archive, buffer, count) == count else { throw failure("cannot write \(path)") }
+            left -= Int64(count)
+        }
+    }
+
+    /// Capabilities and user attributes; overlayfs' own are none of the files'.
+    private func addAttributes(_ descriptor: Int32, to entry: OpaquePointer) throws {
+        var names = [CChar](repeating: 0, count: 4096)
+        let length = flistxattr(descriptor, &names, names.count)
+        guard length > 0 else { return }
+        for name in names[0..<length].split(separator: 0).map({ String(decoding: $0.map(UInt8.init(bitPattern:)), as: UTF8.self) }) {
+            guard name == "security.capability" || name.hasPrefix("user.") else { continue }
+            var value = [UInt8](repeating: 0, count: 64 * 1024)
+            let size = fgetxattr(descriptor, name, &value, value.count)
+            if size >= 0 { archive_entry_xattr_add_entry(entry, name, value, size) }
+        }
+    }
+}

@@ -1,0 +1,258 @@
+import Base
+import CCurl
+import Glibc
+import Kernel
+import OCI
+
+/// Talks to one repository of one registry (distribution specification 1.1). Blocking; used by one pull or push.
+final class RegistryClient {
+    private static let retryLimit = 5
+
+    let reference: Reference
+    private let base: String
+    private let credentials: RegistryCredentials?
+    private var authorization: String?
+
+    static func initialize() { ccurl_initialize() }
+
+    /// - Parameter mirror: the base URL of a mirror to ask in place of the registry.
+    init(_ reference: Reference, credentials: RegistryCredentials?, mirror: String? = nil) {
+        self.reference = reference
+        self.credentials = mirror == nil ? credentials : nil
+        let host = reference.domain == Reference.defaultDomain ? "registry-1.docker.io" : reference.domain
+        let server = mirror ?? (RegistryClient.isLoopback(host) ? "http://" : "https://") + host
+        base = "\(server)/v2/\(reference.path)"
+    }
+
+    /// Registries on this host are asked without TLS.
+    static func isLoopback(_ host: String) -> Bool {
+        let name = host.hasPrefix("[") ? String(host.dropFirst().prefix { $0 != "]" }) : String(host.prefix { $0 != ":" })
+        return name == "localhost" || name == "::1" || name.hasPrefix("127.")
+    }
+
+    // MARK: documents
+
+    /// A manifest or index by tag or digest, verified.
+    func manifest(_ name: String) throws -> (document: JSON, bytes: [UInt8], digest: String, type: String) {
+        let types = (MediaType.manifests + MediaType.indexes).joined(separator: ", ")
+        let (answer, bytes) = try get("\(base)/manifests/\(name)", ["Accept: \(types)"], limit: 8 << 20)
+        guard answer.status == 200 else { throw failure(answer, bytes, name) }
+        let digest = try SHA256.digest(of: bytes)
+        if Digest.isValid(name), name != digest {
+            throw SkalaError(.invalid, "manifest \(name) has the digest \(digest)")
+        }
+        let document = try JSON(parsing: bytes)
+        let type = document["mediaType"].string ?? answer.headers["content-type"] ?? MediaType.ociManifest
+        return (document, bytes, digest, type)
+    }
+
+    private func get(
+        _ url: String, _ headers: [String], limit: Int
+    ) throws -> (answer: HTTPCall.Answer, body: [UInt8]) {
+        var body: [UInt8] = []
+        let answer = try authorized(HTTPCall(url: url, headers: headers)) { call in
+            body = []
+            return call.perform { _, piece in
+                body.append(contentsOf: piece)
+                return body.count <= limit
+            }
+        }
+        return (answer, body)
+    }
+
+    /// Asks the registry whether it takes the credentials.
+    ///
+    /// - Throws: `.unauthorized` when it does not.
+    func checkCredentials() throws {
+        let root = String(base.prefix(base.count - reference.path.count))
+        let (answer, body) = try get(root, [], limit: 1 << 20)
+        guard answer.status < 400 else { throw failure(answer, body, root) }
+    }
+
+    // MARK: blobs
+
+    /// Fetches a blob into a file, going on where a broken connection left off, and verifies it.
+    func blob(_ digest: String, size: Int64, to path: String, _ progress: @escaping (Int64) -> Bool) throws {
+        guard Digest.isValid(digest) else { throw SkalaError(.invalid, "invalid digest '\(digest)'") }
+        var attempt = 0
+        while true {
+            let file = try OwnedDescriptor.open(path, O_WRONLY | O_CREAT)
+            var have = Int64(lseek(file.raw, 0, SEEK_END))
+            let start = have
+            var writeError: Int32 = 0
+            var isCancelled = false
+            let call = HTTPCall(url: "\(base)/blobs/\(digest)", resumeFrom: have)
+            let answer = try authorized(call) { call in
+                call.perform { status, piece in
+                    guard status == 200 || status == 206 else { return true }
+                    if status == 200, have > 0, start > 0, lseek(file.raw, 0, SEEK_CUR) == start {
+                        // The server does not do ranges: from the beginning.
+                        ftruncate(file.raw, 0)
+                        lseek(file.raw, 0, SEEK_SET)
+                        have = 0
+                    }
+                    guard size <= 0 || have + Int64(piece.count) <= size else { return false }
+                    guard write(file.raw, piece.baseAddress, piece.count) == piece.count else {
+                        writeError = errno
+                        return false
+                    }
+                    have += Int64(piece.count)
+                    isCancelled = !progress(have)
+                    return !isCancelled
+                }
+            }
+            if isCancelled { throw SkalaError(.cancelled, "cancelled") }
+            if writeError != 0 { throw KernelError("write", path, errno: writeError).asSkalaError }
+            if answer.failure == nil, answer.status == 200 || answer.status == 206 || (answer.status == 416 && have == size) {
+                let found = try SHA256Check.digest(ofFile: path)
+                if found == digest { return }
+                // Bytes were damaged on the way: none of them can be trusted.
+                unlink(path)
+            } else if answer.status >= 400, answer.status < 500, answer.status != 429, answer.status != 416 {
+                throw failure(answer, [], digest)
+            }
+            attempt += 1
+            guard attempt < RegistryClient.retryLimit else {
+                throw SkalaError(
+                    .unavailable, "cannot fetch blob \(digest) after \(attempt) tries: \(answer.failure ?? "status \(answer.status)")")
+            }
+            usleep(UInt32(100_000 << attempt))
+        }
+    }
+
+    /// Whether the repository has the blob.
+    func has(blob digest: String) throws -> Bool {
+        try authorized(HTTPCall(method: "HEAD", url: "\(base)/blobs/\(digest)"), push: true) { call in
+            call.perform { _, _ in true }
+        }.status == 200
+    }
+
+    /// Sends a blob in one piece.
+    func upload(blob digest: String, from path: String, _ progress: @escaping (Int64) -> Bool) throws {
+        let opened = try authorized(HTTPCall(method: "POST", url: "\(base)/blobs/uploads/"), push: true) { call in
+            call.perform { _, _ in true }
+        }
+        guard opened.status == 202, let location = opened.headers["location"] else { throw failure(opened, [], digest) }
+        let separator = location.contains("?") ? "&" : "?"
+        var url = location + separator + "digest=" + digest
+        // A location without a server is on this one.
+        if location.hasPrefix("/") { url = base.split(separator: "/").prefix(2).joined(separator: "//") + url }
+        let file = try OwnedDescriptor.open(path, O_RDONLY)
+        let size = Int64(lseek(file.raw, 0, SEEK_END))
+        var text: [UInt8] = []
+        let sent = try authorized(
+            HTTPCall(method: "PUT", url: url, headers: ["Content-Type: application/octet-stream", "Expect:"]), push: true
+        ) { call in
+            lseek(file.raw, 0, SEEK_SET)
+            var call = call
+            call.upload = (file.raw, size)
+            return call.perform(
+                onBody: { _, piece in
+                    text.append(contentsOf: piece.prefix(4096))
+                    return true
+                }, onProgress: progress)
+        }
+        guard sent.status == 201 else { throw failure(sent, text, digest) }
+    }
+
+    /// Sends a manifest under a tag or digest.
+    func upload(manifest path: String, size: Int64, type: String, as name: String) throws {
+        let file = try OwnedDescriptor.open(path, O_RDONLY)
+        let call = HTTPCall(
+            method: "PUT", url: "\(base)/manifests/\(name)", headers: ["Content-Type: \(type)", "Expect:"])
+        var text: [UInt8] = []
+        let answer = try authorized(call, push: true) { call in
+            lseek(file.raw, 0, SEEK_SET)
+            var call = call
+            call.upload = (file.raw, size)
+            return call.perform { _, piece in
+                text.append(contentsOf: piece.prefix(4096))
+                return true
+            }
+        }
+        guard answer.status == 201 else { throw failure(answer, text, name) }
+    }
+
+    // MARK: authorization
+
+    /// Makes a request; when the registry asks for authorization, gets it and tries once more.
+    private func authorized(
+        _ call: HTTPCall, push: Bool = false, _ perform: (HTTPCall) -> HTTPCall.Answer
+    ) throws -> HTTPCall.Answer {
+        var call = call
+        let plain = call.headers
+        if let authorization { call.headers.append("Authorization: \(authorization)") }
+        let answer = perform(call)
+        guard answer.status == 401, let challenge = answer.headers["www-authenticate"] else {
+            if answer.status == 0 {
+                throw SkalaError(.unavailable, "cannot reach \(call.url): \(answer.failure ?? "no answer")")
+            }
+            return answer
+        }
+        authorization = try authorize(challenge, push: push)
+        call.headers = plain + ["Authorization: \(authorization ?? "")"]
+        return perform(call)
+    }
+
+    private func authorize(_ challenge: String, push: Bool) throws -> String {
+        let denied = SkalaError(
+            .unauthorized,
+            "pull access denied for \(reference.familiarRepository), repository does not exist or may require 'docker login'")
+        if challenge.lowercased().hasPrefix("basic") {
+            guard let credentials else { throw denied }
+            return credentials.basic
+        }
+        let fields = RegistryClient.fields(challenge)
+        guard let realm = fields["realm"] else { throw denied }
+        let actions = push ? "pull,push" : "pull"
+        var url = realm + (realm.contains("?") ? "&" : "?") + "scope=repository:\(reference.path):\(actions)"
+        if let service = fields["service"] { url += "&service=" + service.split(separator: " ").joined(separator: "%20") }
+        var call = HTTPCall(url: url)
+        if let credentials, !credentials.username.isEmpty { call.headers.append("Authorization: \(credentials.basic)") }
+        var body: [UInt8] = []
+        let answer = call.perform { _, piece in
+            body.append(contentsOf: piece)
+            return body.count < 1 << 20
+        }
+        guard answer.status == 200 else { throw denied }
+        let document = try JSON(parsing: body)
+        guard let token = document["token"].string ?? document["access_token"].string else { throw denied }
+        return "Bearer " + token
+    }
+
+    /// `Bearer realm="…",service="…"` as names and values.
+    static func fields(_ challenge: String) -> [String: String] {
+        var fields: [String: String] = [:]
+        var rest = challenge.drop { $0 != " " }.dropFirst()
+        while let equals = rest.firstIndex(of: "=") {
+            let name = rest[..<equals].filter { $0 != "," && $0 != " " }
+            rest = rest[rest.index(after: equals)...]
+            let isQuoted = rest.first == "\""
+            if isQuoted { rest = rest.dropFirst() }
+            let value = rest.prefix { isQuoted ? $0 != "\"" : $0 != "," }
+            fields[name.lowercased()] = String(value)
+            rest = rest.dropFirst(value.count + 1)
+        }
+        return fields
+    }
+
+    private func failure(_ answer: HTTPCall.Answer, _ body: [UInt8], _ name: String) -> SkalaError {
+        let error = (try? JSON(parsing: body))?["errors"][0] ?? .null  // many answers have no such document
+        let text = error["message"].string ?? answer.failure ?? "status \(answer.status)"
+        switch answer.status {
+        case 401:
+            return SkalaError(
+                .unauthorized,
+                "pull access denied for \(reference.familiarRepository), repository does not exist or may require "
+                    + "'docker login'")
+        case 403: return SkalaError(.forbidden, "denied: \(text)")
+        case 404 where error["code"] == "NAME_UNKNOWN":
+            return SkalaError(
+                .notFound,
+                "pull access denied for \(reference.familiarRepository), repository does not exist or may require "
+                    + "'docker login': denied: \(text)")
+        case 404: return SkalaError(.notFound, "manifest for \(reference.familiar) not found: manifest unknown: \(text)")
+        default: return SkalaError(.unavailable, "registry \(reference.domain): \(name): \(text)")
+        }
+    }
+}

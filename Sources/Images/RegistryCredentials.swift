@@ -1,0 +1,28 @@
+public import Base
+
+/// Who asks a registry.
+public struct RegistryCredentials: Sendable {
+    public let username: String
+    public let password: String
+    /// A refresh token in place of a password.
+    public let identityToken: String
+    public let serverAddress: String
+
+    /// From the API's `AuthConfig`.
+    public init(json: JSON) {
+        username = json["username"].string ?? ""
+        password = json["password"].string ?? ""
+        identityToken = json["identitytoken"].string ?? ""
+        serverAddress = json["serveraddress"].string ?? ""
+    }
+
+    /// From the `X-Registry-Auth` header: base64 of an `AuthConfig`. nil when it holds no credentials.
+    public init?(header: String) {
+        guard let bytes = Base64.decode(header), let json = try? JSON(parsing: bytes) else { return nil }
+        self.init(json: json)
+        if username.isEmpty, identityToken.isEmpty { return nil }
+    }
+
+    /// The value of a Basic `Authorization` header.
+    var basic: String { "Basic " + Base64.encode(Array("\(username):\(password)".utf8)) }
+}

@@ -1,0 +1,78 @@
+import CLinux
+import Glibc
+
+/// Helper programs that run for a short time. Blocking: call on `WorkerThreads`.
+public enum Subprocess {
+    /// Runs a program to its end with `/dev/null` as its input and its output to ours.
+    ///
+    /// - Parameter inheriting: a descriptor the program gets as number 3.
+    /// - Returns: the exit status, 128 + signal when it was killed.
+    public static func run(_ arguments: [String], inheriting descriptor: Int32? = nil) throws(KernelError) -> Int32 {
+        try wait(spawn(arguments, inheriting: descriptor))
+    }
+
+    /// Runs a program and answers what it prints, at most `limit` bytes.
+    ///
+    /// - Throws: `EIO` when it fails.
+    public static func output(_ arguments: [String], limit: Int) throws(KernelError) -> String {
+        var ends: [Int32] = [0, 0]
+        try check(cl_pipe2(&ends, 0), "pipe2")
+        let reading = OwnedDescriptor(ends[0])
+        let writing = OwnedDescriptor(ends[1])
+        let pid = try spawn(arguments, output: writing.raw)
+        writing.close()
+        var text: [UInt8] = []
+        var buffer = [UInt8](repeating: 0, count: 16 * 1024)
+        while text.count < limit {
+            let count = read(reading.raw, &buffer, buffer.count)
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { break }
+            text.append(contentsOf: buffer[0..<count])
+        }
+        reading.close()
+        guard try wait(pid) == 0 else { throw KernelError("run", arguments.joined(separator: " "), errno: EIO) }
+        return String(decoding: text, as: UTF8.self)
+    }
+
+    private static func wait(_ pid: pid_t) throws(KernelError) -> Int32 {
+        var status: Int32 = 0
+        while waitpid(pid, &status, 0) < 0 {
+            guard errno == EINTR else { throw KernelError("waitpid", "\(pid)", errno: errno) }
+        }
+        return status & 0x7F == 0 ? (status >> 8) & 0xFF : 128 + (status & 0x7F)
+    }
+
+    /// Starts a program; the caller waits for it.
+    ///
+    /// - Parameters:
+    ///   - output: a descriptor that becomes its standard output.
+    ///   - newSession: it gets a session of its own, and so outlives our terminal.
+    public static func spawn(
+        _ arguments: [String], inheriting descriptor: Int32? = nil, output: Int32? = nil, newSession: Bool = false
+    ) throws(KernelError) -> pid_t {
+        var actions = posix_spawn_file_actions_t()
+        posix_spawn_file_actions_init(&actions)
+        defer { posix_spawn_file_actions_destroy(&actions) }
+        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+        if let output { posix_spawn_file_actions_adddup2(&actions, output, 1) }
+        if let descriptor { posix_spawn_file_actions_adddup2(&actions, descriptor, 3) }
+        var attributes = posix_spawnattr_t()
+        posix_spawnattr_init(&attributes)
+        defer { posix_spawnattr_destroy(&attributes) }
+        var none = sigset_t()
+        sigemptyset(&none)
+        var all = sigset_t()
+        sigfillset(&all)
+        posix_spawnattr_setsigmask(&attributes, &none)
+        posix_spawnattr_setsigdefault(&attributes, &all)
+        // POSIX_SPAWN_SETSIGMASK, POSIX_SPAWN_SETSIGDEF and POSIX_SPAWN_SETSID of spawn.h.
+        posix_spawnattr_setflags(&attributes, Int16(0x08 | 0x04 | (newSession ? 0x80 : 0)))
+        var pid: pid_t = 0
+        var vector = arguments.map { strdup($0) }
+        vector.append(nil)
+        defer { for pointer in vector { free(pointer) } }
+        let failure = posix_spawn(&pid, arguments[0], &actions, &attributes, vector, environ)
+        guard failure == 0 else { throw KernelError("spawn", arguments[0], errno: failure) }
+        return pid
+    }
+}

@@ -1,0 +1,140 @@
+import Base
+import CLinux
+import Glibc
+import Kernel
+import Synchronization
+
+/// Answers names of containers on one network, at its gateway's address; everything else is asked of the host's servers.
+///
+/// One thread; at most `outstandingLimit` forwarded questions, each with a deadline.
+final class NameServer: Sendable {
+    private static let outstandingLimit = 512
+    private static let deadline: Int64 = 5_000_000_000
+
+    private struct Forwarded {
+        let query: [UInt8]
+        let client: sockaddr_in
+        let expires: Int64
+    }
+
+    private let network: String
+    private let names: NameTable
+    private let socket: OwnedDescriptor
+    private let upstream: OwnedDescriptor
+    private let stopping: OwnedDescriptor
+    private let thread = WorkerThreads(limit: 1)
+
+    init(address: IPv4Address, network: String, names: NameTable) throws {
+        self.network = network
+        self.names = names
+        socket = try NameServer.open()
+        upstream = try NameServer.open()
+        stopping = OwnedDescriptor(try checkErrno(eventfd(0, Int32(EFD_CLOEXEC)), "eventfd"))
+        var local = NameServer.address(address, port: 53)
+        let status = withUnsafePointer(to: &local) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(socket.raw, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        try checkErrno(status, "bind", "\(address):53")
+        thread.submit { [self] in serve() }
+    }
+
+    func stop() { eventfd_write(stopping.raw, 1) }
+
+    private static func open() throws(KernelError) -> OwnedDescriptor {
+        let type = Int32(SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
+        return OwnedDescriptor(try checkErrno(Glibc.socket(AF_INET, type, 0), "socket", "udp"))
+    }
+
+    private static func address(_ address: IPv4Address, port: UInt16) -> sockaddr_in {
+        var result = sockaddr_in()
+        result.sin_family = sa_family_t(AF_INET)
+        result.sin_port = port.bigEndian
+        result.sin_addr.s_addr = address.value.bigEndian
+        return result
+    }
+
+    private func serve() {
+        var forwarded: [UInt16: Forwarded] = [:]
+        var nextID: UInt16 = UInt16.random(in: .min ... .max)
+        while true {
+            var polled = [socket, upstream, stopping].map { pollfd(fd: $0.raw, events: Int16(POLLIN), revents: 0) }
+            poll(&polled, 3, forwarded.isEmpty ? -1 : 1000)
+            if polled[2].revents != 0 { return }
+            if polled[0].revents != 0, let (bytes, client) = receive(socket), let query = DNSQuery(bytes) {
+                if let answer = answer(query) {
+                    send(answer, to: client, from: socket)
+                } else if forwarded.count < NameServer.outstandingLimit, forward(bytes, as: nextID) {
+                    let expires = SystemClock.monotonicNanoseconds() + NameServer.deadline
+                    forwarded[nextID] = Forwarded(query: bytes, client: client, expires: expires)
+                    nextID &+= 1
+                } else {
+                    send(query.failure(2), to: client, from: socket)
+                }
+            }
+            if polled[1].revents != 0, let (bytes, _) = receive(upstream), bytes.count >= 12 {
+                let id = UInt16(bytes[0]) << 8 | UInt16(bytes[1])
+                if let question = forwarded.removeValue(forKey: id) {
+                    send(Array(question.query[0..<2]) + bytes[2...], to: question.client, from: socket)
+                }
+            }
+            let now = SystemClock.monotonicNanoseconds()
+            forwarded = forwarded.filter { $0.value.expires > now }
+        }
+    }
+
+    /// The answer when the name is a container's; nil for all others.
+    private func answer(_ query: DNSQuery) -> [UInt8]? {
+        if let address = query.reversedAddress, let name = names.name(of: address, on: network) {
+            return query.answer([DNSQuery.encode(name)])
+        }
+        guard let addresses = names.addresses(of: query.name, on: network) else { return nil }
+        guard query.type == DNSQuery.typeA else { return query.answer([]) }
+        // Shuffled, so that several containers of one name share the load.
+        return query.answer(addresses.shuffled().compactMap { try? IPv4Address(parsing: $0).bytes })
+    }
+
+    /// Sends the question on under another id.
+    private func forward(_ query: [UInt8], as id: UInt16) -> Bool {
+        guard let server = NameServer.hostServer() else { return false }
+        let question = [UInt8(id >> 8), UInt8(id & 255)] + query[2...]
+        send(question, to: NameServer.address(server, port: 53), from: upstream)
+        return true
+    }
+
+    /// The first IPv4 name server of the host; read each time, since it changes with the host's network.
+    private static func hostServer() -> IPv4Address? {
+        guard let bytes = try? FileContents.read("/etc/resolv.conf") else { return nil }
+        for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n") {
+            let words = line.split(whereSeparator: \.isWhitespace)
+            // An IPv6 server is passed over: the next one may be IPv4.
+            if words.count >= 2, words[0] == "nameserver", let server = try? IPv4Address(parsing: String(words[1])) {
+                return server
+            }
+        }
+        return nil
+    }
+
+    private func receive(_ socket: OwnedDescriptor) -> ([UInt8], sockaddr_in)? {
+        var buffer = [UInt8](repeating: 0, count: 4096)
+        var client = sockaddr_in()
+        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let count = withUnsafeMutablePointer(to: &client) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { address in
+                recvfrom(socket.raw, &buffer, 4096, Int32(MSG_DONTWAIT), address, &size)
+            }
+        }
+        guard count > 0 else { return nil }
+        return (Array(buffer[0..<count]), client)
+    }
+
+    private func send(_ bytes: [UInt8], to client: sockaddr_in, from socket: OwnedDescriptor) {
+        var client = client
+        _ = withUnsafePointer(to: &client) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                sendto(socket.raw, bytes, bytes.count, Int32(MSG_DONTWAIT), $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+    }
+}

@@ -1,0 +1,139 @@
+public import Base
+import Kernel
+
+/// Addresses of a network.
+public struct Subnet: Sendable {
+    /// `172.18.0.0/16`.
+    public let subnet: String
+    public let gateway: String
+    public var ipRange: String?
+    public var auxiliary: [String: String] = [:]
+}
+
+/// A network containers are connected to.
+public struct Network: Sendable {
+    public let id: String
+    public let name: String
+    /// `bridge`, `host` or `null`.
+    public let driver: String
+    public let options: [String: String]
+    public let labels: [String: String]
+    public let subnets: [Subnet]
+    public let created: Timestamp
+    /// Without a way out.
+    public let isInternal: Bool
+    public let isAttachable: Bool
+    public let enableIPv4: Bool
+    public let enableIPv6: Bool
+    /// The interface on the host; empty without one.
+    public let bridge: String
+
+    /// The document in the store.
+    public var json: JSON {
+        [
+            "id": JSON(id), "name": JSON(name), "driver": JSON(driver), "options": JSON(options),
+            "labels": JSON(labels), "created": JSON(created.nanoseconds), "internal": JSON(isInternal),
+            "attachable": JSON(isAttachable), "bridge": JSON(bridge),
+            "subnets": JSON(
+                subnets.map { subnet -> JSON in
+                    [
+                        "subnet": JSON(subnet.subnet), "gateway": JSON(subnet.gateway), "range": JSON(subnet.ipRange),
+                        "auxiliary": JSON(subnet.auxiliary),
+                    ]
+                }),
+        ]
+    }
+
+    public init(json: JSON) throws(SkalaError) {
+        guard let id = json["id"].string, let name = json["name"].string else {
+            throw SkalaError(.invalid, "a network's record in the store has no id or name")
+        }
+        let subnets = (json["subnets"].array ?? []).map { subnet in
+            Subnet(
+                subnet: subnet["subnet"].string ?? "", gateway: subnet["gateway"].string ?? "",
+                ipRange: subnet["range"].string, auxiliary: subnet["auxiliary"].stringDictionary ?? [:])
+        }
+        self.init(
+            id: id, name: name, driver: json["driver"].string ?? "bridge",
+            options: json["options"].stringDictionary ?? [:], labels: json["labels"].stringDictionary ?? [:],
+            subnets: subnets, created: Timestamp(nanoseconds: json["created"].int ?? 0),
+            isInternal: json["internal"].bool ?? false, isAttachable: json["attachable"].bool ?? false,
+            bridge: json["bridge"].string ?? "")
+    }
+
+    init(
+        id: String, name: String, driver: String, options: [String: String] = [:], labels: [String: String] = [:],
+        subnets: [Subnet] = [], created: Timestamp, isInternal: Bool = false, isAttachable: Bool = false,
+        bridge: String = ""
+    ) {
+        self.id = id
+        self.name = name
+        self.driver = driver
+        self.options = options
+        self.labels = labels
+        self.subnets = subnets
+        self.created = created
+        self.isInternal = isInternal
+        self.isAttachable = isAttachable
+        self.bridge = bridge
+        enableIPv4 = true
+        enableIPv6 = false
+    }
+}
+
+/// What a user asks for in `POST /networks/create`.
+public struct NetworkRequest: Sendable {
+    let name: String
+    let options: [String: String]
+    let labels: [String: String]
+    let isInternal: Bool
+    let isAttachable: Bool
+    let subnet: Subnet?
+
+    /// - Throws: `.invalid` for what is not supported or malformed.
+    public init(json: JSON) throws(SkalaError) {
+        name = json["Name"].string ?? ""
+        let isValid =
+            name.count >= 2 && name.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "_.-".contains($0)) }
+        guard isValid else {
+            throw SkalaError(.invalid, "invalid network name (\(name)), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
+        }
+        options = json["Options"].stringDictionary ?? [:]
+        labels = json["Labels"].stringDictionary ?? [:]
+        isInternal = json["Internal"].bool ?? false
+        isAttachable = json["Attachable"].bool ?? false
+        if json["EnableIPv6"].bool == true {
+            throw SkalaError(.invalid, "IPv6 on networks is not supported yet")
+        }
+        if let driver = json["IPAM"]["Driver"].string, !["", "default"].contains(driver) {
+            throw SkalaError(.notFound, "IPAM driver \(driver) not found")
+        }
+        let plans = json["IPAM"]["Config"].array ?? []
+        guard plans.count <= 1 else {
+            throw SkalaError(.invalid, "a network has one IPv4 subnet; \(plans.count) were given")
+        }
+        subnet = try plans.first.map { (plan) throws(SkalaError) in try NetworkRequest.subnet(plan) }
+    }
+
+    private static func subnet(_ plan: JSON) throws(SkalaError) -> Subnet {
+        let network = try IPv4Network(parsing: plan["Subnet"].string ?? "")
+        guard network.prefix <= 30 else {
+            throw SkalaError(.invalid, "subnet \(network) is too small: it needs room for a gateway and a container")
+        }
+        let text = plan["Gateway"].string ?? ""
+        let gateway = text.isEmpty ? IPv4Address(network.base.value + 1) : try IPv4Address(parsing: text)
+        guard network.contains(gateway) else {
+            throw SkalaError(.invalid, "gateway \(gateway) does not belong to subnet \(network)")
+        }
+        if let range = plan["IPRange"].string, !range.isEmpty {
+            let part = try IPv4Network(parsing: range)
+            guard network.contains(part.base), network.contains(part.last) else {
+                throw SkalaError(.invalid, "IP range \(part) does not belong to subnet \(network)")
+            }
+        }
+        return Subnet(
+            subnet: network.description, gateway: gateway.description,
+            ipRange: plan["IPRange"].string.flatMap { $0.isEmpty ? nil : $0 },
+            auxiliary: plan["AuxiliaryAddresses"].stringDictionary ?? [:])
+    }
+}

@@ -1,0 +1,27 @@
+import Base
+import Glibc
+import Kernel
+
+/// Whether a process of the host has a port.
+enum PortProbe {
+    /// Tries to bind it. Blocking, for a moment.
+    static func isFree(_ port: PublishedPort) -> Bool {
+        let isStream = port.protocol == "tcp"
+        let type = Int32(isStream ? SOCK_STREAM.rawValue : SOCK_DGRAM.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
+        let descriptor = socket(AF_INET, type, 0)
+        guard descriptor >= 0 else { return false }
+        defer { close(descriptor) }
+        // A connection that is only waiting to be forgotten does not take the port.
+        var on: Int32 = 1
+        setsockopt(descriptor, SOL_SOCKET, SO_REUSEADDR, &on, socklen_t(MemoryLayout<Int32>.size))
+        var address = sockaddr_in()
+        address.sin_family = sa_family_t(AF_INET)
+        address.sin_port = port.hostPort.bigEndian
+        inet_pton(AF_INET, port.hostIP.isEmpty ? "0.0.0.0" : port.hostIP, &address.sin_addr)
+        let size = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let status = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) { bind(descriptor, $0, size) }
+        }
+        return status == 0
+    }
+}

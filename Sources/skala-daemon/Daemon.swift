@@ -1,0 +1,36 @@
+import Base
+import DockerAPI
+import Engine
+import Glibc
+import Kernel
+
+/// `skala-daemon`: the engine and its API in one process; started by `skala daemon` or systemd.
+@main
+struct Daemon {
+    static func main() async {
+        let options: DaemonOptions
+        do {
+            guard let parsed = try DaemonOptions.parse(Array(CommandLine.arguments.dropFirst())) else { return }
+            options = parsed
+        } catch { fail("\(error)", status: 2) }
+        let signals = SignalWatch([SIGTERM, SIGINT])
+        let log = Log(level: options.isVerbose ? .debug : .info)
+        do {
+            let lock = try DaemonLock(path: options.configuration.runRoot + "/daemon.lock")
+            defer { lock.release() }
+            let engine = try await Engine(configuration: options.configuration, log: log)
+            let api = APIServer(engine: engine)
+            for address in options.addresses { try await api.listen(on: address) }
+            log.info("skala \(options.configuration.version) is ready on \(options.addresses.map(\.text).joined(separator: ", "))")
+            let signal = await signals.next()
+            log.info("stopping on signal \(signal); containers go on")
+            await api.stop()
+            await engine.close()
+        } catch { fail("\(error)", status: 1) }
+    }
+
+    private static func fail(_ message: String, status: Int32) -> Never {
+        fputs("skala-daemon: \(message)\n", stderr)
+        exit(status)
+    }
+}

@@ -1,0 +1,19 @@
+import Base
+import Glibc
+import Kernel
+
+/// Held as long as the daemon runs: a second one with the same run folder would take its sockets and namespaces.
+struct DaemonLock: ~Copyable {
+    private let descriptor: OwnedDescriptor
+
+    /// - Throws: `.conflict` when another daemon holds it.
+    init(path: String) throws {
+        try FileContents.makeDirectories(String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)]), mode: 0o711)
+        descriptor = try OwnedDescriptor.open(path, O_RDWR | O_CREAT)
+        guard flock(descriptor.raw, LOCK_EX | LOCK_NB) == 0 else {
+            throw SkalaError(.conflict, "another skala daemon runs with this run folder (\(path) is locked)")
+        }
+    }
+
+    func release() { descriptor.close() }
+}

@@ -1,0 +1,132 @@
+import Base
+import DockerAPI
+import Engine
+import Glibc
+import Kernel
+
+/// The daemon's command line.
+struct DaemonOptions {
+    var configuration = EngineConfiguration()
+    var addresses: [ListenAddress] = []
+    var isVerbose = false
+
+    static let help = """
+        Usage: skala daemon [OPTIONS]
+
+        Runs the engine: containers behind the Docker Engine API.
+
+        Options:
+          --socket PATH       API socket (default /run/skala/skala.sock)
+          --host ADDRESS      unix:///path or tcp://address:port (TCP needs the three TLS options); may be repeated
+          --group NAME        group that may use the socket (default skala, if it exists)
+          --tls-cert FILE     server certificate for TCP
+          --tls-key FILE      its key
+          --tls-ca FILE       authority whose certificates clients must show
+          --data-root DIR     images, volumes and containers (default /var/lib/skala)
+          --run-root DIR      sockets and network namespaces (default /run/skala)
+          --warden FILE       skala-warden program (default: beside this program)
+          --cgroup-parent G   cgroup of all containers (default /skala)
+          --bridge NAME       bridge of the default network (default skala0)
+          --subnet CIDR       its addresses (default 172.17.0.0/16)
+          --registry-mirror U mirror of Docker Hub; may be repeated
+          --label KEY=VALUE   label of this engine; may be repeated
+          --debug             log more
+
+        Examples:
+          skala daemon
+          skala daemon --socket /tmp/s/api.sock --data-root /tmp/s/data --run-root /tmp/s/run --bridge skala1
+          docker -H unix:///run/skala/skala.sock run --rm busybox echo hello
+
+        """
+
+    /// - Returns: nil when help was asked for and shown.
+    /// - Throws: `.invalid` naming the option.
+    static func parse(_ arguments: [String]) throws(SkalaError) -> DaemonOptions? {
+        var options = DaemonOptions()
+        options.configuration.wardenPath = programFolder() + "/skala-warden"
+        var socket: String?
+        var hosts: [String] = []
+        var group: String?
+        var tls: [String: String] = [:]
+        var cgroup: String?
+        var rest = arguments[...]
+        while let argument = rest.popFirst() {
+            let parts = argument.split(separator: "=", maxSplits: 1).map(String.init)
+            func value() throws(SkalaError) -> String {
+                guard let value = parts.count == 2 ? parts[1] : rest.popFirst() else {
+                    throw SkalaError(.invalid, "\(argument) needs a value; see --help")
+                }
+                return value
+            }
+            switch parts[0] {
+            case "--help", "-h":
+                fputs(help, stdout)
+                return nil
+            case "--debug", "-D": options.isVerbose = true
+            case "--socket": socket = try value()
+            case "--host", "-H": hosts.append(try value())
+            case "--group", "-G": group = try value()
+            case "--tls-cert", "--tls-key", "--tls-ca": tls[parts[0]] = try value()
+            case "--data-root": options.configuration.dataRoot = try absolute(value())
+            case "--run-root": options.configuration.runRoot = try absolute(value())
+            case "--warden": options.configuration.wardenPath = try absolute(value())
+            case "--cgroup-parent": cgroup = try value()
+            case "--bridge": options.configuration.bridge = try value()
+            case "--subnet": options.configuration.subnet = try value()
+            case "--registry-mirror": options.configuration.registryMirrors.append(try value())
+            case "--label": options.configuration.labels.append(try value())
+            default: throw SkalaError(.invalid, "unknown option \(argument); see --help")
+            }
+        }
+        // An engine beside another one must not clear the other's cgroups: each run folder has its own.
+        let isStandard = options.configuration.runRoot == "/run/skala"
+        let own = "/skala-" + options.configuration.runRoot.split(separator: "/").joined(separator: "-")
+        options.configuration.cgroupParent = cgroup ?? (isStandard ? "/skala" : own)
+        if hosts.isEmpty || socket != nil {
+            hosts.insert("unix://" + (socket ?? options.configuration.runRoot + "/skala.sock"), at: 0)
+        }
+        for host in hosts { options.addresses.append(try address(host, group: group, tls: tls)) }
+        return options
+    }
+
+    private static func absolute(_ path: String) throws(SkalaError) -> String {
+        guard path.hasPrefix("/") else { throw SkalaError(.invalid, "path '\(path)' is not absolute") }
+        return path.count > 1 && path.hasSuffix("/") ? String(path.dropLast()) : path
+    }
+
+    private static func programFolder() -> String {
+        var buffer = [UInt8](repeating: 0, count: 4096)
+        let count = buffer.withUnsafeMutableBytes {
+            readlink("/proc/self/exe", $0.baseAddress?.assumingMemoryBound(to: CChar.self), $0.count)
+        }
+        let path = String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
+        return path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "/usr/libexec/skala"
+    }
+
+    private static func address(
+        _ text: String, group: String?, tls: [String: String]
+    ) throws(SkalaError) -> ListenAddress {
+        if text.hasPrefix("unix://") {
+            let hasGroup = group != nil || getgrnam("skala") != nil
+            return .unix(path: try absolute(String(text.dropFirst(7))), group: hasGroup ? group ?? "skala" : nil)
+        }
+        guard text.hasPrefix("tcp://"), let colon = text.lastIndex(of: ":"),
+            let port = Int(text[text.index(after: colon)...]), (1...65535).contains(port)
+        else { throw SkalaError(.invalid, "invalid host '\(text)': expected unix:///path or tcp://address:port") }
+        let host = String(text[text.index(text.startIndex, offsetBy: 6)..<colon])
+        guard let certificate = tls["--tls-cert"], let key = tls["--tls-key"], let authority = tls["--tls-ca"] else {
+            return .tcp(host: host, port: port, tls: nil)
+        }
+        return .tcp(host: host, port: port, tls: TLSFiles(certificate: certificate, key: key, authority: authority))
+    }
+}
+
+extension ListenAddress {
+    /// As the user writes it.
+    var text: String {
+        switch self {
+        case .unix(let path, _): "unix://\(path)"
+        case .tcp(let host, let port, _): "tcp://\(host):\(port)"
+        }
+    }
+}
