@@ -18,7 +18,8 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
     enum Phase {
         case idle
         case exchange(Exchange)
-        case hijacked(Exchange)
+        /// The pipe carries the raw stream's input; the exchange's own ends with the request's body.
+        case hijacked(Exchange, BytePipe)
         /// Output has ended; input is thrown away so that the last response is not lost to a reset.
         case lingering
         case closed
@@ -30,6 +31,8 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
     static let lingerDeadline = TimeAmount.seconds(2)
     /// What is left of an unread body up to this size is received and thrown away, to keep the connection; more closes it.
     static let maximumDrain = 256 << 10
+    /// What is received and thrown away at the end, while the client may still be reading the last response.
+    static let maximumLinger = 4 << 20
 
     let service: Service
     let loop: any EventLoop
@@ -40,6 +43,7 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
     /// The client has closed its sending side.
     private(set) var inputHasEnded = false
     private var isStopping = false
+    private var lingered = 0
     private var deadline: Scheduled<Void>?
     let onEnd: @Sendable (Connection) -> Void
 
@@ -65,7 +69,10 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var buffer = unwrapInboundIn(data)
-        if case .lingering = phase { return }
+        if case .lingering = phase {
+            lingered += buffer.readableBytes
+            return
+        }
         if received.readableBytes == 0 { received = buffer } else { received.writeBuffer(&buffer) }
     }
 
@@ -77,6 +84,9 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if let event = event as? ChannelEvent, event == .inputClosed {
             inputHasEnded = true
+            // Whoever follows a stream and ends the input has gone, as far as TCP shows it at all. A request under way
+            // is still answered.
+            if case .exchange(let exchange) = phase, exchange.isStreaming { exchange.leave() }
             advance()
         }
         context.fireUserInboundEventTriggered(event)
@@ -105,17 +115,16 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
         switch phase {
         case .idle: return stepIdle()
         case .exchange(let exchange): return stepExchange(exchange)
-        case .hijacked(let exchange):
+        case .hijacked(let exchange, let input):
             if !exchange.isReceived { return receive(exchange) }
-            guard received.readableBytes > 0, exchange.input.hasRoom else {
-                if inputHasEnded, received.readableBytes == 0 { exchange.input.finish() }
+            guard received.readableBytes > 0, input.hasRoom else {
+                if inputHasEnded, received.readableBytes == 0 { input.finish() }
                 return false
             }
-            exchange.input.push(received.readBytes(length: min(received.readableBytes, BytePipe.highWaterMark)) ?? [])
+            input.push(received.readBytes(length: min(received.readableBytes, BytePipe.highWaterMark)) ?? [])
             return true
         case .lingering:
-            received.clear()
-            if inputHasEnded { closeNow() }
+            if inputHasEnded || lingered > Connection.maximumLinger { closeNow() }
             return false
         case .closed: return false
         }
@@ -172,7 +181,7 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
                 return true
             case .end:
                 exchange.isReceived = true
-                if case .exchange = phase { exchange.input.finish() }
+                exchange.input.finish()
                 return true
             case .needMore, .head:
                 if inputHasEnded { breakOff(exchange, "the client closed the connection inside the request body") }
@@ -231,7 +240,7 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
     }
 
     /// The reader of the body (or of the hijacked stream) wants bytes.
-    private func demand() {
+    func demand() {
         loop.execute {
             if case .exchange(let exchange) = self.phase, exchange.owesContinue, !exchange.isAnswering {
                 exchange.owesContinue = false
@@ -248,7 +257,7 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
             case .idle, .lingering: true
             case .exchange(let exchange):
                 !exchange.isReceived && (exchange.isDiscarding || exchange.input.hasRoom)
-            case .hijacked(let exchange): !exchange.isReceived || exchange.input.hasRoom
+            case .hijacked(let exchange, let input): !exchange.isReceived || input.hasRoom
             case .closed: false
             }
         if isWanted { context.read() }
@@ -294,9 +303,12 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
         disarm()
         switch phase {
         case .closed: return
-        case .exchange(let exchange), .hijacked(let exchange):
+        case .exchange(let exchange):
             exchange.leave()
-            exchange.input.finish(exchange.isReceived ? .success(()) : .failure(Connection.clientGone))
+            exchange.input.finish(.failure(Connection.clientGone))
+        case .hijacked(let exchange, let input):
+            exchange.leave()
+            input.finish()
         case .idle, .lingering: break
         }
         phase = .closed
