@@ -124,13 +124,13 @@ struct RequestParser {
     // MARK: Head
 
     private mutating func head(_ buffer: inout ByteBuffer, scanned: Int) throws(Failure) -> Event {
-        // An empty line before a request is skipped (RFC 9112, section 2.2).
-        while scanned == 0, buffer.readableBytesView.starts(with: [0x0D, 0x0A]) { buffer.moveReaderIndex(forwardBy: 2) }
-        let size: Int?
-        do {
-            size = try RequestParser.headSize(buffer, from: scanned)
+        var scanned = scanned
+        // An empty line before a request is skipped (RFC 9112, section 2.2); its CR may have been looked at before.
+        while scanned <= 1, buffer.readableBytesView.starts(with: [0x0D, 0x0A]) {
+            buffer.moveReaderIndex(forwardBy: 2)
+            scanned = 0
         }
-        guard let size else {
+        guard let size = try RequestParser.headSize(buffer, from: scanned) else {
             guard buffer.readableBytes < RequestParser.maximumHeadSize else { throw RequestParser.headTooLarge }
             state = .head(scanned: buffer.readableBytes)
             return .needMore
