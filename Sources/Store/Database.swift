@@ -200,7 +200,8 @@ final class Database: @unchecked Sendable {
         case SQLITE_BUSY, SQLITE_LOCKED:
             return SkalaError(.conflict, "another process has the state file \(path) open")
         case SQLITE_CORRUPT, SQLITE_NOTADB:
-            return SkalaError(.invalid, "the state file \(path) is damaged (\(reason)); move it away to start without state")
+            return SkalaError(
+                .invalid, "the state file \(path) is damaged (\(reason)); move it away to start without state")
         case SQLITE_TOOBIG: return SkalaError(.invalid, "document too large for the state file \(path)")
         case SQLITE_READONLY, SQLITE_PERM, SQLITE_CANTOPEN:
             return SkalaError(.system, "cannot write the state file \(path): \(reason)")

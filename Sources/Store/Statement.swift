@@ -14,7 +14,9 @@ final class Statement {
         let copies = unsafeBitCast(-1, to: sqlite3_destructor_type.self)
         return text.withUnsafeBytes { bytes in
             // An empty array may have no address, and a null pointer would bind NULL.
-            guard let start = bytes.baseAddress, !bytes.isEmpty else { return sqlite3_bind_text(raw, index, "", 0, nil) }
+            guard let start = bytes.baseAddress, !bytes.isEmpty else {
+                return sqlite3_bind_text(raw, index, "", 0, nil)
+            }
             return sqlite3_bind_text64(
                 raw, index, start.assumingMemoryBound(to: CChar.self), sqlite3_uint64(bytes.count), copies,
                 UInt8(SQLITE_UTF8))

@@ -80,7 +80,10 @@ public final class Store: Sendable {
             let (refusal, isFirst) = state.withLock { state -> (SkalaError?, Bool) in
                 if state.isClosed { return (Store.closed, false) }
                 if state.waiting.count >= Store.maximumWaitingWrites {
-                    return (SkalaError(.unavailable, "more than \(Store.maximumWaitingWrites) writes wait for the disk"), false)
+                    return (
+                        SkalaError(.unavailable, "more than \(Store.maximumWaitingWrites) writes wait for the disk"),
+                        false
+                    )
                 }
                 state.waiting.append(Write(changes: changes, done: done))
                 return (nil, state.waiting.count == 1)

@@ -17,7 +17,8 @@ struct StoreFaultTests {
         let store = try await Store(path: folder + "/state.db")
         guard let notes = fopen(folder + "/notes", "w") else { throw FileFailure(path: folder, errno: errno) }
         for number in 0... {
-            try await store.put("n", "\(number)", ["number": JSON(number), "text": .string(String(repeating: "x", count: 500))])
+            try await store.put(
+                "n", "\(number)", ["number": JSON(number), "text": .string(String(repeating: "x", count: 500))])
             fputs(".", notes)
             fflush(notes)
         }
@@ -46,7 +47,8 @@ struct StoreFaultTests {
 
     private func startChild(_ folder: String) throws -> pid_t {
         // The same test program, told to run the one test above.
-        let arguments = CommandLine.arguments.prefix(1) + CommandLine.arguments.dropFirst().filter { $0.hasSuffix(".xctest") }
+        let arguments =
+            CommandLine.arguments.prefix(1) + CommandLine.arguments.dropFirst().filter { $0.hasSuffix(".xctest") }
             + ["--testing-library", "swift-testing", "--filter", "childWritesUntilKilled"]
         var environment = ["\(childVariable)=\(folder)"]
         for name in ["PATH", "HOME", "LD_LIBRARY_PATH"] {

@@ -201,6 +201,7 @@ extension Connection {
         }
         var bytes = Array(text.utf8)
         bytes += service.fixedHeaders
+        bytes += service.date.line
         bytes += [0x0D, 0x0A]
         return bytes
     }

@@ -25,10 +25,6 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
         case closed
     }
 
-    /// A request that has begun must have its whole head within this time; also what is left of a body that no handler
-    /// reads. A connection without a request may stay.
-    static let headDeadline = TimeAmount.seconds(30)
-    static let lingerDeadline = TimeAmount.seconds(2)
     /// What is left of an unread body up to this size is received and thrown away, to keep the connection; more closes it.
     static let maximumDrain = 256 << 10
     /// What is received and thrown away at the end, while the client may still be reading the last response.
@@ -141,7 +137,7 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
                 if inputHasEnded || (isStopping && received.readableBytes == 0) {
                     closeNow()
                 } else if received.readableBytes > 0 {
-                    arm(Connection.headDeadline) { $0.refuse(status: 408, "request head not received in time") }
+                    arm(service.limits.headDeadline) { $0.refuse(status: 408, "request head not received in time") }
                 } else {
                     // Gives the memory of a large request back; an idle connection holds none.
                     received = ByteBuffer()
@@ -224,7 +220,7 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
                 beginClose()
                 return
             }
-            arm(Connection.headDeadline) { $0.beginClose() }
+            arm(service.limits.headDeadline) { $0.beginClose() }
         }
         advance()
     }
@@ -265,7 +261,7 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
 
     // MARK: Ends
 
-    /// Ends the output and closes when the client has too, or after `lingerDeadline`.
+    /// Ends the output and closes when the client has too, or after the limit for it.
     func beginClose() {
         switch phase {
         case .lingering, .closed: return
@@ -274,7 +270,7 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
         phase = .lingering
         received.clear()
         context?.close(mode: .output, promise: nil)
-        arm(Connection.lingerDeadline) { $0.closeNow() }
+        arm(service.limits.lingerDeadline) { $0.closeNow() }
         advance()
     }
 
@@ -318,9 +314,9 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
 
     static let clientGone = SkalaError(.cancelled, "the client has closed the connection")
 
-    private func arm(_ time: TimeAmount, _ body: @escaping @Sendable (Connection) -> Void) {
+    private func arm(_ time: Duration, _ body: @escaping @Sendable (Connection) -> Void) {
         guard deadline == nil else { return }
-        deadline = loop.scheduleTask(in: time) { [weak self] in
+        deadline = loop.scheduleTask(in: TimeAmount(time)) { [weak self] in
             guard let self else { return }
             self.deadline = nil
             body(self)

@@ -8,9 +8,6 @@ import Synchronization
 ///
 /// Two event-loop threads carry all connections; handlers run as tasks on the concurrency pool.
 final class HTTPServer: Sendable {
-    /// Connections beyond this are closed at once: each costs a descriptor, and the daemon needs some for itself.
-    static let maximumConnections = 4096
-
     private struct State {
         var connections: [ObjectIdentifier: Connection] = [:]
         var listeners: [any Channel] = []
@@ -43,7 +40,8 @@ final class HTTPServer: Sendable {
                     "refusing tcp://\(host):\(port) without TLS: whoever reaches the API is root on this host; "
                         + "give a server certificate, its key and the clients' authority")
             }
-            return try await listen(host: host, port: port, tls: try TLSListener(tls))
+            return try await listen(
+                host: host, port: port, tls: try TLSListener(tls, helloDeadline: service.limits.helloDeadline))
         }
     }
 
@@ -94,7 +92,7 @@ final class HTTPServer: Sendable {
         return channel.eventLoop.makeCompletedFuture {
             try tls?.add(to: channel)
             let isAccepted = self.state.withLock { state in
-                guard !state.isStopping, state.connections.count < HTTPServer.maximumConnections else { return false }
+                guard !state.isStopping, state.connections.count < self.service.limits.connections else { return false }
                 state.connections[ObjectIdentifier(connection)] = connection
                 return true
             }

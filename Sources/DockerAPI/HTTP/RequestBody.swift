@@ -60,7 +60,9 @@ final class RequestBody: Sendable {
     private static func writeAll(_ bytes: [UInt8], to descriptor: Int32) throws(KernelError) {
         var offset = 0
         while offset < bytes.count {
-            let count = bytes.withUnsafeBytes { Glibc.write(descriptor, $0.baseAddress?.advanced(by: offset), bytes.count - offset) }
+            let count = bytes.withUnsafeBytes {
+                Glibc.write(descriptor, $0.baseAddress?.advanced(by: offset), bytes.count - offset)
+            }
             if count >= 0 {
                 offset += count
             } else if errno == EAGAIN {

@@ -100,7 +100,8 @@ struct RequestParser {
         let view = buffer.readableBytesView.prefix(RequestParser.maximumChunkLineSize)
         guard let newline = view.firstIndex(of: UInt8(ascii: "\n")) else {
             if view.count == RequestParser.maximumChunkLineSize {
-                throw Failure(status: 400, message: "chunk line longer than \(RequestParser.maximumChunkLineSize) bytes")
+                throw Failure(
+                    status: 400, message: "chunk line longer than \(RequestParser.maximumChunkLineSize) bytes")
             }
             return nil
         }
@@ -114,7 +115,9 @@ struct RequestParser {
     /// The size on a chunk's first line; extensions behind `;` are ignored.
     private static func chunkSize(_ line: [UInt8]) throws(Failure) -> Int64 {
         let digits = line.prefix { $0 != UInt8(ascii: ";") && $0 != UInt8(ascii: " ") && $0 != UInt8(ascii: "\t") }
-        let isNumber = !digits.isEmpty && digits.count <= 15 && digits.allSatisfy { $0 != UInt8(ascii: "-") && $0 != UInt8(ascii: "+") }
+        let isNumber =
+            !digits.isEmpty && digits.count <= 15
+            && digits.allSatisfy { $0 != UInt8(ascii: "-") && $0 != UInt8(ascii: "+") }
         guard isNumber, let size = Int64(String(decoding: digits, as: UTF8.self), radix: 16) else {
             throw Failure(status: 400, message: "invalid chunk size")
         }

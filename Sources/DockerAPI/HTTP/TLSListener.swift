@@ -5,16 +5,14 @@ import NIOSSL
 
 /// TCP with mutual TLS: who shows no certificate of the clients' authority gets no further than the handshake.
 struct TLSListener: Sendable {
-    /// A TLS client must have shown its certificate and sent something within this time. Until then it is a stranger, and
-    /// strangers must not fill the table of connections.
-    static let helloDeadline = TimeAmount.seconds(10)
-
     private let context: NIOSSLContext
+    private let helloDeadline: TimeAmount
 
     /// Reads the files.
     ///
     /// - Throws: `SkalaError` `.invalid` naming the file.
-    init(_ files: TLSFiles) throws {
+    init(_ files: TLSFiles, helloDeadline: Duration) throws {
+        self.helloDeadline = TimeAmount(helloDeadline)
         let chain = try TLSListener.load("certificate", files.certificate) {
             try NIOSSLCertificate.fromPEMFile($0).map { NIOSSLCertificateSource.certificate($0) }
         }
@@ -38,7 +36,7 @@ struct TLSListener: Sendable {
     /// Adds TLS in front of what else is in the pipeline. On the channel's event loop.
     func add(to channel: any Channel) throws {
         let handlers: [any ChannelHandler] = [
-            NIOSSLServerHandler(context: context), HelloDeadline(TLSListener.helloDeadline),
+            NIOSSLServerHandler(context: context), HelloDeadline(helloDeadline),
         ]
         try channel.pipeline.syncOperations.addHandlers(handlers)
     }

@@ -53,7 +53,9 @@ final class UnixListener: Sendable {
             throw error.asSkalaError
         }
         if flock(lock.raw, LOCK_EX | LOCK_NB) != 0 {
-            if errno == EWOULDBLOCK { throw SkalaError(.conflict, "another daemon listens on \(path) (it holds \(file))") }
+            if errno == EWOULDBLOCK {
+                throw SkalaError(.conflict, "another daemon listens on \(path) (it holds \(file))")
+            }
             throw KernelError("flock", file, errno: errno).asSkalaError
         }
         return lock
@@ -102,7 +104,9 @@ final class UnixListener: Sendable {
         var found: UnsafeMutablePointer<Glibc.group>?
         var text = [CChar](repeating: 0, count: 64 << 10)
         let failed = getgrnam_r(group, &entry, &text, text.count, &found)
-        guard failed == 0, found != nil else { throw SkalaError(.notFound, "no group \"\(group)\" for the API's socket") }
+        guard failed == 0, found != nil else {
+            throw SkalaError(.notFound, "no group \"\(group)\" for the API's socket")
+        }
         return entry.gr_gid
     }
 }

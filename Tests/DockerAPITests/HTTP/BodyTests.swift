@@ -23,7 +23,9 @@ struct BodyTests {
         }) { fixture in
             let (first, second) = try await fixture.client { client in
                 try client.send("POST /sum HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
-                for piece in ["5;x=1\r\nhel", "lo\r", "\n1", "0\r\n", "0123456789abcdef\r\n0\r\nTrail", "er: 1\r\n\r\n"] {
+                for piece in [
+                    "5;x=1\r\nhel", "lo\r", "\n1", "0\r\n", "0123456789abcdef\r\n0\r\nTrail", "er: 1\r\n\r\n",
+                ] {
                     try client.send(piece)
                     usleep(20_000)
                 }

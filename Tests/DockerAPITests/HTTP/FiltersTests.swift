@@ -49,7 +49,9 @@ struct FiltersTests {
     }
 
     @Test func setsPrefixesAndFlags() throws {
-        let filters = Filters(["id": ["abc", "def"], "status": ["running"], "dangling": ["1"], "bad": ["true", "false"]])
+        let filters = Filters([
+            "id": ["abc", "def"], "status": ["running"], "dangling": ["1"], "bad": ["true", "false"],
+        ])
         #expect(filters.prefix("id", "abcdef"))
         #expect(!filters.prefix("id", "xabc"))
         #expect(filters.exact("status", "running"))

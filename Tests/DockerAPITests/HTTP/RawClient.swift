@@ -63,7 +63,9 @@ final class RawClient: @unchecked Sendable {
         var bytes: [UInt8] = []
         while bytes.count < count {
             let more = try receive(atMost: count - bytes.count)
-            guard !more.isEmpty else { throw Failure(description: "end of stream after \(bytes.count) of \(count) bytes") }
+            guard !more.isEmpty else {
+                throw Failure(description: "end of stream after \(bytes.count) of \(count) bytes")
+            }
             bytes += more
         }
         return bytes

@@ -60,7 +60,8 @@ struct RequestParserTests {
     }
 
     @Test func valuesAreTrimmedAndListsRead() throws {
-        let text = "POST /a HTTP/1.1\r\nconnection: keep-alive,  UPGRADE \r\nUpgrade:tcp\r\nExpect: 100-Continue\r\n\r\n"
+        let text =
+            "POST /a HTTP/1.1\r\nconnection: keep-alive,  UPGRADE \r\nUpgrade:tcp\r\nExpect: 100-Continue\r\n\r\n"
         let head = try RequestParser.parseHead(Array(text.utf8))
         #expect(head.asksForRawStream && head.asksForUpgrade && head.expectsContinue && head.keepsAlive)
         #expect(head.header("UPGRADE") == "tcp")

@@ -7,7 +7,8 @@ struct RouterTests {
     private static func router() -> Router {
         var router = Router()
         for pattern in [
-            "/containers/json", "/containers/{id}/json", "/images/json", "/images/{name:*}/json", "/images/{name:*}/get",
+            "/containers/json", "/containers/{id}/json", "/images/json", "/images/{name:*}/json",
+            "/images/{name:*}/get",
             "/images/get", "/images/{name:*}", "/networks", "/networks/{id}", "/a/{one}/x", "/a/b/{two}", "/a/{rest:*}",
         ] {
             router.get(pattern) { _ in .text(pattern) }
@@ -16,23 +17,24 @@ struct RouterTests {
         return router
     }
 
-    @Test(arguments: [
-        ("/containers/json", "/containers/json", [:]),
-        ("/containers/web/json", "/containers/{id}/json", ["id": "web"]),
-        ("/images/json", "/images/json", [:]),
-        ("/images/busybox/json", "/images/{name:*}/json", ["name": "busybox"]),
-        ("/images/localhost:5000/a/b:1.0/json", "/images/{name:*}/json", ["name": "localhost:5000/a/b:1.0"]),
-        ("/images/json/json", "/images/{name:*}/json", ["name": "json"]),
-        ("/images/a/get", "/images/{name:*}/get", ["name": "a"]),
-        ("/images/get", "/images/get", [:]),
-        ("/images/other", "/images/{name:*}", ["name": "other"]),
-        ("/networks", "/networks", [:]),
-        ("/networks/x", "/networks/{id}", ["id": "x"]),
-        ("/a/b/x", "/a/{one}/x", ["one": "b"]),
-        ("/a/c/x", "/a/{one}/x", ["one": "c"]),
-        ("/a/b/y", "/a/b/{two}", ["two": "y"]),
-        ("/a/q/r/s", "/a/{rest:*}", ["rest": "q/r/s"]),
-    ] as [(String, String, [String: String])])
+    @Test(
+        arguments: [
+            ("/containers/json", "/containers/json", [:]),
+            ("/containers/web/json", "/containers/{id}/json", ["id": "web"]),
+            ("/images/json", "/images/json", [:]),
+            ("/images/busybox/json", "/images/{name:*}/json", ["name": "busybox"]),
+            ("/images/localhost:5000/a/b:1.0/json", "/images/{name:*}/json", ["name": "localhost:5000/a/b:1.0"]),
+            ("/images/json/json", "/images/{name:*}/json", ["name": "json"]),
+            ("/images/a/get", "/images/{name:*}/get", ["name": "a"]),
+            ("/images/get", "/images/get", [:]),
+            ("/images/other", "/images/{name:*}", ["name": "other"]),
+            ("/networks", "/networks", [:]),
+            ("/networks/x", "/networks/{id}", ["id": "x"]),
+            ("/a/b/x", "/a/{one}/x", ["one": "b"]),
+            ("/a/c/x", "/a/{one}/x", ["one": "c"]),
+            ("/a/b/y", "/a/b/{two}", ["two": "y"]),
+            ("/a/q/r/s", "/a/{rest:*}", ["rest": "q/r/s"]),
+        ] as [(String, String, [String: String])])
     func routesAreFound(path: String, pattern: String, parameters: [String: String]) async throws {
         let request = request(path)
         guard let found = RouterTests.router().find(method: "GET", path: path) else {
@@ -48,7 +50,10 @@ struct RouterTests {
         #expect(String(decoding: body, as: UTF8.self) == pattern)
     }
 
-    @Test(arguments: ["", "/", "/images", "/images/", "/images//json", "/containers/a/b/json", "/containers//json", "nothing", "/networks/a/b"])
+    @Test(arguments: [
+        "", "/", "/images", "/images/", "/images//json", "/containers/a/b/json", "/containers//json", "nothing",
+        "/networks/a/b",
+    ])
     func nothingIsFound(path: String) {
         #expect(RouterTests.router().find(method: "GET", path: path) == nil || path == "/images/")
         #expect(RouterTests.router().find(method: "POST", path: path) == nil)
@@ -81,7 +86,8 @@ struct QueryTests {
     }
 
     @Test(arguments: [
-        ("f=1", true), ("f=true", true), ("f=True", true), ("f=anything", true), ("f", false), ("f=", false), ("f=0", false),
+        ("f=1", true), ("f=true", true), ("f=True", true), ("f=anything", true), ("f", false), ("f=", false),
+        ("f=0", false),
         ("f=no", false), ("f=FALSE", false), ("f=none", false), ("f=+0+", false),
     ]) func flagsFollowDockersRules(text: String, expected: Bool) throws {
         #expect(try Query(parsing: text).flag("f", default: !expected) == expected)

@@ -1,7 +1,6 @@
 import Base
 import Glibc
 import Kernel
-import Synchronization
 import Testing
 
 @testable import DockerAPI
@@ -14,17 +13,17 @@ final class ServerFixture: Sendable {
     let path: String
     let server: HTTPServer
     let threads = WorkerThreads(limit: 8)
-    let reports = Mutex<[String]>([])
 
     /// Runs `body` with a listening server; afterwards the server is stopped and the folder removed.
     static func run(
-        _ routes: (inout Router) -> Void, _ body: (ServerFixture) async throws -> Void
+        limits: ServerLimits = ServerLimits(), _ routes: (inout Router) -> Void,
+        _ body: (ServerFixture) async throws -> Void
     ) async throws {
         var router = Router()
         router.get("/_ping") { _ in .text("OK") }
         router.head("/_ping") { _ in .text("OK") }
         routes(&router)
-        let fixture = try ServerFixture(router)
+        let fixture = try ServerFixture(router, limits)
         defer { fixture.clean() }
         try await fixture.server.listen(on: .unix(path: fixture.path, group: nil))
         do {
@@ -37,12 +36,12 @@ final class ServerFixture: Sendable {
         #expect(fixture.server.connectionCount == 0)
     }
 
-    private init(_ router: Router) throws {
+    private init(_ router: Router, _ limits: ServerLimits) throws {
         var template = Array("/tmp/skala-http-XXXXXX".utf8CString)
         guard mkdtemp(&template) != nil else { throw Setup() }
         folder = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
         path = folder + "/s"
-        server = HTTPServer(service: Service(router: router, version: "1.2.3", report: { _, _ in }))
+        server = HTTPServer(service: Service(router: router, version: "1.2.3", limits: limits, report: { _, _ in }))
     }
 
     private func clean() {

@@ -7,7 +7,8 @@ import Testing
 @testable import DockerAPI
 
 /// TCP with mutual TLS, asked by curl with certificates openssl makes for the test.
-@Suite(.timeLimit(.minutes(1)), .enabled(if: access("/usr/bin/curl", X_OK) == 0 && access("/usr/bin/openssl", X_OK) == 0))
+@Suite(
+    .timeLimit(.minutes(1)), .enabled(if: access("/usr/bin/curl", X_OK) == 0 && access("/usr/bin/openssl", X_OK) == 0))
 struct TLSTests {
     @Test func onlyClientsWithACertificateOfTheAuthorityGetIn() async throws {
         let threads = WorkerThreads(limit: 2)
@@ -17,7 +18,10 @@ struct TLSTests {
             }
         }) { fixture in
             let folder = fixture.folder
-            let files = ["ca", "other", "server", "client", "stranger"].flatMap { ["\($0).key", "\($0).pem"] } + ["body", "out"]
+            let files =
+                ["ca", "other", "server", "client", "stranger"].flatMap { ["\($0).key", "\($0).pem"] } + [
+                    "body", "out",
+                ]
             defer { for file in files { unlink(folder + "/" + file) } }
             try await threads.run { try TLSTests.makeCertificates(folder) }
             let tls = TLSFiles(
@@ -55,8 +59,9 @@ struct TLSTests {
     }
 
     @Test func unusableFilesAreNamed() {
-        let files = TLSFiles(certificate: "/nonexistent/a.pem", key: "/nonexistent/a.key", authority: "/nonexistent/ca.pem")
-        let error = #expect(throws: SkalaError.self) { try TLSListener(files) }
+        let files = TLSFiles(
+            certificate: "/nonexistent/a.pem", key: "/nonexistent/a.key", authority: "/nonexistent/ca.pem")
+        let error = #expect(throws: SkalaError.self) { try TLSListener(files, helloDeadline: .seconds(1)) }
         #expect(error?.code == .invalid)
         #expect(error?.message.contains("/nonexistent/a.pem") == true)
     }
