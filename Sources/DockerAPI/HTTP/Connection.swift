@@ -303,6 +303,8 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
             exchange.leave()
             exchange.input.finish(.failure(Connection.clientGone))
         case .hijacked(let exchange, let input):
+            // What the client had sent before it went is still delivered.
+            if exchange.isReceived { input.push(received.readBytes(length: received.readableBytes) ?? []) }
             exchange.leave()
             input.finish()
         case .idle, .lingering: break

@@ -6,7 +6,7 @@ import Synchronization
 
 /// The HTTP/1.1 server of the API.
 ///
-/// Two event-loop threads carry all connections; handlers run as tasks on the concurrency pool.
+/// The process's event-loop threads, one a core, carry all connections; handlers run as tasks on the concurrency pool.
 final class HTTPServer: Sendable {
     private struct State {
         var connections: [ObjectIdentifier: Connection] = [:]
@@ -16,12 +16,12 @@ final class HTTPServer: Sendable {
     }
 
     private let service: Service
-    private let group: MultiThreadedEventLoopGroup
+    /// Never shut down: a handler that outlives the server must find its loop.
+    private let group = MultiThreadedEventLoopGroup.singleton
     private let state = Mutex(State())
 
     init(service: Service) {
         self.service = service
-        group = MultiThreadedEventLoopGroup(numberOfThreads: min(2, System.coreCount))
     }
 
     /// Starts to listen; returns the TCP port (asked for as 0, the kernel has chosen it).
@@ -80,6 +80,12 @@ final class HTTPServer: Sendable {
     private func bootstrap(_ add: @escaping @Sendable (any Channel) -> EventLoopFuture<Void>) -> ServerBootstrap {
         ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
+            // Out of descriptors: waits before the next try instead of turning in circles.
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(AcceptBackoffHandler())
+                }
+            }
             .childChannelOption(.autoRead, value: false)
             .childChannelOption(.allowRemoteHalfClosure, value: true)
             .childChannelInitializer(add)
@@ -129,8 +135,6 @@ final class HTTPServer: Sendable {
             try? await Task.sleep(for: .milliseconds(10))
         }
         for connection in connections { connection.closeNow() }
-        // Fails only when it is stopped twice.
-        try? await group.shutdownGracefully()
     }
 
     private var connections: [Connection] { state.withLock { Array($0.connections.values) } }

@@ -24,8 +24,8 @@ struct RequestParser {
         let message: String
     }
 
-    /// Request line and headers together.
-    static let maximumHeadSize = 64 << 10
+    /// Request line and headers together: what Docker's own server takes, for build arguments travel in the query.
+    static let maximumHeadSize = 1 << 20
     static let maximumHeaderCount = 256
     /// One line of a chunk's size, or of a trailer.
     static let maximumChunkLineSize = 4096
