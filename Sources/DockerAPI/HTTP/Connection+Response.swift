@@ -64,6 +64,7 @@ extension Connection {
                 guard self.isCurrent(exchange) else { return done(.failure(Connection.clientGone)) }
                 exchange.isAnswering = true
                 exchange.isCancellable = true
+                exchange.isStreaming = true
                 exchange.isChunked = exchange.head.minorVersion == 1
                 if !exchange.isChunked { exchange.closesAfterwards = true }
                 let head = self.headText(
@@ -111,24 +112,27 @@ extension Connection {
         _ response: Response, _ contentType: String, _ body: @Sendable (HijackedConnection) async -> Void,
         of exchange: Exchange
     ) async {
+        let input = BytePipe(demand: { [weak self] in self?.demand() })
         var response = response
         response.status = exchange.head.asksForRawStream ? 101 : 200
         response.headers.append(("Content-Type", contentType))
         do {
             let head = response
-            // A body nobody has read would be taken for the raw stream's first bytes by a careless handler.
             try await onLoop { done in
                 guard self.isCurrent(exchange) else { return done(.failure(Connection.clientGone)) }
                 exchange.isAnswering = true
-                self.phase = .hijacked(exchange)
+                // What no handler has read of the body is not part of the raw stream.
+                exchange.isDiscarding = true
+                exchange.input.abandon()
+                self.phase = .hijacked(exchange, input)
                 self.write(self.headText(head, framing: .upgrade, closes: false), done)
             }
-            await body(HijackedConnection(connection: self, exchange: exchange))
+            await body(HijackedConnection(connection: self, exchange: exchange, input: input))
         } catch {
             // The client has gone before the stream began: there is nobody to tell.
         }
         loop.execute {
-            exchange.input.abandon()
+            input.abandon()
             self.beginClose()
         }
     }
@@ -145,7 +149,7 @@ extension Connection {
     private func isCurrent(_ exchange: Exchange) -> Bool {
         switch phase {
         case .exchange(let current): current === exchange && !current.isAnswered
-        case .hijacked(let current): current === exchange
+        case .hijacked(let current, _): current === exchange
         case .idle, .lingering, .closed: false
         }
     }
@@ -197,6 +201,7 @@ extension Connection {
         }
         var bytes = Array(text.utf8)
         bytes += service.fixedHeaders
+        bytes += service.date.line
         bytes += [0x0D, 0x0A]
         return bytes
     }

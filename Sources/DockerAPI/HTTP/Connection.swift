@@ -18,18 +18,17 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
     enum Phase {
         case idle
         case exchange(Exchange)
-        case hijacked(Exchange)
+        /// The pipe carries the raw stream's input; the exchange's own ends with the request's body.
+        case hijacked(Exchange, BytePipe)
         /// Output has ended; input is thrown away so that the last response is not lost to a reset.
         case lingering
         case closed
     }
 
-    /// A request that has begun must have its whole head within this time; also what is left of a body that no handler
-    /// reads. A connection without a request may stay.
-    static let headDeadline = TimeAmount.seconds(30)
-    static let lingerDeadline = TimeAmount.seconds(2)
     /// What is left of an unread body up to this size is received and thrown away, to keep the connection; more closes it.
     static let maximumDrain = 256 << 10
+    /// What is received and thrown away at the end, while the client may still be reading the last response.
+    static let maximumLinger = 4 << 20
 
     let service: Service
     let loop: any EventLoop
@@ -40,6 +39,7 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
     /// The client has closed its sending side.
     private(set) var inputHasEnded = false
     private var isStopping = false
+    private var lingered = 0
     private var deadline: Scheduled<Void>?
     let onEnd: @Sendable (Connection) -> Void
 
@@ -65,7 +65,10 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
 
     func channelRead(context: ChannelHandlerContext, data: NIOAny) {
         var buffer = unwrapInboundIn(data)
-        if case .lingering = phase { return }
+        if case .lingering = phase {
+            lingered += buffer.readableBytes
+            return
+        }
         if received.readableBytes == 0 { received = buffer } else { received.writeBuffer(&buffer) }
     }
 
@@ -77,6 +80,9 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
     func userInboundEventTriggered(context: ChannelHandlerContext, event: Any) {
         if let event = event as? ChannelEvent, event == .inputClosed {
             inputHasEnded = true
+            // Whoever follows a stream and ends the input has gone, as far as TCP shows it at all. A request under way
+            // is still answered.
+            if case .exchange(let exchange) = phase, exchange.isStreaming { exchange.leave() }
             advance()
         }
         context.fireUserInboundEventTriggered(event)
@@ -105,17 +111,16 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
         switch phase {
         case .idle: return stepIdle()
         case .exchange(let exchange): return stepExchange(exchange)
-        case .hijacked(let exchange):
+        case .hijacked(let exchange, let input):
             if !exchange.isReceived { return receive(exchange) }
-            guard received.readableBytes > 0, exchange.input.hasRoom else {
-                if inputHasEnded, received.readableBytes == 0 { exchange.input.finish() }
+            guard received.readableBytes > 0, input.hasRoom else {
+                if inputHasEnded, received.readableBytes == 0 { input.finish() }
                 return false
             }
-            exchange.input.push(received.readBytes(length: min(received.readableBytes, BytePipe.highWaterMark)) ?? [])
+            input.push(received.readBytes(length: min(received.readableBytes, BytePipe.highWaterMark)) ?? [])
             return true
         case .lingering:
-            received.clear()
-            if inputHasEnded { closeNow() }
+            if inputHasEnded || lingered > Connection.maximumLinger { closeNow() }
             return false
         case .closed: return false
         }
@@ -132,7 +137,7 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
                 if inputHasEnded || (isStopping && received.readableBytes == 0) {
                     closeNow()
                 } else if received.readableBytes > 0 {
-                    arm(Connection.headDeadline) { $0.refuse(status: 408, "request head not received in time") }
+                    arm(service.limits.headDeadline) { $0.refuse(status: 408, "request head not received in time") }
                 } else {
                     // Gives the memory of a large request back; an idle connection holds none.
                     received = ByteBuffer()
@@ -172,7 +177,7 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
                 return true
             case .end:
                 exchange.isReceived = true
-                if case .exchange = phase { exchange.input.finish() }
+                exchange.input.finish()
                 return true
             case .needMore, .head:
                 if inputHasEnded { breakOff(exchange, "the client closed the connection inside the request body") }
@@ -215,7 +220,7 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
                 beginClose()
                 return
             }
-            arm(Connection.headDeadline) { $0.beginClose() }
+            arm(service.limits.headDeadline) { $0.beginClose() }
         }
         advance()
     }
@@ -231,7 +236,7 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
     }
 
     /// The reader of the body (or of the hijacked stream) wants bytes.
-    private func demand() {
+    func demand() {
         loop.execute {
             if case .exchange(let exchange) = self.phase, exchange.owesContinue, !exchange.isAnswering {
                 exchange.owesContinue = false
@@ -248,7 +253,7 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
             case .idle, .lingering: true
             case .exchange(let exchange):
                 !exchange.isReceived && (exchange.isDiscarding || exchange.input.hasRoom)
-            case .hijacked(let exchange): !exchange.isReceived || exchange.input.hasRoom
+            case .hijacked(let exchange, let input): !exchange.isReceived || input.hasRoom
             case .closed: false
             }
         if isWanted { context.read() }
@@ -256,7 +261,7 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
 
     // MARK: Ends
 
-    /// Ends the output and closes when the client has too, or after `lingerDeadline`.
+    /// Ends the output and closes when the client has too, or after the limit for it.
     func beginClose() {
         switch phase {
         case .lingering, .closed: return
@@ -265,7 +270,7 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
         phase = .lingering
         received.clear()
         context?.close(mode: .output, promise: nil)
-        arm(Connection.lingerDeadline) { $0.closeNow() }
+        arm(service.limits.lingerDeadline) { $0.closeNow() }
         advance()
     }
 
@@ -294,9 +299,14 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
         disarm()
         switch phase {
         case .closed: return
-        case .exchange(let exchange), .hijacked(let exchange):
+        case .exchange(let exchange):
             exchange.leave()
-            exchange.input.finish(exchange.isReceived ? .success(()) : .failure(Connection.clientGone))
+            exchange.input.finish(.failure(Connection.clientGone))
+        case .hijacked(let exchange, let input):
+            // What the client had sent before it went is still delivered.
+            if exchange.isReceived { input.push(received.readBytes(length: received.readableBytes) ?? []) }
+            exchange.leave()
+            input.finish()
         case .idle, .lingering: break
         }
         phase = .closed
@@ -306,9 +316,9 @@ final class Connection: ChannelInboundHandler, @unchecked Sendable {
 
     static let clientGone = SkalaError(.cancelled, "the client has closed the connection")
 
-    private func arm(_ time: TimeAmount, _ body: @escaping @Sendable (Connection) -> Void) {
+    private func arm(_ time: Duration, _ body: @escaping @Sendable (Connection) -> Void) {
         guard deadline == nil else { return }
-        deadline = loop.scheduleTask(in: time) { [weak self] in
+        deadline = loop.scheduleTask(in: TimeAmount(time)) { [weak self] in
             guard let self else { return }
             self.deadline = nil
             body(self)

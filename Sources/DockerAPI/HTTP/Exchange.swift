@@ -18,7 +18,9 @@ final class Exchange: @unchecked Sendable {
     var owesContinue: Bool
     /// A response's head has been written.
     var isAnswering = false
-    /// The response's body is sent in chunks.
+    /// The response's body is written piece by piece.
+    var isStreaming = false
+    /// It is sent in chunks.
     var isChunked = false
     /// The response is complete.
     var isAnswered = false

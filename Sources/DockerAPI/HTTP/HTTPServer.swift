@@ -6,11 +6,8 @@ import Synchronization
 
 /// The HTTP/1.1 server of the API.
 ///
-/// Two event-loop threads carry all connections; handlers run as tasks on the concurrency pool.
+/// The process's event-loop threads, one a core, carry all connections; handlers run as tasks on the concurrency pool.
 final class HTTPServer: Sendable {
-    /// Connections beyond this are closed at once: each costs a descriptor, and the daemon needs some for itself.
-    static let maximumConnections = 4096
-
     private struct State {
         var connections: [ObjectIdentifier: Connection] = [:]
         var listeners: [any Channel] = []
@@ -19,68 +16,96 @@ final class HTTPServer: Sendable {
     }
 
     private let service: Service
-    private let group: MultiThreadedEventLoopGroup
+    /// Never shut down: a handler that outlives the server must find its loop.
+    private let group = MultiThreadedEventLoopGroup.singleton
     private let state = Mutex(State())
 
     init(service: Service) {
         self.service = service
-        group = MultiThreadedEventLoopGroup(numberOfThreads: min(2, System.coreCount))
     }
 
-    /// Starts to listen.
+    /// Starts to listen; returns the TCP port (asked for as 0, the kernel has chosen it).
     ///
     /// - Throws: `SkalaError`: `.conflict` when another daemon has the address, `.invalid` for TCP without TLS.
-    func listen(on address: ListenAddress) async throws {
+    @discardableResult
+    func listen(on address: ListenAddress) async throws -> Int? {
         switch address {
         case .unix(let path, let group):
-            let listener: UnixListener
-            do {
-                listener = try UnixListener(path: path, group: group)
-            } catch {
-                throw skalaError(from: error)
-            }
-            do {
-                let channel = try await bootstrap().withBoundSocket(listener.takeSocket()).get()
-                state.withLock {
-                    $0.listeners.append(channel)
-                    $0.unixListeners.append(listener)
-                }
-            } catch {
-                listener.close()
-                throw SkalaError(.system, "cannot listen on \(path): \(error)", cause: error)
-            }
+            try await listen(path: path, group: group)
+            return nil
         case .tcp(let host, let port, let tls):
-            guard tls != nil else {
+            guard let tls else {
                 throw SkalaError(
                     .invalid,
                     "refusing tcp://\(host):\(port) without TLS: whoever reaches the API is root on this host; "
                         + "give a server certificate, its key and the clients' authority")
             }
-            throw SkalaError(.unsupported, "tcp://\(host):\(port): TLS is not built in")
+            return try await listen(
+                host: host, port: port, tls: try TLSListener(tls, helloDeadline: service.limits.helloDeadline))
         }
     }
 
-    private func bootstrap() -> ServerBootstrap {
-        ServerBootstrap(group: group)
-            .serverChannelOption(.backlog, value: 1024)
-            .childChannelOption(.autoRead, value: false)
-            .childChannelOption(.allowRemoteHalfClosure, value: true)
-            .childChannelInitializer { channel in self.add(channel) }
+    private func listen(path: String, group: String?) async throws {
+        let listener: UnixListener
+        do {
+            listener = try UnixListener(path: path, group: group)
+        } catch {
+            throw skalaError(from: error)
+        }
+        do {
+            let channel = try await bootstrap { self.add($0, tls: nil) }.withBoundSocket(listener.takeSocket()).get()
+            state.withLock {
+                $0.listeners.append(channel)
+                $0.unixListeners.append(listener)
+            }
+        } catch {
+            listener.close()
+            throw SkalaError(.system, "cannot listen on \(path): \(error)", cause: error)
+        }
     }
 
-    private func add(_ channel: any Channel) -> EventLoopFuture<Void> {
+    private func listen(host: String, port: Int, tls: TLSListener) async throws -> Int? {
+        do {
+            let channel = try await bootstrap { self.add($0, tls: tls) }
+                .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
+                .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
+                .bind(host: host, port: port).get()
+            state.withLock { $0.listeners.append(channel) }
+            return channel.localAddress?.port
+        } catch {
+            throw SkalaError(.system, "cannot listen on tcp://\(host):\(port): \(error)", cause: error)
+        }
+    }
+
+    private func bootstrap(_ add: @escaping @Sendable (any Channel) -> EventLoopFuture<Void>) -> ServerBootstrap {
+        ServerBootstrap(group: group)
+            .serverChannelOption(.backlog, value: 1024)
+            // Out of descriptors: waits before the next try instead of turning in circles.
+            .serverChannelInitializer { channel in
+                channel.eventLoop.makeCompletedFuture {
+                    try channel.pipeline.syncOperations.addHandler(AcceptBackoffHandler())
+                }
+            }
+            .childChannelOption(.autoRead, value: false)
+            .childChannelOption(.allowRemoteHalfClosure, value: true)
+            .childChannelInitializer(add)
+    }
+
+    private func add(_ channel: any Channel, tls: TLSListener?) -> EventLoopFuture<Void> {
         let connection = Connection(service: service, loop: channel.eventLoop) { [weak self] connection in
             self?.state.withLock { $0.connections[ObjectIdentifier(connection)] = nil }
         }
-        let isAccepted = state.withLock { state in
-            guard !state.isStopping, state.connections.count < HTTPServer.maximumConnections else { return false }
-            state.connections[ObjectIdentifier(connection)] = connection
-            return true
+        return channel.eventLoop.makeCompletedFuture {
+            try tls?.add(to: channel)
+            let isAccepted = self.state.withLock { state in
+                guard !state.isStopping, state.connections.count < self.service.limits.connections else { return false }
+                state.connections[ObjectIdentifier(connection)] = connection
+                return true
+            }
+            // NIO closes a channel that could not be set up.
+            guard isAccepted else { throw SkalaError(.exhausted, "too many connections") }
+            try channel.pipeline.syncOperations.addHandler(connection)
         }
-        guard isAccepted else {
-            return channel.eventLoop.makeFailedFuture(SkalaError(.exhausted, "too many connections"))
-        }
-        return channel.eventLoop.makeCompletedFuture { try channel.pipeline.syncOperations.addHandler(connection) }
     }
 
     /// How many connections are open.
@@ -110,8 +135,6 @@ final class HTTPServer: Sendable {
             try? await Task.sleep(for: .milliseconds(10))
         }
         for connection in connections { connection.closeNow() }
-        // Fails only when it is stopped twice.
-        try? await group.shutdownGracefully()
     }
 
     private var connections: [Connection] { state.withLock { Array($0.connections.values) } }

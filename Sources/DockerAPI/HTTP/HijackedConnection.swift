@@ -6,12 +6,13 @@ import Base
 struct HijackedConnection: Sendable {
     let connection: Connection
     let exchange: Exchange
+    let input: BytePipe
 
     /// The next bytes, or nil when the client has closed its sending side. Bytes that came right after the request's
     /// head are the first. Output stays open at the client's half close.
     ///
     /// - Throws: `CancellationError`.
-    func read() async throws -> [UInt8]? { try await exchange.input.read() }
+    func read() async throws -> [UInt8]? { try await input.read() }
 
     /// Writes and returns when the kernel has taken the bytes.
     ///

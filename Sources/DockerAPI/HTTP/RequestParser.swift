@@ -24,8 +24,8 @@ struct RequestParser {
         let message: String
     }
 
-    /// Request line and headers together.
-    static let maximumHeadSize = 64 << 10
+    /// Request line and headers together: what Docker's own server takes, for build arguments travel in the query.
+    static let maximumHeadSize = 1 << 20
     static let maximumHeaderCount = 256
     /// One line of a chunk's size, or of a trailer.
     static let maximumChunkLineSize = 4096
@@ -127,13 +127,13 @@ struct RequestParser {
     // MARK: Head
 
     private mutating func head(_ buffer: inout ByteBuffer, scanned: Int) throws(Failure) -> Event {
-        // An empty line before a request is skipped (RFC 9112, section 2.2).
-        while scanned == 0, buffer.readableBytesView.starts(with: [0x0D, 0x0A]) { buffer.moveReaderIndex(forwardBy: 2) }
-        let size: Int?
-        do {
-            size = try RequestParser.headSize(buffer, from: scanned)
+        var scanned = scanned
+        // An empty line before a request is skipped (RFC 9112, section 2.2); its CR may have been looked at before.
+        while scanned <= 1, buffer.readableBytesView.starts(with: [0x0D, 0x0A]) {
+            buffer.moveReaderIndex(forwardBy: 2)
+            scanned = 0
         }
-        guard let size else {
+        guard let size = try RequestParser.headSize(buffer, from: scanned) else {
             guard buffer.readableBytes < RequestParser.maximumHeadSize else { throw RequestParser.headTooLarge }
             state = .head(scanned: buffer.readableBytes)
             return .needMore

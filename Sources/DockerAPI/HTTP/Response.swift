@@ -8,7 +8,9 @@ struct Response: Sendable {
         /// Written piece by piece after the head has been sent; the response ends when the function returns. A thrown
         /// error breaks the connection, so that the client sees that the response is not whole.
         case stream(@Sendable (ResponseWriter) async throws -> Void)
-        /// The connection leaves HTTP: a raw stream in both directions, closed when the function returns.
+        /// The connection leaves HTTP: a raw stream in both directions, closed when the function returns. When
+        /// the client goes, input ends after what it has sent, writing fails and `onClose` is called; the task is not
+        /// cancelled, so that nothing sent before is lost.
         case hijack(contentType: String, @Sendable (HijackedConnection) async -> Void)
     }
 

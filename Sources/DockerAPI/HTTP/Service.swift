@@ -8,8 +8,15 @@ struct Service: Sendable {
     /// The headers of every response, as text.
     let fixedHeaders: [UInt8]
 
+    let limits: ServerLimits
+    let date = DateHeader()
+
     /// - Parameter version: Skala's own, for the `Server` header.
-    init(router: Router, version: String, report: @escaping @Sendable (SkalaError, String) -> Void) {
+    init(
+        router: Router, version: String, limits: ServerLimits = ServerLimits(),
+        report: @escaping @Sendable (SkalaError, String) -> Void
+    ) {
+        self.limits = limits
         self.router = router
         self.report = report
         fixedHeaders = Array(

@@ -1,5 +1,4 @@
 import Base
-import CLinux
 import Glibc
 import Kernel
 
@@ -18,7 +17,7 @@ final class UnixListener: Sendable {
         lock = try UnixListener.takeLock(path + ".lock", for: path)
         try UnixListener.removeStaleSocket(path)
         let socket = OwnedDescriptor(
-            try checkErrno(Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | 0o2000000, 0), "socket", path))
+            try checkErrno(Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0), "socket", path))
         _ = try UnixListener.withAddress(of: path) { address, size throws(KernelError) in
             try checkErrno(bind(socket.raw, address, size), "bind", path)
         }
@@ -72,7 +71,7 @@ final class UnixListener: Sendable {
         }
         let probe = OwnedDescriptor(
             try checkErrno(
-                Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue) | 0o2000000 | 0o4000, 0), "socket", path))
+                Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0), "socket", path))
         let answers = try withAddress(of: path) { address, size throws(KernelError) in
             connect(probe.raw, address, size) == 0 || errno == EAGAIN
         }
