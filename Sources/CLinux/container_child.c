@@ -359,13 +359,6 @@ int cl_pidfd_reap(int pidfd, int *code, int *signal) {
     return 0;
 }
 
-int cl_reap_orphan(int *code, int *signal) {
-    siginfo_t info = {0};
-    if (waitid(P_ALL, 0, &info, WEXITED | WNOHANG) < 0) return errno == ECHILD ? 0 : -errno;
-    if (info.si_pid) explain(&info, code, signal);
-    return info.si_pid;
-}
-
 int cl_send_descriptor(int socket, int descriptor, const char *text) {
     struct iovec vector = {.iov_base = (void *)text, .iov_len = strlen(text)};
     union {

@@ -131,7 +131,10 @@ static int open_root(cl_child *child, const char *path) {
     return S_ISCHR(status.st_mode) && status.st_rdev == makedev(1, 3) ? 0 : -ENODEV;
 }
 
-int cl_step_current_root(cl_child *child) { return open_root(child, "/"); }
+int cl_step_current_root(cl_child *child) {
+    child->root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+    return child->root < 0 ? -errno : 0;
+}
 
 int cl_step_root_bind(cl_child *child, const cl_step *step) {
     int tree = open_tree(AT_FDCWD, step->t[0], OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_RECURSIVE);

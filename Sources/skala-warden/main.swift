@@ -1,1 +1,6 @@
-print("skala")
+import Base
+import Glibc
+import Kernel
+import Warden
+
+exit(WardenCommand.run(CommandLine.arguments))

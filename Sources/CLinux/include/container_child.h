@@ -51,7 +51,6 @@ enum cl_step_kind {
     CL_STEP_HOLD,            // waits until killed
     CL_STEP_CHECK_PROGRAM,   // d candidates: fails when none can be executed
     CL_STEP_EXECUTE,         // d candidates, d2 arguments, d3 environment; n0 descriptors kept beyond 0, 1, 2
-    CL_STEP_TIMENS_NONE,
 };
 
 typedef struct cl_step {
@@ -75,12 +74,14 @@ int cl_spawn(const cl_step *steps, int32_t count, int report, uint64_t flags, in
 
 // Reaps the process: 0 and how it ended (an exit code, or a signal), -EAGAIN while it runs.
 int cl_pidfd_reap(int pidfd, int *code, int *signal);
-// Reaps any child that has no pidfd here (adopted orphans): its process id, 0 when there is none.
-int cl_reap_orphan(int *code, int *signal);
-
 // Receives one descriptor (close-on-exec) over a unix socket; sends one with a text.
 int cl_receive_descriptor(int socket);
 int cl_send_descriptor(int socket, int descriptor, const char *text);
+
+// A file in memory (close-on-exec).
+int cl_memory_file(const char *name);
+// Takes an exclusive lock without waiting (flock); -EWOULDBLOCK when another holds it.
+int cl_lock_file(int fd);
 
 // Makes /proc/self/exe unwritable for containers (CVE-2019-5736): executes this program again from a read-only mount of
 // its file, or from a sealed copy in memory. Returns 0 when that has been done already, else does not return or -errno.
