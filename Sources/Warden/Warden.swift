@@ -1,1 +1,219 @@
-// Placeholder until the first file of Warden lands.
+public import Base
+import CLinux
+import Glibc
+import Kernel
+import OCI
+import WardenProtocol
+
+/// The resident warden: runs containers for one engine at a time, on one thread.
+///
+/// Everything that ran is remembered until `delete`; an engine that comes back asks `list`.
+public final class Warden {
+    static let version = "1"
+    /// How long a container's setup may take, in milliseconds.
+    static let startDeadline: Int64 = 60_000
+    static let maximumContainers = 10_000
+    static let maximumStreams = 4096
+
+    let loop: EventLoop
+    let layout: CgroupLayout
+    let cgroupRoot: String
+    let seccomp = SeccompCompiler()
+    var containers: [String: Container] = [:]
+    var holders: [String: ContainerProcess] = [:]
+    /// The process each stream belongs to.
+    var streams: [UInt32: (process: ContainerProcess, attachment: Attachment)] = [:]
+    /// Containers a killed predecessor left, whose processes are gone.
+    private(set) var lost: [String] = []
+    private var connection: Connection?
+    private var listener: OwnedDescriptor?
+    private var lock: OwnedDescriptor?
+
+    /// - Parameter cgroupRoot: the parent of the containers' groups, such as `/skala`; what is in it is taken over.
+    public init(cgroupRoot: String) throws(SkalaError) {
+        do {
+            loop = try EventLoop()
+            layout = try CgroupLayout.detect()
+        } catch {
+            throw error.asSkalaError
+        }
+        self.cgroupRoot = cgroupRoot
+    }
+
+    /// Listens at `path` (mode 0600) until SIGTERM or SIGINT; then kills and removes all containers.
+    ///
+    /// - Throws: `.conflict` when another warden serves that socket.
+    public func serve(socket path: String) throws {
+        signal(SIGPIPE, SIG_IGN)
+        let lock = try OwnedDescriptor.open(path + ".lock", O_RDWR | O_CREAT)
+        guard cl_lock_file(lock.raw) == 0 else {
+            throw SkalaError(.conflict, "another warden serves \(path)")
+        }
+        self.lock = lock
+        removeLeftovers()
+        try listen(path)
+        try watchSignals()
+        try loop.run()
+        for container in containers.values {
+            container.cgroup.kill()
+            container.cgroup.remove()
+        }
+        unlink(path)
+    }
+
+    private func listen(_ path: String) throws {
+        var address = sockaddr_un()
+        address.sun_family = sa_family_t(AF_UNIX)
+        let capacity = MemoryLayout.size(ofValue: address.sun_path)
+        guard path.utf8.count < capacity else { throw SkalaError(.invalid, "socket path too long: '\(path)'") }
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
+        let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue)
+        let socket = OwnedDescriptor(try checkErrno(Glibc.socket(AF_UNIX, kind, 0), "socket", path))
+        unlink(path)
+        let mask = umask(0o177)
+        let bound = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(socket.raw, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        umask(mask)
+        try checkErrno(bound, "bind", path)
+        try checkErrno(Glibc.listen(socket.raw, 16), "listen", path)
+        listener = socket
+        try loop.watch(socket.raw, .readable) { [unowned self] _ in accept() }
+    }
+
+    private func watchSignals() throws {
+        var set = sigset_t()
+        sigemptyset(&set)
+        for number in [SIGTERM, SIGINT, SIGCHLD] { sigaddset(&set, number) }
+        sigprocmask(SIG_BLOCK, &set, nil)
+        let file = OwnedDescriptor(
+            try checkErrno(signalfd(-1, &set, Int32(O_CLOEXEC | O_NONBLOCK)), "signalfd"))
+        let isFirst = getpid() == 1
+        try loop.watch(file.raw, .readable) { [unowned self] _ in
+            var info = signalfd_siginfo()
+            while Glibc.read(file.raw, &info, MemoryLayout<signalfd_siginfo>.size) > 0 {
+                if info.ssi_signo != UInt32(SIGCHLD) { loop.stop() }
+            }
+            if isFirst { reapOrphans() }
+        }
+    }
+
+    /// As process 1 the warden inherits every orphan. Those are reaped one by one, by id: a wait for any child would also
+    /// take the exit codes of its own.
+    private func reapOrphans() {
+        let own = Set(
+            containers.values.flatMap { [$0.first] + Array($0.execs.values) }.map(\.launch.pid)
+                + holders.values.map(\.launch.pid))
+        // Without the list (no CONFIG_PROC_CHILDREN) orphans stay zombies.
+        let children = (try? SmallFile.text("/proc/self/task/1/children")) ?? ""
+        for child in children.split(separator: " ").compactMap({ Int32($0) }) where !own.contains(child) {
+            waitpid(child, nil, WNOHANG)
+        }
+    }
+
+    private func accept() {
+        guard let listener else { return }
+        let result = cl_accept4(listener.raw, 0)
+        guard result >= 0 else { return }
+        let socket = OwnedDescriptor(result)
+        connection?.close()
+        do {
+            connection = try Connection(
+                loop: loop, socket: socket, onFrame: { [unowned self] in receive($1, from: $0) },
+                onClose: { [unowned self] in disconnected($0) })
+        } catch {
+            // No memory for another descriptor: the engine tries again.
+            socket.close()
+        }
+    }
+
+    private func disconnected(_ closed: Connection) {
+        if connection === closed { connection = nil }
+        for (stream, entry) in streams {
+            entry.process.streams.detach(stream, closesInput: entry.process.closesInputWithClient)
+        }
+        streams = [:]
+    }
+
+    /// Kills and removes what a killed predecessor left below our parent group.
+    private func removeLeftovers() {
+        var names: Set<String> = []
+        let roots = Set(layout.version1.values).union([layout.version2].compactMap { $0 })
+        for root in roots {
+            let directory = root + cgroupRoot
+            // No such directory: nothing is left there.
+            for name in (try? SmallFile.names(in: directory)) ?? [] where name.count == Identifier.length {
+                names.insert(name)
+            }
+        }
+        for name in names {
+            guard let group = try? ControlGroup(path: cgroupRoot + "/" + name, layout: layout) else { continue }
+            group.adopt()
+            group.remove()
+        }
+        lost = names.sorted()
+    }
+
+    func emit(_ event: JSON) { connection?.send(Frame(.event, number: 0, payload: event.bytes)) }
+
+    private func receive(_ frame: Frame, from connection: Connection) {
+        switch frame.kind {
+        case .request: request(frame, connection)
+        case .data: if !input(frame) { connection.close() }
+        case .credit:
+            streams[frame.number]?.process.streams.grantOutput(frame.number, Int(frame.creditCount ?? 0))
+            forgetStreamIfEnded(frame.number)
+        case .answer, .failure, .event: connection.close()
+        }
+    }
+
+    private func request(_ frame: Frame, _ connection: Connection) {
+        let number = frame.number
+        let reply = Reply { [weak connection] result in
+            switch result {
+            case .success(let json): connection?.send(Frame(.answer, number: number, payload: json.bytes))
+            case .failure(let error):
+                let failure: JSON = ["code": JSON(error.code.rawValue), "message": JSON(error.message)]
+                connection?.send(Frame(.failure, number: number, payload: failure.bytes))
+            }
+        }
+        do {
+            try perform(JSON(parsing: frame.payload), reply) { [weak connection] in connection?.send($0) }
+        } catch let error as SkalaError {
+            reply.fail(error)
+        } catch let error as KernelError {
+            reply.fail(error.asSkalaError)
+        } catch {
+            reply.fail(SkalaError(.system, "\(error)"))
+        }
+    }
+
+    /// False when the client sent more than it may.
+    private func input(_ frame: Frame) -> Bool {
+        // Data for a stream that has just been detached is dropped.
+        guard let (process, attachment) = streams[frame.number] else { return true }
+        guard frame.channel == 0, attachment.wantsInput else { return false }
+        if frame.payload.isEmpty {
+            if process.closesInputWithClient { process.streams.endInput() }
+            return true
+        }
+        return process.streams.receive(frame.payload, from: attachment)
+    }
+}
+
+/// Answers one request, once.
+final class Reply {
+    private var send: ((Result<JSON, SkalaError>) -> Void)?
+
+    init(_ send: @escaping (Result<JSON, SkalaError>) -> Void) { self.send = send }
+
+    func answer(_ json: JSON) { finish(.success(json)) }
+    func fail(_ error: SkalaError) { finish(.failure(error)) }
+
+    private func finish(_ result: Result<JSON, SkalaError>) {
+        send?(result)
+        send = nil
+    }
+}

@@ -8,5 +8,6 @@
 
 #include "linux_headers.h"
 #include "linux_calls.h"
+#include "container_child.h"
 
 #endif

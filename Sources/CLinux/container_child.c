@@ -1,0 +1,393 @@
+#define _GNU_SOURCE
+#include "container_child.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <linux/capability.h>
+#include <linux/close_range.h>
+#include <linux/keyctl.h>
+#include <linux/openat2.h>
+#include <linux/sched.h>
+#include <net/if.h>
+#include <poll.h>
+#include <sched.h>
+#include <signal.h>
+#include <stddef.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "container_mounts.h"
+
+// SECCOMP_SET_MODE_FILTER of linux/seccomp.h.
+#define SET_MODE_FILTER 1
+
+static int failed(long value) { return value < 0 ? -errno : 0; }
+
+static int step_write(const cl_step *step) {
+    int fd = open(step->t[0], O_WRONLY | O_CLOEXEC);
+    if (fd < 0) return step->n[0] && (errno == ENOENT || step->n[0] == 2) ? 0 : -errno;
+    size_t length = strlen(step->t[1]);
+    int result = write(fd, step->t[1], length) == (ssize_t)length || step->n[0] == 2 ? 0 : -errno;
+    close(fd);
+    return result;
+}
+
+static int step_setns(const cl_step *step) {
+    if (!step->t[0]) return failed(setns((int)step->n[0], (int)step->n[1]));
+    int fd = open(step->t[0], O_RDONLY | O_CLOEXEC);
+    if (fd < 0) return -errno;
+    int result = failed(setns(fd, (int)step->n[1]));
+    close(fd);
+    return result;
+}
+
+static int step_wait(const cl_step *step, int report) {
+    if (step->n[1]) {
+        cl_report ready = {CL_STAGE_READY, 0};
+        if (write(report, &ready, sizeof ready) != sizeof ready) return -errno;
+    }
+    char byte;
+    ssize_t got;
+    do got = read((int)step->n[0], &byte, 1);
+    while (got < 0 && errno == EINTR);
+    if (got == 0) _exit(0);
+    return failed(got);
+}
+
+static int step_stdio(const cl_step *step) {
+    for (int i = 0; i < 3; i++)
+        if (step->n[i] >= 0 && (step->n[i] == i ? fcntl(i, F_SETFD, 0) : dup2((int)step->n[i], i)) < 0) return -errno;
+    return 0;
+}
+
+static int step_pty(cl_child *child, const cl_step *step) {
+    int master = cl_open_in_root(child->root, "/dev/pts/ptmx", O_RDWR | O_NOCTTY, RESOLVE_NO_SYMLINKS);
+    if (master < 0) return master;
+    struct stat status;
+    // Only the real multiplexer: the path is the container's.
+    if (fstat(master, &status) < 0) return -errno;
+    if (!S_ISCHR(status.st_mode) || status.st_rdev != makedev(5, 2)) return -ENODEV;
+    int unlock = 0;
+    if (ioctl(master, TIOCSPTLCK, &unlock) < 0) return -errno;
+    int slave = ioctl(master, TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC);
+    if (slave < 0) return -errno;
+    if (step->n[1] > 0 && step->n[2] > 0) {
+        struct winsize size = {.ws_row = (unsigned short)step->n[1], .ws_col = (unsigned short)step->n[2]};
+        if (ioctl(master, TIOCSWINSZ, &size) < 0) return -errno;
+    }
+    if (step->n[4] > 0 && fchown(slave, (uid_t)step->n[4], (gid_t)-1) < 0) return -errno;
+    int result = cl_send_descriptor((int)step->n[0], master, "/dev/ptmx");
+    if (result < 0) return result;
+    close(master);
+    if (step->n[3] && (result = cl_mount_console(child, slave)) < 0) return result;
+    setsid();
+    if (ioctl(slave, TIOCSCTTY, 0) < 0) return -errno;
+    for (int i = 0; i < 3; i++)
+        if (dup2(slave, i) < 0) return -errno;
+    if (slave > 2) close(slave);
+    return 0;
+}
+
+static int step_loopback(void) {
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0) return -errno;
+    struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
+    int result = failed(ioctl(fd, SIOCSIFFLAGS, &request));
+    close(fd);
+    return result;
+}
+
+static int step_keyring(const cl_step *step) {
+    long key = syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, step->t[0]);
+    // Kernels without keyrings, and the quota of a user with very many containers, do not stop one.
+    return key < 0 && errno != ENOSYS && errno != EDQUOT ? -errno : 0;
+}
+
+static int step_bounding(const cl_step *step) {
+    for (int capability = 0; capability < 64; capability++) {
+        if ((uint64_t)step->n[0] >> capability & 1) continue;
+        if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) < 0) return errno == EINVAL ? 0 : -errno;
+    }
+    return 0;
+}
+
+static int set_capabilities(uint64_t effective, uint64_t permitted, uint64_t inheritable) {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2];
+    for (int i = 0; i < 2; i++) {
+        data[i].effective = (uint32_t)(effective >> 32 * i);
+        data[i].permitted = (uint32_t)(permitted >> 32 * i);
+        data[i].inheritable = (uint32_t)(inheritable >> 32 * i);
+    }
+    return failed(syscall(SYS_capset, &header, data));
+}
+
+static int get_permitted(uint64_t *permitted) {
+    struct __user_cap_header_struct header = {.version = _LINUX_CAPABILITY_VERSION_3};
+    struct __user_cap_data_struct data[2];
+    if (syscall(SYS_capget, &header, data) < 0) return -errno;
+    *permitted = data[0].permitted | (uint64_t)data[1].permitted << 32;
+    return 0;
+}
+
+// Changes the ids and keeps the capabilities for the steps that follow; CL_STEP_CAPABILITIES then drops them.
+static int step_user(const cl_step *step) {
+    if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0) return -errno;
+    // A user namespace without the right to set groups leaves them.
+    if (syscall(SYS_setgroups, (size_t)step->n[3], step->d) < 0 && (errno != EPERM || step->n[3] > 0)) return -errno;
+    if (syscall(SYS_setresgid, (gid_t)step->n[1], (gid_t)step->n[1], (gid_t)step->n[1]) < 0) return -errno;
+    if (syscall(SYS_setresuid, (uid_t)step->n[0], (uid_t)step->n[0], (uid_t)step->n[0]) < 0) return -errno;
+    if (prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) < 0) return -errno;
+    if (step->n[2] >= 0) umask((mode_t)step->n[2]);
+    uint64_t permitted;
+    int result = get_permitted(&permitted);
+    return result < 0 ? result : set_capabilities(permitted, permitted, 0);
+}
+
+static int step_capabilities(const cl_step *step) {
+    // What this process may not have itself it cannot give: a warden in a container runs with fewer.
+    uint64_t own;
+    int result = get_permitted(&own);
+    if (result < 0) return result;
+    uint64_t inheritable = (uint64_t)step->n[2] & own;
+    result = set_capabilities((uint64_t)step->n[0] & own, (uint64_t)step->n[1] & own, inheritable);
+    if (result < 0) return result;
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0 && errno != EINVAL) return -errno;
+    for (int capability = 0; capability < 64; capability++)
+        if ((uint64_t)step->n[3] & inheritable & 1ull << capability)
+            if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0) < 0 && errno != EPERM) return -errno;
+    return 0;
+}
+
+static int step_change_directory(const cl_step *step) {
+    if (chdir(step->t[0]) < 0) return -errno;
+    // A working directory outside the root shows as "(unreachable)": CVE-2024-21626.
+    static char path[PATH_MAX];
+    long length = syscall(SYS_getcwd, path, sizeof path);
+    return length < 0 ? -errno : path[0] == '/' ? 0 : -EXDEV;
+}
+
+static int step_parent_death(const cl_step *step, int report) {
+    if (prctl(PR_SET_PDEATHSIG, (unsigned long)step->n[0], 0, 0, 0) < 0) return -errno;
+    // The parent may have gone before: then nobody holds the other end of the report pipe.
+    struct pollfd poller = {.fd = report};
+    if (poll(&poller, 1, 0) > 0 && poller.revents & (POLLERR | POLLHUP)) _exit(0);
+    return 0;
+}
+
+// Finds the user's home in the container's /etc/passwd: name:password:uid:gid:comment:home:shell.
+static int step_home(cl_child *child, const cl_step *step) {
+    static char content[65536], home[PATH_MAX + 8];
+    strcpy(home, step->n[0] == 0 ? "HOME=/root" : "HOME=/");
+    ssize_t length = 0;
+    int fd = open("/etc/passwd", O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+    struct stat status;
+    if (fd >= 0 && fstat(fd, &status) == 0 && S_ISREG(status.st_mode)) length = read(fd, content, sizeof content - 1);
+    if (fd >= 0) close(fd);
+    content[length > 0 ? length : 0] = 0;
+    for (char *line = content; line && *line;) {
+        char *end = strchr(line, '\n');
+        if (end) *end = 0;
+        char *field[7] = {line};
+        int count = 1;
+        for (char *at = line; *at && count < 7; at++)
+            if (*at == ':') *at = 0, field[count++] = at + 1;
+        if (count == 7) {
+            int64_t uid = *field[2] ? 0 : -1;
+            for (char *digit = field[2]; *digit && uid >= 0; digit++)
+                uid = *digit >= '0' && *digit <= '9' && uid < 1ll << 40 ? uid * 10 + *digit - '0' : -1;
+            if (uid == step->n[0]) {
+                if (*field[5] == '/' && strlen(field[5]) < PATH_MAX) strcpy(home + 5, field[5]);
+                break;
+            }
+        }
+        line = end ? end + 1 : 0;
+    }
+    child->home = home;
+    return 0;
+}
+
+static int program_error(int current, int next) { return current == EACCES ? current : next; }
+
+static int step_check_program(const cl_step *step) {
+    int error = ENOENT;
+    for (const char *const *path = step->d; *path; path++) {
+        struct stat status;
+        if (stat(*path, &status) < 0) {
+            error = program_error(error, errno);
+        } else if (S_ISREG(status.st_mode) && status.st_mode & 0111) {
+            return 0;
+        } else {
+            error = EACCES;
+        }
+    }
+    return -error;
+}
+
+static int step_execute(cl_child *child, const cl_step *step) {
+    unsigned first = 3 + (unsigned)step->n[0];
+    for (unsigned fd = 3; fd < first; fd++)
+        if (fcntl((int)fd, F_SETFD, 0) < 0) return -errno;
+    if (syscall(SYS_close_range, first, UINT_MAX, CLOSE_RANGE_CLOEXEC) < 0) return -errno;
+    char **environment = (char **)step->d3;
+    if (child->home) {
+        // The caller left a slot in front of the terminating null.
+        char **slot = environment;
+        while (*slot) slot++;
+        slot[0] = (char *)child->home;
+        slot[1] = 0;
+    }
+    int error = ENOENT;
+    for (const char *const *path = step->d; *path; path++) {
+        execve(*path, (char *const *)step->d2, environment);
+        if (errno != ENOENT && errno != ENOTDIR && errno != EACCES) return -errno;
+        error = program_error(error, errno);
+    }
+    return -error;
+}
+
+static int perform_mount_step(cl_child *child, const cl_step *step) {
+    switch (step->kind) {
+    case CL_STEP_PROPAGATION: return cl_step_propagation(step);
+    case CL_STEP_ROOT_BIND: return cl_step_root_bind(child, step);
+    case CL_STEP_ROOT_OVERLAY: return cl_step_root_overlay(child, step);
+    case CL_STEP_MOUNT: return cl_step_mount(child, step);
+    case CL_STEP_BIND: return cl_step_bind(child, step);
+    case CL_STEP_DIRECTORY: return cl_step_directory(child, step);
+    case CL_STEP_DEVICE: return cl_step_device(child, step);
+    case CL_STEP_SYMLINK: return cl_step_symlink(child, step);
+    case CL_STEP_MASK: return cl_step_mask(child, step);
+    case CL_STEP_READONLY_PATH: return cl_step_readonly_path(child, step);
+    case CL_STEP_READONLY_ROOT: return cl_step_readonly_root(child);
+    case CL_STEP_PIVOT: return cl_step_pivot(child);
+    case CL_STEP_CURRENT_ROOT: return cl_step_current_root(child);
+    default: return -ENOSYS;
+    }
+}
+
+static int perform(cl_child *child, const cl_step *step) {
+    switch (step->kind) {
+    case CL_STEP_WRITE: return step_write(step);
+    case CL_STEP_SETNS: return step_setns(step);
+    case CL_STEP_UNSHARE: return failed(unshare((int)step->n[0]));
+    case CL_STEP_WAIT: return step_wait(step, child->report);
+    case CL_STEP_SESSION: return failed(setsid());
+    case CL_STEP_STDIO: return step_stdio(step);
+    case CL_STEP_PTY: return step_pty(child, step);
+    case CL_STEP_HOSTNAME: return failed(sethostname(step->t[0], strlen(step->t[0])));
+    case CL_STEP_DOMAINNAME: return failed(setdomainname(step->t[0], strlen(step->t[0])));
+    case CL_STEP_LOOPBACK: return step_loopback();
+    case CL_STEP_RLIMIT: {
+        struct rlimit limit = {.rlim_cur = (rlim_t)step->n[1], .rlim_max = (rlim_t)step->n[2]};
+        return failed(setrlimit((unsigned)step->n[0], &limit));
+    }
+    case CL_STEP_KEYRING: return step_keyring(step);
+    case CL_STEP_BECOME_ROOT:
+        if (syscall(SYS_setresgid, 0, 0, 0) < 0 || syscall(SYS_setresuid, 0, 0, 0) < 0) return -errno;
+        return 0;
+    case CL_STEP_BOUNDING: return step_bounding(step);
+    case CL_STEP_USER: return step_user(step);
+    case CL_STEP_CAPABILITIES: return step_capabilities(step);
+    case CL_STEP_NO_NEW_PRIVILEGES: return failed(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
+    case CL_STEP_SECCOMP: return failed(syscall(SYS_seccomp, SET_MODE_FILTER, (unsigned)step->n[0], step->d));
+    case CL_STEP_DIRECTORY_CHANGE: return step_change_directory(step);
+    case CL_STEP_PARENT_DEATH: return step_parent_death(step, child->report);
+    case CL_STEP_HOME: return step_home(child, step);
+    case CL_STEP_CHECK_PROGRAM: return step_check_program(step);
+    case CL_STEP_EXECUTE: return step_execute(child, step);
+    case CL_STEP_HOLD:
+        close(child->report);
+        for (;;) pause();
+    default: return perform_mount_step(child, step);
+    }
+}
+
+static _Noreturn void run_child(const cl_step *steps, int32_t count, int report) {
+    cl_child child = {.report = report, .root = -1, .null = -1, .empty = -1};
+    struct sigaction action = {.sa_handler = SIG_DFL};
+    for (int signal = 1; signal < NSIG; signal++)
+        if (signal != SIGKILL && signal != SIGSTOP) sigaction(signal, &action, 0);
+    sigset_t none;
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, 0);
+    for (int32_t i = 0; i < count; i++) {
+        int error = perform(&child, &steps[i]);
+        if (error == 0) continue;
+        cl_report message = {steps[i].stage, -error};
+        ssize_t written = write(report, &message, sizeof message);
+        _exit(written == sizeof message ? 127 : 126);
+    }
+    _exit(0);
+}
+
+int cl_spawn(const cl_step *steps, int32_t count, int report, uint64_t flags, int cgroup, int *pidfd) {
+    *pidfd = -1;
+    struct clone_args arguments = {
+        .flags = flags | CLONE_PIDFD,
+        .pidfd = (uint64_t)(uintptr_t)pidfd,
+        .exit_signal = SIGCHLD,
+    };
+    if (cgroup >= 0) {
+        arguments.flags |= CLONE_INTO_CGROUP;
+        arguments.cgroup = (uint64_t)cgroup;
+    }
+    long pid = syscall(SYS_clone3, &arguments, sizeof arguments);
+    if (pid == 0) run_child(steps, count, report);
+    return pid < 0 ? -errno : (int)pid;
+}
+
+static void explain(const siginfo_t *info, int *code, int *signal) {
+    int exited = info->si_code == CLD_EXITED;
+    *code = exited ? info->si_status : 0;
+    *signal = exited ? 0 : info->si_status;
+}
+
+int cl_pidfd_reap(int pidfd, int *code, int *signal) {
+    siginfo_t info = {0};
+    if (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED | WNOHANG) < 0) return -errno;
+    if (info.si_pid == 0) return -EAGAIN;
+    explain(&info, code, signal);
+    return 0;
+}
+
+int cl_send_descriptor(int socket, int descriptor, const char *text) {
+    struct iovec vector = {.iov_base = (void *)text, .iov_len = strlen(text)};
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    struct msghdr message = {
+        .msg_iov = &vector, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    control.header.cmsg_level = SOL_SOCKET;
+    control.header.cmsg_type = SCM_RIGHTS;
+    control.header.cmsg_len = CMSG_LEN(sizeof(int));
+    memcpy(CMSG_DATA(&control.header), &descriptor, sizeof descriptor);
+    return sendmsg(socket, &message, MSG_NOSIGNAL) < 0 ? -errno : 0;
+}
+
+int cl_receive_descriptor(int socket) {
+    char text[PATH_MAX];
+    struct iovec vector = {.iov_base = text, .iov_len = sizeof text};
+    union {
+        struct cmsghdr header;
+        char space[CMSG_SPACE(sizeof(int))];
+    } control = {0};
+    struct msghdr message = {
+        .msg_iov = &vector, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof control};
+    ssize_t got = recvmsg(socket, &message, MSG_CMSG_CLOEXEC);
+    if (got < 0) return -errno;
+    struct cmsghdr *header = CMSG_FIRSTHDR(&message);
+    if (!header || header->cmsg_type != SCM_RIGHTS || header->cmsg_len < CMSG_LEN(sizeof(int))) return -EPROTO;
+    int descriptor;
+    memcpy(&descriptor, CMSG_DATA(header), sizeof descriptor);
+    return descriptor;
+}

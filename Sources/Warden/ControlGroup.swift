@@ -1,0 +1,170 @@
+import Base
+import CLinux
+import Glibc
+import Kernel
+import OCI
+
+/// The control groups of one container: a directory in each version 1 hierarchy it needs, and one in the version 2 tree.
+///
+/// On a hybrid host limits are set on version 1, and the version 2 leaf gives kill, freeze and pressure.
+final class ControlGroup {
+    /// Below each hierarchy's root, such as `/skala/<id>`.
+    let path: String
+    let layout: CgroupLayout
+    /// The directory of each version 1 controller in use.
+    private(set) var paths: [String: String] = [:]
+    let version2Path: String?
+
+    /// Statistics and device rules need these; others are made when a limit asks for them.
+    private static let always = ["memory", "pids", "cpuacct", "devices"]
+
+    init(path: String, layout: CgroupLayout) throws(SkalaError) {
+        let parts = path.split(separator: "/")
+        guard !parts.isEmpty, !parts.contains(".."), !path.utf8.contains(0), !path.contains(":") else {
+            throw SkalaError(.invalid, "invalid linux.cgroupsPath '\(path)'")
+        }
+        self.path = "/" + parts.joined(separator: "/")
+        self.layout = layout
+        version2Path = layout.version2.map { $0 + "/" + parts.joined(separator: "/") }
+    }
+
+    /// The `cgroup.procs` files a process writes itself into; the version 2 one is joined by the clone.
+    var processFiles: [String] { Set(paths.values).sorted().map { $0 + "/cgroup.procs" } }
+
+    /// Makes the directories and sets the limits. What was made is removed again when this fails.
+    func create(_ resources: RuntimeResources) throws {
+        do {
+            if layout.limitsOnVersion1 { for controller in ControlGroup.always { try make(controller) } }
+            if let version2Path {
+                try SmallFile.makeDirectories(version2Path)
+                if !layout.limitsOnVersion1 { delegate() }
+            }
+            try apply(resources, isNew: true)
+        } catch {
+            remove()
+            throw error
+        }
+    }
+
+    /// Takes over the directories that exist, left by a predecessor.
+    func adopt() {
+        for (controller, mount) in layout.version1 where access(mount + path, F_OK) == 0 {
+            paths[controller] = mount + path
+        }
+    }
+
+    /// The group's process ids as the host sees them.
+    func processes() -> [Int32] {
+        let directory = version2Path ?? paths["pids"] ?? paths["memory"] ?? ""
+        // A group that is gone holds nothing.
+        let text = (try? SmallFile.text(directory + "/cgroup.procs")) ?? ""
+        return text.split(separator: "\n").compactMap { Int32($0) }
+    }
+
+    /// The version 1 directory of a controller, made when it is missing; nil when the host has no such controller.
+    @discardableResult
+    func make(_ controller: String) throws(KernelError) -> String? {
+        if let known = paths[controller] { return known }
+        guard let mount = layout.version1[controller] else { return nil }
+        let directory = mount + path
+        if controller == "cpuset" {
+            try makeCpuset(mount)
+        } else {
+            try SmallFile.makeDirectories(directory)
+        }
+        let running = paths.isEmpty ? [] : processes()
+        paths[controller] = directory
+        for pid in running { try? SmallFile.write(String(pid), to: directory + "/cgroup.procs") }  // it may have ended
+        return directory
+    }
+
+    /// A new cpuset group is empty and takes no process until it has processors and memory nodes.
+    private func makeCpuset(_ mount: String) throws(KernelError) {
+        var directory = mount
+        for part in path.split(separator: "/") {
+            let parent = directory
+            directory += "/" + part
+            try SmallFile.makeDirectories(directory)
+            for file in ["cpuset.cpus", "cpuset.mems"] {
+                let value = try SmallFile.text(directory + "/" + file)
+                if value.contains(where: { $0 != "\n" }) { continue }
+                try SmallFile.write(try SmallFile.text(parent + "/" + file), to: directory + "/" + file)
+            }
+        }
+    }
+
+    /// Turns the controllers on along the version 2 path.
+    private func delegate() {
+        guard let root = layout.version2 else { return }
+        var directory = root
+        for part in path.split(separator: "/") {
+            for controller in ["cpu", "cpuset", "memory", "pids", "io", "hugetlb"]
+            where layout.controllers.contains(controller) {
+                // Not every parent delegates every controller; a limit that needs one fails later and says so.
+                try? SmallFile.write("+" + controller, to: directory + "/cgroup.subtree_control")
+            }
+            directory += "/" + part
+        }
+    }
+
+    /// Kills every process of the group and does not wait.
+    func kill() {
+        if let version2Path, (try? SmallFile.write("1", to: version2Path + "/cgroup.kill")) != nil { return }
+        // Before Linux 5.14: again until nothing new was forked, within a bound.
+        for _ in 0..<50 {
+            let running = processes()
+            if running.isEmpty { return }
+            for pid in running { _ = Glibc.kill(pid, SIGKILL) }
+            usleep(1000)
+        }
+    }
+
+    /// Removes the directories, killing what is left; waits at most about a second. False when one stays.
+    @discardableResult
+    func remove() -> Bool {
+        var left = Set(paths.values)
+        if let version2Path { left.insert(version2Path) }
+        for attempt in 0..<200 {
+            left = left.filter { rmdir($0) != 0 && errno == EBUSY }
+            if left.isEmpty { break }
+            if attempt % 20 == 0 {
+                freeze(false)
+                kill()
+            }
+            usleep(attempt < 20 ? 500 : 5000)
+        }
+        paths = [:]
+        return left.isEmpty
+    }
+
+    @discardableResult
+    func freeze(_ frozen: Bool) -> Bool {
+        if let version2Path { return (try? SmallFile.write(frozen ? "1" : "0", to: version2Path + "/cgroup.freeze")) != nil }
+        guard let directory = try? make("freezer") else { return false }
+        return (try? SmallFile.write(frozen ? "FROZEN" : "THAWED", to: directory + "/freezer.state")) != nil
+    }
+
+    /// Whether every process is stopped now.
+    var isFrozen: Bool {
+        if let version2Path {
+            return ((try? SmallFile.text(version2Path + "/cgroup.events")) ?? "").contains("frozen 1")
+        }
+        return ((try? SmallFile.text((paths["freezer"] ?? "") + "/freezer.state")) ?? "").hasPrefix("FROZEN")
+    }
+
+    /// How many processes of the group the kernel killed for lack of memory.
+    var oomKills: Int64 {
+        let file = paths["memory"].map { $0 + "/memory.oom_control" } ?? (version2Path ?? "") + "/memory.events"
+        return ControlGroup.fields(file)["oom_kill"] ?? 0
+    }
+
+    /// The `name number` lines of a control file; empty when there is none.
+    static func fields(_ path: String) -> [String: Int64] {
+        var fields: [String: Int64] = [:]
+        for line in ((try? SmallFile.text(path)) ?? "").split(separator: "\n") {
+            let parts = line.split(separator: " ")
+            if parts.count == 2, let value = Int64(parts[1]) { fields[String(parts[0])] = value }
+        }
+        return fields
+    }
+}
