@@ -72,6 +72,8 @@ public final class Engine: Sendable {
     /// Stops listening to the warden. Containers go on.
     public func close() async {
         context.warden.close()
-        await context.store.close()
+        do {
+            try await context.store.close()
+        } catch { log.error("cannot close the store: \(error)") }
     }
 }

@@ -27,7 +27,8 @@ final class ArchiveWriter {
 
     private func failure(_ what: String) -> SkalaError {
         let code = archive_errno(archive) == EPIPE ? SkalaError.Code.cancelled : .system
-        return SkalaError(code, "\(what): \(archive_error_string(archive).map { String(cString: $0) } ?? "unknown error")")
+        return SkalaError(
+            code, "\(what): \(archive_error_string(archive).map { String(cString: $0) } ?? "unknown error")")
     }
 
     /// Adds a file made of bytes.
@@ -113,7 +114,9 @@ final class ArchiveWriter {
         var names = [CChar](repeating: 0, count: 4096)
         let length = flistxattr(descriptor, &names, names.count)
         guard length > 0 else { return }
-        for name in names[0..<length].split(separator: 0).map({ String(decoding: $0.map(UInt8.init(bitPattern:)), as: UTF8.self) }) {
+        for name in names[0..<length].split(separator: 0).map({
+            String(decoding: $0.map(UInt8.init(bitPattern:)), as: UTF8.self)
+        }) {
             guard name == "security.capability" || name.hasPrefix("user.") else { continue }
             var value = [UInt8](repeating: 0, count: 64 * 1024)
             let size = fgetxattr(descriptor, name, &value, value.count)

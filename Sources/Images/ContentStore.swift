@@ -16,8 +16,12 @@ struct ContentStore: Sendable {
 
     init(root: String) throws {
         self.root = root
-        for folder in ["blobs/sha256", "layers", "incoming"] { try FileContents.makeDirectories("\(root)/\(folder)", mode: 0o711) }
-        for name in try FileContents.names(in: root + "/incoming") { try FileContents.removeTree("\(root)/incoming/\(name)") }
+        for folder in ["blobs/sha256", "layers", "incoming"] {
+            try FileContents.makeDirectories("\(root)/\(folder)", mode: 0o711)
+        }
+        for name in try FileContents.names(in: root + "/incoming") {
+            try FileContents.removeTree("\(root)/incoming/\(name)")
+        }
     }
 
     func blobPath(_ digest: String) -> String { "\(root)/blobs/sha256/\(Digest.hexadecimal(digest))" }
@@ -70,7 +74,8 @@ struct ContentStore: Sendable {
             try unpacker.unpack(reader)
             let found = try reader.finish()
             guard found.digest == diffID else {
-                throw SkalaError(.invalid, "layer \(digest) has the wrong content: \(found.digest) instead of \(diffID)")
+                throw SkalaError(
+                    .invalid, "layer \(digest) has the wrong content: \(found.digest) instead of \(diffID)")
             }
             if rename(temporary, target) != 0, errno != EEXIST, errno != ENOTEMPTY {
                 throw KernelError("rename", target, errno: errno)

@@ -38,7 +38,8 @@ struct HTTPCall {
                 status = line.split(separator: " ").dropFirst().first.flatMap { Int($0) } ?? 0
                 headers = [:]
             } else if let colon = line.firstIndex(of: ":") {
-                let value = line[line.index(after: colon)...].split(whereSeparator: \.isWhitespace).joined(separator: " ")
+                let value = line[line.index(after: colon)...].split(whereSeparator: \.isWhitespace).joined(
+                    separator: " ")
                 headers[line[..<colon].lowercased()] = value
             }
         }
@@ -77,7 +78,8 @@ struct HTTPCall {
                         }
                         request.on_header = { bytes, size, pointer in
                             guard let pointer else { return }
-                            let line = String(decoding: UnsafeRawBufferPointer(start: bytes, count: size), as: UTF8.self)
+                            let line = String(
+                                decoding: UnsafeRawBufferPointer(start: bytes, count: size), as: UTF8.self)
                             Unmanaged<Context>.fromOpaque(pointer).takeUnretainedValue().header(line)
                         }
                         request.on_progress = { sent, pointer in

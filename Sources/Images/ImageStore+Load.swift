@@ -15,7 +15,9 @@ extension ImageStore {
             let content = content
             let folder = content.temporaryPath()
             do {
-                let found = try await threads.run { try ArchiveLoader(content: content).load(descriptor.raw, in: folder, progress) }
+                let found = try await threads.run {
+                    try ArchiveLoader(content: content).load(descriptor.raw, in: folder, progress)
+                }
                 var images: [Image] = []
                 for record in found { images.append(try await register(record)) }
                 try await threads.run { try FileContents.removeTree(folder) }
@@ -40,7 +42,8 @@ struct ArchiveLoader {
         try unpacker.unpack(reader)
         if content.has(folder + "/manifest.json") { return try loadDocker(folder, progress) }
         if content.has(folder + "/index.json") { return try loadLayout(folder, progress) }
-        throw SkalaError(.invalid, "the archive is neither of docker save nor an OCI layout: it has no manifest.json or index.json")
+        throw SkalaError(
+            .invalid, "the archive is neither of docker save nor an OCI layout: it has no manifest.json or index.json")
     }
 
     /// A file the archive names: below the folder, no link.
@@ -82,7 +85,9 @@ struct ArchiveLoader {
         var records: [ImageRecord] = []
         for descriptor in index["manifests"].array ?? [] {
             let annotations = descriptor["annotations"]
-            let name = annotations["io.containerd.image.name"].string ?? annotations["org.opencontainers.image.ref.name"].string
+            let name =
+                annotations["io.containerd.image.name"].string
+                ?? annotations["org.opencontainers.image.ref.name"].string
             let tag = try name.flatMap { $0.isEmpty ? nil : ImageStore.full(try Reference(parsing: $0)) }
             var manifest = try document(descriptor, in: folder)
             if let nested = manifest["manifests"].array {
@@ -107,7 +112,9 @@ struct ArchiveLoader {
         }
         let path = try file("blobs/sha256/" + Digest.hexadecimal(digest), in: folder)
         let bytes = try SHA256Check.digest(ofFile: path)
-        guard bytes == digest else { throw SkalaError(.invalid, "blob \(digest) of the OCI layout has the digest \(bytes)") }
+        guard bytes == digest else {
+            throw SkalaError(.invalid, "blob \(digest) of the OCI layout has the digest \(bytes)")
+        }
         return path
     }
 

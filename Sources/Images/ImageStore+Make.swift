@@ -132,7 +132,8 @@ private struct ArchiveSaver {
             let names = tags.compactMap { try? Reference(parsing: $0) }
             for reference in names {
                 descriptors.append([
-                    "mediaType": JSON(MediaType.ociManifest), "digest": JSON(digest), "size": JSON(manifest.bytes.count),
+                    "mediaType": JSON(MediaType.ociManifest), "digest": JSON(digest),
+                    "size": JSON(manifest.bytes.count),
                     "annotations": [
                         "io.containerd.image.name": JSON(ImageStore.full(reference)),
                         "org.opencontainers.image.ref.name": JSON(reference.tag ?? ""),
@@ -141,11 +142,13 @@ private struct ArchiveSaver {
             }
             if names.isEmpty {
                 descriptors.append([
-                    "mediaType": JSON(MediaType.ociManifest), "digest": JSON(digest), "size": JSON(manifest.bytes.count),
+                    "mediaType": JSON(MediaType.ociManifest), "digest": JSON(digest),
+                    "size": JSON(manifest.bytes.count),
                 ])
             }
             manifests.append([
-                "Config": JSON("blobs/sha256/" + Digest.hexadecimal(record.id)), "RepoTags": JSON(names.map(\.familiar)),
+                "Config": JSON("blobs/sha256/" + Digest.hexadecimal(record.id)),
+                "RepoTags": JSON(names.map(\.familiar)),
                 "Layers": JSON(record.layers.map { "blobs/sha256/" + Digest.hexadecimal($0.digest) }),
             ])
         }

@@ -31,9 +31,15 @@ extension ImageStore {
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     var waiting = manifest.blobs[...]
                     // Three at a time, as Docker: more only split the same bandwidth.
-                    for _ in 0..<3 { if let blob = waiting.popFirst() { group.addTask { try await self.fetch(blob, puller, cancellation, progress) } } }
+                    for _ in 0..<3 {
+                        if let blob = waiting.popFirst() {
+                            group.addTask { try await self.fetch(blob, puller, cancellation, progress) }
+                        }
+                    }
                     while try await group.next() != nil {
-                        if let blob = waiting.popFirst() { group.addTask { try await self.fetch(blob, puller, cancellation, progress) } }
+                        if let blob = waiting.popFirst() {
+                            group.addTask { try await self.fetch(blob, puller, cancellation, progress) }
+                        }
                     }
                 }
                 for blob in manifest.blobs.dropFirst() {
@@ -46,9 +52,10 @@ extension ImageStore {
                 let record = try await threads.run {
                     try ArchiveLoader(content: content).finish(
                         id: manifest.config, layers: found, tags: reference.digest == nil ? [full] : [],
-                        repoDigests: [reference.repository + "@" + manifest.digest]) { message in
-                            progress(["status": "Pull complete", "progressDetail": [:], "id": message["id"]])
-                        }
+                        repoDigests: [reference.repository + "@" + manifest.digest]
+                    ) { message in
+                        progress(["status": "Pull complete", "progressDetail": [:], "id": message["id"]])
+                    }
                 }
                 let image = try await register(record)
                 progress(["status": JSON("Digest: \(manifest.digest)")])
@@ -62,7 +69,8 @@ extension ImageStore {
     }
 
     private func fetch(
-        _ blob: Puller.Blob, _ puller: Puller, _ cancellation: Cancellation, _ progress: @escaping @Sendable (JSON) -> Void
+        _ blob: Puller.Blob, _ puller: Puller, _ cancellation: Cancellation,
+        _ progress: @escaping @Sendable (JSON) -> Void
     ) async throws {
         try await threads.run { try puller.fetch(blob, cancellation, progress) }
     }

@@ -137,7 +137,9 @@ public actor ImageStore {
     public func tag(_ source: String, as target: String) async throws {
         var record = try record(source)
         let reference = try Reference(parsing: target)
-        guard reference.digest == nil else { throw SkalaError(.invalid, "refusing to create a tag with a digest reference") }
+        guard reference.digest == nil else {
+            throw SkalaError(.invalid, "refusing to create a tag with a digest reference")
+        }
         record.tags.append(ImageStore.full(reference))
         _ = try await register(record)
     }

@@ -108,7 +108,9 @@ struct LayerUnpacker {
             descriptor = cl_openat2(root.raw, path, UInt64(O_RDONLY | CL_O_DIRECTORY), 0, LayerUnpacker.beneath)
         }
         guard descriptor >= 0 else {
-            throw SkalaError(.invalid, "the archive writes through '\(path)', which is no folder", cause: KernelError("openat2", path, errno: -descriptor))
+            throw SkalaError(
+                .invalid, "the archive writes through '\(path)', which is no folder",
+                cause: KernelError("openat2", path, errno: -descriptor))
         }
         let owned = OwnedDescriptor(descriptor)
         parent = (path, owned)
@@ -118,7 +120,9 @@ struct LayerUnpacker {
     private func makeParents(_ path: String) throws {
         var current = root
         for part in path.split(separator: "/").map(String.init) {
-            if mkdirat(current.raw, part, 0o755) != 0, errno != EEXIST { throw KernelError("mkdir", part, errno: errno) }
+            if mkdirat(current.raw, part, 0o755) != 0, errno != EEXIST {
+                throw KernelError("mkdir", part, errno: errno)
+            }
             let next = cl_openat2(current.raw, part, UInt64(O_RDONLY | CL_O_DIRECTORY), 0, LayerUnpacker.beneath)
             current = OwnedDescriptor(try check(next, "openat2", part))
         }
@@ -177,7 +181,8 @@ struct LayerUnpacker {
             }
         }
         let flags = UInt64(O_RDONLY | CL_O_DIRECTORY)
-        let folder = OwnedDescriptor(try check(cl_openat2(parent, name, flags, 0, LayerUnpacker.beneath), "openat2", name))
+        let folder = OwnedDescriptor(
+            try check(cl_openat2(parent, name, flags, 0, LayerUnpacker.beneath), "openat2", name))
         try setAttributes(entry, of: folder.raw, path: name)
         let time = timespec(tv_sec: archive_entry_mtime(entry), tv_nsec: archive_entry_mtime_nsec(entry))
         folderTimes.append((path, time))

@@ -26,7 +26,8 @@ final class RegistryClient {
 
     /// Registries on this host are asked without TLS.
     static func isLoopback(_ host: String) -> Bool {
-        let name = host.hasPrefix("[") ? String(host.dropFirst().prefix { $0 != "]" }) : String(host.prefix { $0 != ":" })
+        let name =
+            host.hasPrefix("[") ? String(host.dropFirst().prefix { $0 != "]" }) : String(host.prefix { $0 != ":" })
         return name == "localhost" || name == "::1" || name.hasPrefix("127.")
     }
 
@@ -103,7 +104,9 @@ final class RegistryClient {
             }
             if isCancelled { throw SkalaError(.cancelled, "cancelled") }
             if writeError != 0 { throw KernelError("write", path, errno: writeError).asSkalaError }
-            if answer.failure == nil, answer.status == 200 || answer.status == 206 || (answer.status == 416 && have == size) {
+            if answer.failure == nil,
+                answer.status == 200 || answer.status == 206 || (answer.status == 416 && have == size)
+            {
                 let found = try SHA256Check.digest(ofFile: path)
                 if found == digest { return }
                 // Bytes were damaged on the way: none of them can be trusted.
@@ -114,7 +117,9 @@ final class RegistryClient {
             attempt += 1
             guard attempt < RegistryClient.retryLimit else {
                 throw SkalaError(
-                    .unavailable, "cannot fetch blob \(digest) after \(attempt) tries: \(answer.failure ?? "status \(answer.status)")")
+                    .unavailable,
+                    "cannot fetch blob \(digest) after \(attempt) tries: \(answer.failure ?? "status \(answer.status)")"
+                )
             }
             usleep(UInt32(100_000 << attempt))
         }
@@ -141,7 +146,8 @@ final class RegistryClient {
         let size = Int64(lseek(file.raw, 0, SEEK_END))
         var text: [UInt8] = []
         let sent = try authorized(
-            HTTPCall(method: "PUT", url: url, headers: ["Content-Type: application/octet-stream", "Expect:"]), push: true
+            HTTPCall(method: "PUT", url: url, headers: ["Content-Type: application/octet-stream", "Expect:"]),
+            push: true
         ) { call in
             lseek(file.raw, 0, SEEK_SET)
             var call = call
@@ -197,7 +203,8 @@ final class RegistryClient {
     private func authorize(_ challenge: String, push: Bool) throws -> String {
         let denied = SkalaError(
             .unauthorized,
-            "pull access denied for \(reference.familiarRepository), repository does not exist or may require 'docker login'")
+            "pull access denied for \(reference.familiarRepository), repository does not exist or may require 'docker login'"
+        )
         if challenge.lowercased().hasPrefix("basic") {
             guard let credentials else { throw denied }
             return credentials.basic
@@ -206,7 +213,9 @@ final class RegistryClient {
         guard let realm = fields["realm"] else { throw denied }
         let actions = push ? "pull,push" : "pull"
         var url = realm + (realm.contains("?") ? "&" : "?") + "scope=repository:\(reference.path):\(actions)"
-        if let service = fields["service"] { url += "&service=" + service.split(separator: " ").joined(separator: "%20") }
+        if let service = fields["service"] {
+            url += "&service=" + service.split(separator: " ").joined(separator: "%20")
+        }
         var call = HTTPCall(url: url)
         if let credentials, !credentials.username.isEmpty { call.headers.append("Authorization: \(credentials.basic)") }
         var body: [UInt8] = []
@@ -251,7 +260,8 @@ final class RegistryClient {
                 .notFound,
                 "pull access denied for \(reference.familiarRepository), repository does not exist or may require "
                     + "'docker login': denied: \(text)")
-        case 404: return SkalaError(.notFound, "manifest for \(reference.familiar) not found: manifest unknown: \(text)")
+        case 404:
+            return SkalaError(.notFound, "manifest for \(reference.familiar) not found: manifest unknown: \(text)")
         default: return SkalaError(.unavailable, "registry \(reference.domain): \(name): \(text)")
         }
     }

@@ -13,6 +13,9 @@ public enum HostFacts {
         return ticks * (1_000_000_000 / Int64(sysconf(Int32(_SC_CLK_TCK))))
     }
 
+    /// Whether limits are set on cgroup version 1 hierarchies: a version 1 or hybrid host.
+    public static let limitsOnCgroupV1 = (try? CgroupLayout.detect())?.limitsOnVersion1 ?? false
+
     public static var kernelVersion: String { uname().release }
     public static var architecture: String { uname().machine }
     public static var hostname: String { uname().node }

@@ -119,11 +119,14 @@ public final class NetlinkSocket: Sendable {
     }
 
     /// Asks for all objects of a kind.
-    public func dump(_ message: NetlinkMessage, headerSize: Int, _ operation: String) throws(KernelError) -> [NetlinkObject] {
+    public func dump(_ message: NetlinkMessage, headerSize: Int, _ operation: String) throws(KernelError)
+        -> [NetlinkObject]
+    {
         try send(message.encoded, operation, "")
         return try receive(operation, "").map { payload in
             let header = Array(payload.prefix(headerSize))
-            return NetlinkObject(header: header, attributes: NetlinkObject.parse(payload.dropFirst((headerSize + 3) & ~3)))
+            return NetlinkObject(
+                header: header, attributes: NetlinkObject.parse(payload.dropFirst((headerSize + 3) & ~3)))
         }
     }
 

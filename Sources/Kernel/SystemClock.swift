@@ -1,4 +1,5 @@
 public import Base
+import CLinux
 import Glibc
 
 /// The kernel's clocks. Pure code takes a `Timestamp`; only the edges ask here.

@@ -91,7 +91,9 @@ final class Firewall: Sendable {
     private func element(_ verb: String, _ port: PublishedPort, _ address: String) -> String {
         let key = "\(port.protocol) . \(port.hostPort)"
         let value = verb == "add" ? " : \(address) . \(port.containerPort)" : ""
-        if port.hostIP.isEmpty || port.hostIP == "0.0.0.0" { return "\(verb) element ip \(table) ports { \(key)\(value) }" }
+        if port.hostIP.isEmpty || port.hostIP == "0.0.0.0" {
+            return "\(verb) element ip \(table) ports { \(key)\(value) }"
+        }
         return "\(verb) element ip \(table) addressed_ports { \(port.hostIP) . \(key)\(value) }"
     }
 

@@ -133,7 +133,8 @@ final class NameServer: Sendable {
         var client = client
         _ = withUnsafePointer(to: &client) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                sendto(socket.raw, bytes, bytes.count, Int32(MSG_DONTWAIT), $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+                sendto(
+                    socket.raw, bytes, bytes.count, Int32(MSG_DONTWAIT), $0, socklen_t(MemoryLayout<sockaddr_in>.size))
             }
         }
     }

@@ -200,7 +200,8 @@ public actor NetworkManager {
         if let network = networks[name] ?? networks.values.first(where: { $0.name == name }) { return network }
         let matches = name.isEmpty ? [] : networks.values.filter { $0.id.hasPrefix(name) }
         if matches.count > 1 {
-            throw SkalaError(.invalid, "network \(reference) is ambiguous (\(matches.count) matches found on ID prefix)")
+            throw SkalaError(
+                .invalid, "network \(reference) is ambiguous (\(matches.count) matches found on ID prefix)")
         }
         guard let match = matches.first else { throw SkalaError(.notFound, "network \(reference) not found") }
         return match
@@ -256,7 +257,8 @@ public actor NetworkManager {
         let network = try find(id)
         guard endpoints(on: network.id).isEmpty else {
             throw SkalaError(
-                .forbidden, "error while removing network: network \(network.name) id \(network.id) has active endpoints")
+                .forbidden,
+                "error while removing network: network \(network.name) id \(network.id) has active endpoints")
         }
         await takeDown(network)
         try await applyRules()
@@ -353,7 +355,8 @@ public actor NetworkManager {
         let netlink = netlink
         try await threads.run {
             try netlink.createVeth(
-                name, bridge: bridge, peer: endpoint.interface, peerAddress: mac, namespace: one.namespace.raw, mtu: 1500)
+                name, bridge: bridge, peer: endpoint.interface, peerAddress: mac, namespace: one.namespace.raw,
+                mtu: 1500)
             do {
                 guard let link = try one.socket.links().first(where: { $0.name == endpoint.interface }) else {
                     throw SkalaError(.system, "interface \(endpoint.interface) vanished")

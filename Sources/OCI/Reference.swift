@@ -27,7 +27,8 @@ public struct Reference: Sendable, Hashable {
         var tag: String?
         if let colon = rest.lastIndex(of: ":"), !rest[colon...].contains("/") {
             let name = rest[rest.index(after: colon)...]
-            let isValid = (1...128).contains(name.count)
+            let isValid =
+                (1...128).contains(name.count)
                 && name.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "_.-".contains($0)) }
             guard isValid, let first = name.first, first != ".", first != "-" else { throw failure }
             tag = String(name)
@@ -37,7 +38,8 @@ public struct Reference: Sendable, Hashable {
         let first = parts.first ?? ""
         let hasDomain = parts.count == 2 && (first.contains(".") || first.contains(":") || first == "localhost")
         var path = hasDomain ? String(parts[1]) : String(rest)
-        domain = hasDomain ? (first == "index.docker.io" ? Reference.defaultDomain : String(first)) : Reference.defaultDomain
+        domain =
+            hasDomain ? (first == "index.docker.io" ? Reference.defaultDomain : String(first)) : Reference.defaultDomain
         if domain == Reference.defaultDomain, !path.contains("/") { path = "library/" + path }
         guard path == path.lowercased() else {
             throw SkalaError(.invalid, "invalid reference format: repository name (\(path)) must be lowercase")

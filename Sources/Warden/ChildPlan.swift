@@ -64,7 +64,9 @@ final class ChildPlan {
     func groups(_ groups: [UInt32]) -> UnsafeRawPointer {
         let buffer = UnsafeMutableRawPointer.allocate(byteCount: max(4, groups.count * 4), alignment: 4)
         memory.append(buffer)
-        for (index, group) in groups.enumerated() { buffer.storeBytes(of: group, toByteOffset: index * 4, as: UInt32.self) }
+        for (index, group) in groups.enumerated() {
+            buffer.storeBytes(of: group, toByteOffset: index * 4, as: UInt32.self)
+        }
         return UnsafeRawPointer(buffer)
     }
 

@@ -70,9 +70,9 @@ struct ContainerPlanner {
             "kernel.shmmni", "kernel.shm_rmid_forced",
         ]
         let owner: RuntimeNamespace.Kind? =
-            if key.hasPrefix("net.") { .network } else if ipc.contains(key) || key.hasPrefix("fs.mqueue.") { .ipc } else if
-                key == "kernel.domainname" || key == "kernel.hostname"
-            { .uts } else { nil }
+            if key.hasPrefix("net.") { .network } else if ipc.contains(key) || key.hasPrefix("fs.mqueue.") {
+                .ipc
+            } else if key == "kernel.domainname" || key == "kernel.hostname" { .uts } else { nil }
         guard let owner, spec.namespace(owner) != nil, !key.contains("/"), !key.contains("..") else {
             throw SkalaError(.invalid, "sysctl '\(key)' is not in a namespace of the container's own")
         }

@@ -5,9 +5,13 @@ extension ControlGroup {
     /// What the container uses: the answer of the `stats` operation. Times are nanoseconds, sizes bytes.
     func statistics() -> JSON {
         let own = layout.limitsOnVersion1
-        var answer: JSON = ["cpu": own ? cpuVersion1() : cpuVersion2(), "memory": own ? memoryVersion1() : memoryVersion2()]
+        var answer: JSON = [
+            "cpu": own ? cpuVersion1() : cpuVersion2(), "memory": own ? memoryVersion1() : memoryVersion2(),
+        ]
         let pids = paths["pids"] ?? version2Path ?? ""
-        answer["pids"] = ["current": JSON(number(pids + "/pids.current") ?? 0), "limit": JSON(number(pids + "/pids.max") ?? 0)]
+        answer["pids"] = [
+            "current": JSON(number(pids + "/pids.current") ?? 0), "limit": JSON(number(pids + "/pids.max") ?? 0),
+        ]
         answer["io"] = own ? ioVersion1() : ioVersion2()
         answer["pressure"] = pressure()
         return answer

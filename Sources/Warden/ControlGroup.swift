@@ -139,7 +139,9 @@ final class ControlGroup {
 
     @discardableResult
     func freeze(_ frozen: Bool) -> Bool {
-        if let version2Path { return (try? SmallFile.write(frozen ? "1" : "0", to: version2Path + "/cgroup.freeze")) != nil }
+        if let version2Path {
+            return (try? SmallFile.write(frozen ? "1" : "0", to: version2Path + "/cgroup.freeze")) != nil
+        }
         guard let directory = try? make("freezer") else { return false }
         return (try? SmallFile.write(frozen ? "FROZEN" : "THAWED", to: directory + "/freezer.state")) != nil
     }

@@ -82,7 +82,8 @@ final class Launch {
         let what = plan.descriptions.indices.contains(index) ? plan.descriptions[index] : "start"
         let error = KernelError(what, "", errno: message.error)
         let kind = index < plan.steps.count && index >= 0 ? UInt32(plan.steps[index].kind) : 0
-        return .failed(Launch.isProgram(kind) ? error.asSkalaError : SkalaError(.system, error.description, cause: error))
+        return .failed(
+            Launch.isProgram(kind) ? error.asSkalaError : SkalaError(.system, error.description, cause: error))
     }
 
     /// Only the program itself can be "not found" or "forbidden"; the same numbers from other steps are failures of ours.
@@ -101,7 +102,9 @@ final class Launch {
         let result = cl_pidfd_reap(pidfd.raw, &code, &signal)
         if result == -EAGAIN { return nil }
         // Reaped by nobody else; ECHILD would mean the kernel forgot it, which counts as killed.
-        return result < 0 ? ExitStatus(code: 137, signal: SIGKILL) : ExitStatus(code: signal > 0 ? 128 + signal : code, signal: signal)
+        return result < 0
+            ? ExitStatus(code: 137, signal: SIGKILL)
+            : ExitStatus(code: signal > 0 ? 128 + signal : code, signal: signal)
     }
 
     /// Kills and reaps; waits at most five seconds.

@@ -25,7 +25,8 @@ struct MountOptions {
     ]
     /// Options of mount(8) that ask the kernel for nothing.
     private static let ignored: Set = [
-        "defaults", "async", "nofail", "auto", "noauto", "user", "nouser", "_netdev", "norelatime", "nostrictatime", "z",
+        "defaults", "async", "nofail", "auto", "noauto", "user", "nouser", "_netdev", "norelatime", "nostrictatime",
+        "z",
         "Z", "consistent", "cached", "delegated",
     ]
 

@@ -87,7 +87,8 @@ final class OutputLog {
             var text = String(decoding: line, as: UTF8.self)
             text.withUTF8 { JSON.writeEscaped($0, to: &output) }
         }
-        output.append(contentsOf: channel == 1 ? #"","stream":"stdout","time":""#.utf8 : #"","stream":"stderr","time":""#.utf8)
+        output.append(
+            contentsOf: channel == 1 ? #"","stream":"stdout","time":""#.utf8 : #"","stream":"stderr","time":""#.utf8)
         output.append(contentsOf: time)
         output.append(contentsOf: "\"}\n".utf8)
     }

@@ -19,7 +19,8 @@ extension RuntimeCommand {
         try SmallFile.makeDirectories(root, mode: 0o700)
         guard mkdir(folder, 0o711) == 0 else {
             throw errno == EEXIST
-                ? SkalaError(.conflict, "container \(id) exists") : KernelError("mkdir", folder, errno: errno).asSkalaError
+                ? SkalaError(.conflict, "container \(id) exists")
+                : KernelError("mkdir", folder, errno: errno).asSkalaError
         }
         let layout = try CgroupLayout.detect()
         let group = try ControlGroup(path: RuntimeCommand.cgroupPath(spec.cgroupsPath, id), layout: layout)
@@ -41,7 +42,8 @@ extension RuntimeCommand {
             do {
                 if spec.namespace(.user).map({ $0.path == nil }) == true {
                     for (file, mappings) in [("uid_map", spec.uidMappings), ("gid_map", spec.gidMappings)] {
-                        try SmallFile.write(mappings.map(\.line).joined(separator: "\n"), to: "/proc/\(launch.pid)/\(file)")
+                        try SmallFile.write(
+                            mappings.map(\.line).joined(separator: "\n"), to: "/proc/\(launch.pid)/\(file)")
                     }
                     try launch.release()
                 }
@@ -78,7 +80,9 @@ extension RuntimeCommand {
     /// The standard streams of a process of the command line: the runtime's own, or a terminal.
     private func wire(
         _ process: RuntimeProcess, _ local: RuntimeArguments, _ state: RuntimeState, starts: Bool
-    ) throws -> (ContainerPlanner.Wiring, gate: OwnedDescriptor?, socket: OwnedDescriptor?, childSocket: OwnedDescriptor?) {
+    ) throws -> (
+        ContainerPlanner.Wiring, gate: OwnedDescriptor?, socket: OwnedDescriptor?, childSocket: OwnedDescriptor?
+    ) {
         var (wiring, socket, childSocket) = try RuntimeCommand.streams(process, local)
         guard !starts else { return (wiring, nil, socket, childSocket) }
         // Held open for reading and writing, the gate outlives `create`: the process sleeps until `start` writes to it.

@@ -71,7 +71,8 @@ extension RuntimeCommand {
             "seccomp": [
                 "enabled": true,
                 "actions": [
-                    "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD",
+                    "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS",
+                    "SCMP_ACT_KILL_THREAD",
                     "SCMP_ACT_LOG", "SCMP_ACT_TRACE", "SCMP_ACT_TRAP",
                 ],
             ],
@@ -98,7 +99,8 @@ extension RuntimeCommand {
             "mounts": [
                 mount("proc", "/proc", []),
                 mount("tmpfs", "/dev", ["nosuid", "strictatime", "mode=755", "size=65536k"]),
-                mount("devpts", "/dev/pts", ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
+                mount(
+                    "devpts", "/dev/pts", ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
                 mount("tmpfs", "/dev/shm", ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]),
                 mount("mqueue", "/dev/mqueue", ["nosuid", "noexec", "nodev"]),
                 mount("sysfs", "/sys", ["nosuid", "noexec", "nodev", "ro"]),

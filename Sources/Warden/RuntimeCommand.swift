@@ -47,7 +47,8 @@ public struct RuntimeCommand {
             }
             let runtime = RuntimeCommand(global: global, root: global["root"] ?? "/run/skala-runtime")
             let mixed = command != "exec" && command != "run"
-            let renamed = command == "run" || command == "create" ? ["f": "config"] : command == "list" ? ["f": "format"] : [:]
+            let renamed =
+                command == "run" || command == "create" ? ["f": "config"] : command == "list" ? ["f": "format"] : [:]
             let local = try RuntimeArguments(global.rest.dropFirst(), mixed: mixed, renamed: renamed)
             if local.has("help") {
                 print(help, terminator: "")
@@ -70,11 +71,14 @@ public struct RuntimeCommand {
         let message = "\(error)"
         let line = "skala-runtime: \(message)\n"
         _ = line.withCString { write(2, $0, strlen($0)) }
-        guard let path, let file = try? OwnedDescriptor.open(path, O_WRONLY | O_CREAT | O_APPEND, mode: 0o644) else { return }
+        guard let path, let file = try? OwnedDescriptor.open(path, O_WRONLY | O_CREAT | O_APPEND, mode: 0o644) else {
+            return
+        }
         let entry: JSON = [
             "level": "error", "msg": JSON(message), "time": JSON(SystemClock.now().text),
         ]
-        let text = (json ? entry.text : "time=\"\(SystemClock.now().text)\" level=error msg=\(JSON(message).text)") + "\n"
+        let text =
+            (json ? entry.text : "time=\"\(SystemClock.now().text)\" level=error msg=\(JSON(message).text)") + "\n"
         _ = text.withCString { write(file.raw, $0, strlen($0)) }
     }
 
@@ -126,7 +130,8 @@ public struct RuntimeCommand {
             for pid in try state.cgroup().processes() { Glibc.kill(pid, number) }
             return
         }
-        let pidfd = OwnedDescriptor(try check(cl_pidfd_open(max(1, state.pid), 0), "pidfd_open", "container \(state.id)"))
+        let pidfd = OwnedDescriptor(
+            try check(cl_pidfd_open(max(1, state.pid), 0), "pidfd_open", "container \(state.id)"))
         guard state.isAlive else { throw SkalaError(.conflict, "container \(state.id) is not running") }
         try check(cl_pidfd_send_signal(pidfd.raw, number), "signal \(number)", "container \(state.id)")
     }

@@ -66,7 +66,8 @@ extension Warden {
             wiring: .init())
         let launch = try Launch(plan: try planner.plan(), flags: planner.flags, cgroup: nil, gate: nil)
         let holder = ContainerProcess(
-            launch: launch, streams: ProcessStreams(loop: loop, log: nil, terminal: false), closesInputWithClient: false)
+            launch: launch, streams: ProcessStreams(loop: loop, log: nil, terminal: false), closesInputWithClient: false
+        )
         holders[id] = holder
         holder.onReport = { [unowned self, unowned holder] report in
             holder.onReport = nil

@@ -34,7 +34,9 @@ public enum WardenCommand {
         guard let socket else { return complain("--socket is missing", 2) }
         // Containers must not get at the file of the program that starts them (CVE-2019-5736).
         let result = cl_protect_executable(CommandLine.unsafeArgv, 1)
-        guard result == 0 else { return complain(KernelError("protect", "/proc/self/exe", errno: -result).description, 1) }
+        guard result == 0 else {
+            return complain(KernelError("protect", "/proc/self/exe", errno: -result).description, 1)
+        }
         do {
             try Warden(cgroupRoot: cgroup).serve(socket: socket)
             return 0

@@ -27,14 +27,18 @@ public struct FrameDecoder: Sendable {
         guard pendingCount >= Frame.headerLength else { return nil }
         let length = Int(word(at: 0))
         let kindByte = buffer[start + 4], channel = buffer[start + 5]
-        guard let kind = Frame.Kind(rawValue: kindByte) else { throw SkalaError(.invalid, "unknown frame kind \(kindByte)") }
+        guard let kind = Frame.Kind(rawValue: kindByte) else {
+            throw SkalaError(.invalid, "unknown frame kind \(kindByte)")
+        }
         guard length <= kind.maximumLength else {
             throw SkalaError(.invalid, "a \(kind) frame of \(length) bytes; at most \(kind.maximumLength)")
         }
         guard buffer[start + 6] == 0, buffer[start + 7] == 0 else {
             throw SkalaError(.invalid, "the reserved bytes of a frame are not zero")
         }
-        guard channel <= (kind == .data ? 2 : 0) else { throw SkalaError(.invalid, "a \(kind) frame on channel \(channel)") }
+        guard channel <= (kind == .data ? 2 : 0) else {
+            throw SkalaError(.invalid, "a \(kind) frame on channel \(channel)")
+        }
         guard kind != .credit || length == 4 else { throw SkalaError(.invalid, "a credit frame of \(length) bytes") }
         guard pendingCount >= Frame.headerLength + length else { return nil }
         let first = start + Frame.headerLength

@@ -21,7 +21,9 @@ struct Daemon {
             let engine = try await Engine(configuration: options.configuration, log: log)
             let api = APIServer(engine: engine)
             for address in options.addresses { try await api.listen(on: address) }
-            log.info("skala \(options.configuration.version) is ready on \(options.addresses.map(\.text).joined(separator: ", "))")
+            log.info(
+                "skala \(options.configuration.version) is ready on \(options.addresses.map(\.text).joined(separator: ", "))"
+            )
             let signal = await signals.next()
             log.info("stopping on signal \(signal); containers go on")
             await api.stop()
@@ -30,7 +32,7 @@ struct Daemon {
     }
 
     private static func fail(_ message: String, status: Int32) -> Never {
-        fputs("skala-daemon: \(message)\n", stderr)
+        StandardStreams.error("skala-daemon: \(message)\n")
         exit(status)
     }
 }

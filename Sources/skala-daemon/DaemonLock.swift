@@ -3,7 +3,7 @@ import Glibc
 import Kernel
 
 /// Held as long as the daemon runs: a second one with the same run folder would take its sockets and namespaces.
-struct DaemonLock: ~Copyable {
+struct DaemonLock {
     private let descriptor: OwnedDescriptor
 
     /// - Throws: `.conflict` when another daemon holds it.

@@ -60,7 +60,7 @@ struct DaemonOptions {
             }
             switch parts[0] {
             case "--help", "-h":
-                fputs(help, stdout)
+                StandardStreams.output(help)
                 return nil
             case "--debug", "-D": options.isVerbose = true
             case "--socket": socket = try value()
@@ -97,7 +97,9 @@ struct DaemonOptions {
     private static func programFolder() -> String {
         var buffer = [UInt8](repeating: 0, count: 4096)
         let count = buffer.withUnsafeMutableBytes {
-            readlink("/proc/self/exe", $0.baseAddress?.assumingMemoryBound(to: CChar.self), $0.count)
+            $0.withMemoryRebound(to: CChar.self) { chars in
+                chars.baseAddress.map { readlink("/proc/self/exe", $0, chars.count) } ?? -1
+            }
         }
         let path = String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
         return path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "/usr/libexec/skala"

@@ -15,18 +15,19 @@ struct SignalWatch {
         pthread_sigmask(SIG_BLOCK, &set, nil)
         // Writing to a client that has gone must be an error, not the daemon's end.
         signal(SIGPIPE, SIG_IGN)
-        descriptor = signalfd(-1, &set, Int32(SFD_CLOEXEC.rawValue))
+        descriptor = signalfd(-1, &set, Int32(SFD_CLOEXEC))
     }
 
     /// The next signal's number.
     func next() async -> Int32 {
         let descriptor = descriptor
         // A broken descriptor is as good a reason to stop as a signal.
-        return (try? await thread.run {
-            var information = signalfd_siginfo()
-            let size = MemoryLayout<signalfd_siginfo>.size
-            while read(descriptor, &information, size) != size { if errno != EINTR { return 0 } }
-            return Int32(information.ssi_signo)
-        }) ?? 0
+        return
+            (try? await thread.run {
+                var information = signalfd_siginfo()
+                let size = MemoryLayout<signalfd_siginfo>.size
+                while read(descriptor, &information, size) != size { if errno != EINTR { return 0 } }
+                return Int32(information.ssi_signo)
+            }) ?? 0
     }
 }

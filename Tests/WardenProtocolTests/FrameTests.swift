@@ -30,11 +30,14 @@ import Testing
         #expect(frames[2].creditCount == 70000)
     }
 
-    @Test(arguments: [
-        [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0], [1, 0, 1, 0, 5, 0, 0, 0, 0, 0, 0, 0],
-        [0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 5, 3, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0],
-        [0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0], [3, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0],
-    ] as [[UInt8]])
+    @Test(
+        arguments: [
+            [0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 7, 0, 0, 0, 0, 0, 0, 0],
+            [1, 0, 1, 0, 5, 0, 0, 0, 0, 0, 0, 0],
+            [0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0], [0, 0, 0, 0, 5, 3, 0, 0, 0, 0, 0, 0],
+            [0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0],
+            [0, 0, 0, 0, 1, 0, 1, 0, 0, 0, 0, 0], [3, 0, 0, 0, 6, 0, 0, 0, 0, 0, 0, 0],
+        ] as [[UInt8]])
     func refusesWhatBreaksTheRules(bytes: [UInt8]) {
         var decoder = FrameDecoder()
         decoder.append(bytes)
@@ -45,7 +48,8 @@ import Testing
         var random = SystemRandomNumberGenerator()
         for _ in 0..<2000 {
             var decoder = FrameDecoder()
-            decoder.append((0..<Int.random(in: 0..<64, using: &random)).map { _ in UInt8.random(in: 0...9, using: &random) })
+            decoder.append(
+                (0..<Int.random(in: 0..<64, using: &random)).map { _ in UInt8.random(in: 0...9, using: &random) })
             while let frame = try? decoder.next() { #expect(frame.payload.count <= frame.kind.maximumLength) }
         }
     }

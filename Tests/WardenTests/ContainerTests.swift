@@ -20,7 +20,10 @@ import WardenProtocol
         try warden.perform("start", ["id": JSON(id)])
         #expect(try warden.waitForExit(id)["exitCode"].int == 7)
         let lines = try SmallFile.text(log).split(separator: "\n").map { try JSON(parsing: String($0)) }
-        #expect(Set(lines.map { "\($0["stream"].string ?? "") \($0["log"].string ?? "")" }) == ["stdout box\n", "stderr bad\n", "stdout end"])
+        #expect(
+            Set(lines.map { "\($0["stream"].string ?? "") \($0["log"].string ?? "")" }) == [
+                "stdout box\n", "stderr bad\n", "stdout end",
+            ])
         let state = try warden.perform("state", ["id": JSON(id)])
         #expect(state["status"].string == "stopped" && state["exitCode"].int == 7)
         try warden.perform("delete", ["id": JSON(id)])

@@ -38,7 +38,9 @@ final class WardenFixture {
     /// Beside the test bundle.
     private static func findExecutable() -> String? {
         for argument in CommandLine.arguments {
-            guard let range = argument.split(separator: "/").firstIndex(where: { $0.hasSuffix(".xctest") }) else { continue }
+            guard let range = argument.split(separator: "/").firstIndex(where: { $0.hasSuffix(".xctest") }) else {
+                continue
+            }
             let path = "/" + argument.split(separator: "/")[..<range].joined(separator: "/") + "/skala-warden"
             if access(path, X_OK) == 0 { return path }
         }
@@ -57,7 +59,9 @@ final class WardenFixture {
         let program = try SmallFile.read("/usr/bin/busybox", limit: 16 << 20)
         let file = try OwnedDescriptor.open(base + "/bin/busybox", O_WRONLY | O_CREAT, mode: 0o755)
         _ = program.withUnsafeBytes { write(file.raw, $0.baseAddress, $0.count) }
-        for name in ["sh", "cat", "true", "id", "sleep", "tail", "ls", "head", "hostname", "tty", "stty", "dd", "readlink"] {
+        for name in [
+            "sh", "cat", "true", "id", "sleep", "tail", "ls", "head", "hostname", "tty", "stty", "dd", "readlink",
+        ] {
             symlink("busybox", base + "/bin/" + name)
         }
     }
@@ -177,7 +181,9 @@ final class WardenFixture {
         while true {
             if let index = events.firstIndex(where: {
                 $0["event"].string == "exit" && $0["id"].string == id && $0["exec"].string == exec
-            }) { return events.remove(at: index) }
+            }) {
+                return events.remove(at: index)
+            }
             try take(try receive())
         }
     }
@@ -236,7 +242,8 @@ final class WardenFixture {
             "mounts": [
                 mount("proc", "/proc", ["nosuid", "noexec", "nodev"]),
                 mount("tmpfs", "/dev", ["nosuid", "strictatime", "mode=755", "size=65536k"]),
-                mount("devpts", "/dev/pts", ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
+                mount(
+                    "devpts", "/dev/pts", ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
                 mount("sysfs", "/sys", ["nosuid", "noexec", "nodev", "ro"]),
             ],
             "linux": [

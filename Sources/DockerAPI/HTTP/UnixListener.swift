@@ -17,7 +17,8 @@ final class UnixListener: Sendable {
         lock = try UnixListener.takeLock(path + ".lock", for: path)
         try UnixListener.removeStaleSocket(path)
         let socket = OwnedDescriptor(
-            try checkErrno(Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0), "socket", path))
+            try checkErrno(
+                Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue), 0), "socket", path))
         _ = try UnixListener.withAddress(of: path) { address, size throws(KernelError) in
             try checkErrno(bind(socket.raw, address, size), "bind", path)
         }
@@ -71,7 +72,8 @@ final class UnixListener: Sendable {
         }
         let probe = OwnedDescriptor(
             try checkErrno(
-                Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0), "socket", path))
+                Glibc.socket(AF_UNIX, Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue | SOCK_NONBLOCK.rawValue), 0),
+                "socket", path))
         let answers = try withAddress(of: path) { address, size throws(KernelError) in
             connect(probe.raw, address, size) == 0 || errno == EAGAIN
         }

@@ -2,6 +2,7 @@ import Base
 import Engine
 import Images
 import Kernel
+import Networks
 
 /// Containers, but for their streams and files.
 struct ContainerRoutes {

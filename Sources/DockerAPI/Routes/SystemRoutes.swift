@@ -35,7 +35,7 @@ struct SystemRoutes {
         let details: JSON = [
             "ApiVersion": JSON("\(APIVersion.current)"), "Arch": JSON(architecture),
             "KernelVersion": JSON(HostFacts.kernelVersion),
-            "MinAPIVersion": JSON("\(APIVersion.minimum)"), "Os": "linux",
+            "MinAPIVersion": JSON("\(APIVersion.oldest)"), "Os": "linux",
         ]
         return [
             "Platform": ["Name": "Skala"],
@@ -79,7 +79,7 @@ struct SystemRoutes {
         info["SystemTime"] = JSON(SystemClock.now().text)
         info["LoggingDriver"] = "json-file"
         info["CgroupDriver"] = "cgroupfs"
-        info["CgroupVersion"] = JSON(HostFacts.hasPureCgroupV2 ? "2" : "1")
+        info["CgroupVersion"] = JSON(HostFacts.limitsOnCgroupV1 ? "1" : "2")
         info["KernelVersion"] = JSON(HostFacts.kernelVersion)
         info["OperatingSystem"] = JSON(HostFacts.operatingSystem)
         info["OSVersion"] = ""

@@ -16,7 +16,7 @@ extension Container {
             if record.state.isAlive { return try await withRoot(of: record.state.pid, body) }
             let image = try await engine.images.find(record.imageID)
             let rootfs: JSON = [
-                "lower": JSON(try await engine.images.layerPaths(of: image)), "upper": JSON(directory + "/upper"),
+                "lower": JSON(await engine.images.layerPaths(of: image)), "upper": JSON(directory + "/upper"),
                 "work": JSON(directory + "/work"),
             ]
             let binds = record.mounts.filter { $0.type != "tmpfs" }.map { mount -> JSON in
@@ -49,7 +49,7 @@ extension Container {
     /// What differs from the image: kind 0 changed, 1 added, 2 deleted.
     public func changes() async throws -> [(path: String, kind: Int)] {
         let image = try await engine.images.find(record.imageID)
-        let layers = try await engine.images.layerPaths(of: image)
+        let layers = await engine.images.layerPaths(of: image)
         let upper = directory + "/upper"
         let found = try await engine.threads.run { try LayerChanges.changes(upper: upper, lower: layers) }
         // The folders and files we bind things over are none of the container's changes.

@@ -16,7 +16,7 @@ extension Container {
     /// Folders, files and the network namespace, and from them the specification.
     func prepareStart() async throws -> PreparedStart {
         let image = try await engine.images.find(record.imageID)
-        let layers = try await engine.images.layerPaths(of: image)
+        let layers = await engine.images.layerPaths(of: image)
         let directory = directory
         let rootfs: JSON = [
             "lower": JSON(layers), "upper": JSON(directory + "/upper"), "work": JSON(directory + "/work"),

@@ -1,6 +1,7 @@
 public import Base
 import Glibc
 import Kernel
+import Networks
 import OCI
 import Store
 

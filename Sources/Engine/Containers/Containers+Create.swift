@@ -54,7 +54,7 @@ extension Containers {
     /// hidden by a whiteout. Links are resolved inside each layer, so that nothing outside the image is reached.
     private func copyUp(_ record: ContainerRecord, into volume: Volume, from path: String) async throws {
         let image = try await engine.images.find(record.imageID)
-        let layers = try await engine.images.layerPaths(of: image)
+        let layers = await engine.images.layerPaths(of: image)
         let target = volume.mountpoint
         try await engine.threads.run { try CopyUp(layers: layers, path: path).copy(into: target) }
     }

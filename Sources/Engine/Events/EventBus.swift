@@ -19,7 +19,7 @@ public final class EventBus: Sendable {
 
     public init() {}
 
-    func publish(_ type: String, _ action: String, _ actor: String, _ attributes: [String: String]) {
+    public func publish(_ type: String, _ action: String, _ actor: String, _ attributes: [String: String]) {
         let event = Event(type: type, action: action, actor: actor, attributes: attributes, time: SystemClock.now())
         let listeners = state.withLock { state in
             state.history.append(event)

@@ -52,7 +52,7 @@ final class WardenClient: Sendable {
             guard let number else {
                 return continuation.resume(throwing: WardenClient.gone)
             }
-            send(Frame(kind: .request, number: number, payload: payload))
+            send(Frame(.request, number: number, payload: payload))
         }
     }
 
@@ -72,8 +72,10 @@ final class WardenClient: Sendable {
     func closeStream(_ number: UInt32) { _ = state.withLock { $0.streams.removeValue(forKey: number) } }
 
     func send(_ frame: Frame) {
-        let bytes = frame.encoded
-        let delivered = writing.withLock { _ in UnixSocket.writeAll(socket.raw, bytes) }
+        var bytes: [UInt8] = []
+        frame.write(to: &bytes)
+        let encoded = bytes
+        let delivered = writing.withLock { _ in UnixSocket.writeAll(socket.raw, encoded) }
         if !delivered { shutdown(socket.raw, Int32(SHUT_RDWR)) }
     }
 
@@ -116,7 +118,7 @@ final class WardenClient: Sendable {
         case .data:
             state.withLock { $0.streams[frame.number] }?.receive(frame.channel, frame.payload)
         case .credit:
-            state.withLock { $0.streams[frame.number] }?.addCredit(frame.payload)
+            state.withLock { $0.streams[frame.number] }?.addCredit(Int(frame.creditCount ?? 0))
         case .request: break
         }
     }

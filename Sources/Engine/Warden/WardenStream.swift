@@ -55,8 +55,7 @@ public final class WardenStream: Sendable {
     }
 
     private func grant(_ count: Int) {
-        let payload = withUnsafeBytes(of: UInt32(count).littleEndian) { Array($0) }
-        client.send(Frame(kind: .credit, number: number, payload: payload))
+        client.send(Frame.credit(stream: number, count: UInt32(count)))
     }
 
     /// Sends input; returns when it is on its way and there is room for more, or the stream has ended.
@@ -65,12 +64,12 @@ public final class WardenStream: Sendable {
             let part = Array(bytes[start..<min(start + 32 * 1024, bytes.count)])
             await waitForCredit()
             state.withLock { $0.credit -= part.count }
-            client.send(Frame(kind: .data, channel: 0, number: number, payload: part))
+            client.send(Frame(.data, number: number, payload: part))
         }
     }
 
     /// No more input comes: the program reads end of file.
-    public func closeInput() { client.send(Frame(kind: .data, channel: 0, number: number, payload: [])) }
+    public func closeInput() { client.send(Frame(.data, number: number)) }
 
     /// Detaches; what runs is not touched.
     public func detach() async {
@@ -90,9 +89,7 @@ public final class WardenStream: Sendable {
         }
     }
 
-    func addCredit(_ payload: [UInt8]) {
-        guard payload.count == 4 else { return }
-        let count = payload.enumerated().reduce(0) { $0 | Int($1.element) << (8 * $1.offset) }
+    func addCredit(_ count: Int) {
         state.withLock { state in
             state.credit = min(state.credit + count, WardenStream.window)
             defer { state.writer = nil }
