@@ -76,7 +76,8 @@ let package = Package(
             name: "skala-warden", dependencies: ["Base", "Kernel", "Warden"], swiftSettings: settings),
         // The init process of `--init`, bound into containers: static, so that it runs in any of them.
         .executableTarget(
-            name: "skala-init", linkerSettings: [.unsafeFlags(["-static-executable", "-Xlinker", "--gc-sections", "-Xlinker", "-s"])]),
+            name: "skala-init",
+            linkerSettings: [.unsafeFlags(["-static-executable", "-Xlinker", "--gc-sections", "-Xlinker", "-s"])]),
 
         .testTarget(name: "BaseTests", dependencies: ["Base"], swiftSettings: settings),
         .testTarget(name: "KernelTests", dependencies: ["Kernel", "CLinux", "Base"], swiftSettings: settings),

@@ -30,7 +30,8 @@ extension Container {
             record: record, networkNamespace: network.path, etcFiles: try writeEtcFiles(network),
             joined: try await joinedNamespaces(),
             cgroupParent: engine.configuration.cgroupParent, defaultPidsLimit: engine.configuration.defaultPidsLimit,
-            user: user.user, devices: try devices(), initProgram: try initProgram())
+            user: user.user, devices: try devices(), allocation: allocation,
+            cores: try await claimCores(), initProgram: try initProgram())
         var json = spec.json
         let variables = json["process"]["env"].strings ?? []
         if !variables.contains(where: { $0.hasPrefix("HOME=") }) {
