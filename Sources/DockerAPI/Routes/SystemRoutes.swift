@@ -182,7 +182,10 @@ struct SystemRoutes {
             }
             json["Volumes"] = JSON(volumes)
         }
-        if wants("build-cache") { json["BuildCache"] = [] }
+        if wants("build-cache") {
+            let bytes = try await engine.builder.cacheBytes()
+            json["BuildCache"] = bytes == 0 ? [] : [BuildRoutes.cacheDocument(bytes)]
+        }
         return .json(json)
     }
 }
