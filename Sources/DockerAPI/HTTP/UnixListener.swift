@@ -44,6 +44,8 @@ final class UnixListener: Sendable {
     /// locks on two files of the same name).
     func close() {
         unlink(path)
+        // Said, not left to the close: a child that is just being started holds a copy of the descriptor until its exec.
+        flock(lock.raw, LOCK_UN)
         lock.close()
     }
 
