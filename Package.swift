@@ -84,7 +84,7 @@ let package = Package(
         .testTarget(name: "OCITests", dependencies: ["OCI", "Base"], swiftSettings: settings),
         .testTarget(name: "WardenProtocolTests", dependencies: ["WardenProtocol", "Base"], swiftSettings: settings),
         .testTarget(
-            name: "WardenTests", dependencies: ["Warden", "WardenProtocol", "Kernel", "OCI", "Base"],
+            name: "WardenTests", dependencies: ["Warden", "WardenProtocol", "CLinux", "Kernel", "OCI", "Base"],
             swiftSettings: settings),
         .testTarget(name: "ImagesTests", dependencies: ["Images", "OCI", "Kernel", "Base"], swiftSettings: settings),
         .testTarget(name: "NetworksTests", dependencies: ["Networks", "Kernel", "Base"], swiftSettings: settings),
