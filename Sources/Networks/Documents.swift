@@ -5,7 +5,8 @@ extension Endpoint {
         [
             "id": JSON(endpointID), "network": JSON(networkID), "networkName": JSON(networkName),
             "interface": JSON(interface), "mac": JSON(macAddress), "ipv4": JSON(ipv4), "prefix": JSON(prefixLength),
-            "gateway": JSON(gateway), "names": JSON(dnsNames),
+            "gateway": JSON(gateway), "ipv6": JSON(ipv6), "ipv6Prefix": JSON(ipv6PrefixLength),
+            "ipv6Gateway": JSON(ipv6Gateway), "names": JSON(dnsNames),
         ]
     }
 
@@ -18,6 +19,9 @@ extension Endpoint {
         ipv4 = json["ipv4"].string ?? ""
         prefixLength = Int(json["prefix"].int ?? 0)
         gateway = json["gateway"].string ?? ""
+        ipv6 = json["ipv6"].string ?? ""
+        ipv6PrefixLength = Int(json["ipv6Prefix"].int ?? 0)
+        ipv6Gateway = json["ipv6Gateway"].string ?? ""
         dnsNames = json["names"].strings ?? []
     }
 }

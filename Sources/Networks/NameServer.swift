@@ -24,7 +24,7 @@ final class NameServer: Sendable {
     private let stopping: OwnedDescriptor
     private let thread = WorkerThreads(limit: 1)
 
-    init(address: IPv4Address, network: String, names: NameTable) throws {
+    init(address: IPAddress, network: String, names: NameTable) throws {
         self.network = network
         self.names = names
         socket = try NameServer.open()
@@ -47,11 +47,11 @@ final class NameServer: Sendable {
         return OwnedDescriptor(try checkErrno(Glibc.socket(AF_INET, type, 0), "socket", "udp"))
     }
 
-    private static func address(_ address: IPv4Address, port: UInt16) -> sockaddr_in {
+    private static func address(_ address: IPAddress, port: UInt16) -> sockaddr_in {
         var result = sockaddr_in()
         result.sin_family = sa_family_t(AF_INET)
         result.sin_port = port.bigEndian
-        result.sin_addr.s_addr = address.value.bigEndian
+        result.sin_addr.s_addr = UInt32(truncatingIfNeeded: address.value).bigEndian
         return result
     }
 
@@ -90,9 +90,14 @@ final class NameServer: Sendable {
             return query.answer([DNSQuery.encode(name)])
         }
         guard let addresses = names.addresses(of: query.name, on: network) else { return nil }
-        guard query.type == DNSQuery.typeA else { return query.answer([]) }
+        let family: IPFamily
+        switch query.type {
+        case DNSQuery.typeA: family = .v4
+        case DNSQuery.typeAAAA: family = .v6
+        default: return query.answer([])
+        }
         // Shuffled, so that several containers of one name share the load.
-        return query.answer(addresses.shuffled().compactMap { try? IPv4Address(parsing: $0).bytes })
+        return query.answer(addresses.filter { $0.family == family }.shuffled().map(\.bytes))
     }
 
     /// Sends the question on under another id.
@@ -104,12 +109,14 @@ final class NameServer: Sendable {
     }
 
     /// The first IPv4 name server of the host; read each time, since it changes with the host's network.
-    private static func hostServer() -> IPv4Address? {
+    private static func hostServer() -> IPAddress? {
         guard let bytes = try? FileContents.read("/etc/resolv.conf") else { return nil }
         for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n") {
             let words = line.split(whereSeparator: \.isWhitespace)
             // An IPv6 server is passed over: the next one may be IPv4.
-            if words.count >= 2, words[0] == "nameserver", let server = try? IPv4Address(parsing: String(words[1])) {
+            if words.count >= 2, words[0] == "nameserver", let server = try? IPAddress(parsing: String(words[1])),
+                server.family == .v4
+            {
                 return server
             }
         }
