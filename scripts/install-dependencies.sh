@@ -4,6 +4,7 @@ set -euo pipefail
 packages=(
     build-essential pkg-config libseccomp-dev libarchive-dev libcurl4-openssl-dev libssl-dev libsqlite3-dev
     libnftables-dev zlib1g-dev libzstd-dev nftables iproute2 procps busybox-static docker-registry
+    crun dpkg-dev python3
 )
 missing=()
 for package in "${packages[@]}"; do

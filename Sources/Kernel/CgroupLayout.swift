@@ -12,6 +12,9 @@ public struct CgroupLayout: Sendable {
     /// Limits are set on version 1 hierarchies.
     public var limitsOnVersion1: Bool { version1["memory"] != nil || version1["pids"] != nil || version1["cpu"] != nil }
 
+    /// No control groups at all.
+    public static let none = CgroupLayout(mountinfo: "")
+
     public static func detect() throws(KernelError) -> CgroupLayout {
         var layout = CgroupLayout(mountinfo: try SmallFile.text("/proc/self/mountinfo"))
         if let root = layout.version2, let text = try? SmallFile.text(root + "/cgroup.controllers") {
