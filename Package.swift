@@ -92,6 +92,7 @@ let package = Package(
         .testTarget(name: "EngineTests", dependencies: ["Engine", "Base"], swiftSettings: settings),
         .testTarget(name: "DockerAPITests", dependencies: ["DockerAPI", "Base"], swiftSettings: settings),
         .testTarget(name: "RepositoryTests", dependencies: ["Base"], swiftSettings: settings),
-        .testTarget(name: "IntegrationTests", dependencies: ["Base", "Kernel"], swiftSettings: settings),
+        .testTarget(
+            name: "IntegrationTests", dependencies: ["Base", "Kernel"], exclude: ["Scripts"], swiftSettings: settings),
     ]
 )
