@@ -55,7 +55,7 @@ static void device(const char *name, unsigned major_number, unsigned minor_numbe
 
 static _Noreturn void child(char **groups, int count) {
     require(setsid(), "setsid");
-    for (int i = 1; i < count; i++) require(put(groups[i], "cgroup.procs", "0"), groups[i]);
+    for (int i = 1; i < count; i++) require(put(groups[i], "tasks", "0"), groups[i]);
     require(unshare(CLONE_NEWCGROUP), "unshare");
     struct ifreq request = {.ifr_name = "lo", .ifr_flags = IFF_UP | IFF_RUNNING};
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);

@@ -96,25 +96,25 @@ def warden(bench):
 @row("runtime", "skala-runtime run against crun run and runc run", ["crun", "runc"])
 def runtime(bench):
     bundle = engines.runtime_bundle(bench.scope)
-    # crun refuses a host with both versions of control groups; all three get the same view.
-    spawner = programs.Spawner(bench.local, version1_only=True)
+    # crun refuses a host with both versions of control groups: it and Skala then see version 1 only.
+    views = {"crun": programs.Spawner(bench.local, version1_only=True), "runc": programs.Spawner(bench.local)}
     program = bench.binaries / "skala-runtime"
     count = 0
 
-    def run(binary, name):
+    def run(binary, name, view):
         def once():
             nonlocal count
             count += 1
             folder = bench.local.folder / f"{name}-state"
             folder.mkdir(exist_ok=True)
-            return spawner.run([binary, "--root", folder, "run", "--bundle", bundle, f"bench{count}"])
+            return views[view].run([binary, "--root", folder, "run", "--bundle", bundle, f"bench{count}"])
 
         return once
 
     for peer, limit in (("crun", 0.7), ("runc", 0.2)):
         yield milliseconds(
             bench, f"runtime-{peer}", f"skala-runtime run of busybox true ({peer})", f"{peer} run",
-            run(program, "skala"), run(host.path_to(peer), peer), Bar(limit),
+            run(program, "skala", peer), run(host.path_to(peer), peer, peer), Bar(limit),
         )
 
 

@@ -20,6 +20,30 @@ class Scope:
     def defer(self, what, action):
         self._undo.append((what, action))
 
+    def mount_disk(self, gigabytes=16):
+        """Puts a file system of its own over the folder: ext4 with its defaults in a sparse file.
+
+        The host's might be unusual, and what was deleted there before would change the figures: ext4 without a journal
+        looks at every inode freed in the last minutes before it takes one.
+
+        Returns what the folder is on.
+        """
+        image = self.folder.with_suffix(".img")
+        try:
+            with open(image, "wb") as file:
+                file.truncate(gigabytes << 30)
+            for command in (
+                ["mkfs.ext4", "-q", "-F", "-E", "lazy_itable_init=0,lazy_journal_init=0", image],
+                ["mount", "-o", "loop", image, self.folder],
+            ):
+                subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+        except (OSError, subprocess.CalledProcessError):
+            image.unlink(missing_ok=True)
+            return "the host's"
+        self.defer("unmount the disk", lambda: subprocess.run(["umount", "-l", self.folder], check=True))
+        image.unlink()
+        return "ext4 in a file"
+
     def close(self):
         """Undoes all; a failure is told and does not stop the rest."""
         while self._undo:

@@ -23,12 +23,16 @@ class Bench:
     """What the rows share: the binaries, the engines (started when first wanted), the alternation."""
 
     WARM_UP = 3
+    # Between samples: the kernel frees namespaces, groups and mounts in the background, and what one side left must not
+    # be charged to the other.
+    PAUSE = 0.05
 
     def __init__(self, options):
         self.count = options.count
         self.subnet = options.subnet
         self.interrupted = False
         self.scope = scoping.Scope(options.workspace)
+        self.file_system = self.scope.mount_disk()
         # What the row at work made; undone when it ends.
         self.local = None
         self.binaries = self._binaries(options.bin)
@@ -74,7 +78,9 @@ class Bench:
             theirs()
         try:
             while len(second) < self.count:
+                time.sleep(self.PAUSE)
                 value = ours()
+                time.sleep(self.PAUSE)
                 other = theirs()
                 first.add(value * scale)
                 second.add(other * scale)
@@ -132,7 +138,7 @@ def main(given):
 def measure(bench, wanted, options):
     measures, failures = [], {}
     started = time.monotonic()
-    facts = host.facts(ROOT.parent)
+    facts = dict(host.facts(ROOT.parent), file_system=bench.file_system)
     before = host.noise()
     if before["busy"] > 0.1:
         print(f"the machine is busy ({before['busy']:.0%} of the processors): figures will be off", flush=True)
