@@ -29,6 +29,8 @@ extension Container {
         json["AppArmorProfile"] = ""
         let running = execs.values.filter { session in session.state.withLock { $0.isRunning } }.map(\.id).sorted()
         json["ExecIDs"] = running.isEmpty ? .null : JSON(running)
+        json["Isolation"] = JSON(record.isolation)
+        json["Allocation"] = allocationDocument
         json["HostConfig"] = record.hostConfig
         json["GraphDriver"] = [
             "Data": ["UpperDir": JSON(directory + "/upper"), "WorkDir": JSON(directory + "/work")], "Name": "overlay2",
@@ -41,6 +43,11 @@ extension Container {
         json["Config"] = record.config
         json["NetworkSettings"] = await networkSettings()
         return json
+    }
+
+    /// Beyond Docker: how it is given its resources, and the cores it has for itself.
+    private var allocationDocument: JSON {
+        ["Mode": JSON(allocation.rawValue), "DedicatedCpus": JSON(record.dedicatedCores)]
     }
 
     /// The bytes the container wrote over its image.
@@ -126,6 +133,8 @@ extension Container {
         json["Labels"] = record.config["Labels"]
         json["State"] = JSON(record.state.status.rawValue)
         json["Status"] = JSON(statusText)
+        json["Isolation"] = JSON(record.isolation)
+        json["Allocation"] = allocationDocument
         json["HostConfig"] = [
             "NetworkMode": record.hostConfig["NetworkMode"], "Annotations": record.hostConfig["Annotations"],
         ]

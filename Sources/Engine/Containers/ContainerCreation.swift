@@ -100,6 +100,7 @@ struct ContainerCreation {
 
     private func check(_ config: JSON, _ host: JSON) throws(SkalaError) {
         try RestartPolicy.validate(host["RestartPolicy"])
+        _ = try Allocation(host)
         if host["AutoRemove"].bool == true, host["RestartPolicy"]["Name"].string != "no" {
             throw SkalaError(.invalid, "can't create 'AutoRemove' container with restart policy")
         }
