@@ -22,6 +22,7 @@ let package = Package(
         .executable(name: "skala", targets: ["skala"]),
         .executable(name: "skala-daemon", targets: ["skala-daemon"]),
         .executable(name: "skala-warden", targets: ["skala-warden"]),
+        .executable(name: "skala-init", targets: ["skala-init"]),
     ],
     dependencies: [nio, nioSSL, argumentParser],
     targets: [
@@ -73,6 +74,9 @@ let package = Package(
             swiftSettings: settings),
         .executableTarget(
             name: "skala-warden", dependencies: ["Base", "Kernel", "Warden"], swiftSettings: settings),
+        // The init process of `--init`, bound into containers: static, so that it runs in any of them.
+        .executableTarget(
+            name: "skala-init", linkerSettings: [.unsafeFlags(["-static-executable", "-Xlinker", "--gc-sections", "-Xlinker", "-s"])]),
 
         .testTarget(name: "BaseTests", dependencies: ["Base"], swiftSettings: settings),
         .testTarget(name: "KernelTests", dependencies: ["Kernel", "CLinux", "Base"], swiftSettings: settings),

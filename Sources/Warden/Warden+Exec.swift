@@ -3,11 +3,12 @@ import CLinux
 import Glibc
 import Kernel
 import OCI
+import WardenProtocol
 
 extension Warden {
     static let maximumExecs = 1000
 
-    func exec(_ request: JSON, _ reply: Reply) throws {
+    func exec(_ request: JSON, _ reply: Reply, _ send: @escaping (Frame) -> Void) throws {
         let container = try container(request)
         guard let name = request["exec"].string, !name.isEmpty, container.execs[name] == nil else {
             throw SkalaError(.conflict, "exec '\(request["exec"].string ?? "")' exists, or has no name")
@@ -17,6 +18,7 @@ extension Warden {
             throw SkalaError(.conflict, "container \(container.id) is \(container.status)")
         }
         let process = try RuntimeProcess(request["process"])
+        let attachments = try (request["attach"].array ?? []).map { try makeAttachment($0, send) }
         var ends = try StreamEnds(request["io"], terminal: process.terminal)
         let plan = ExecPlanner(
             process: process, spec: container.spec, cgroup: container.cgroup, target: container.first.launch.pidfd.raw,
@@ -31,6 +33,7 @@ extension Warden {
                 ? try .open("/proc/\(container.first.launch.pid)/ns/pid", O_RDONLY) : nil)
         let started = try adopt(launch, &ends, log: nil, io: request["io"])
         container.execs[name] = started
+        for attachment in attachments { connect(attachment, to: started, send) }
         started.onReport = { [unowned self, unowned container, unowned started] report in
             started.onReport = nil
             guard case .failed(let error) = report else {
@@ -59,7 +62,7 @@ extension Warden {
         }
         guard holders.count < Warden.maximumContainers else { throw SkalaError(.exhausted, "too many held containers") }
         let root = try RootFileSystem(request["rootfs"])
-        let spec = try RuntimeSpec(["linux": ["namespaces": [["type": "mount"]]]])
+        let spec = try RuntimeSpec(["linux": ["namespaces": [["type": "mount"]]], "mounts": request["mounts"]])
         let cgroup = try ControlGroup(path: cgroupRoot + "/hold", layout: layout)
         let planner = ContainerPlanner(
             spec: spec, bundle: nil, rootFileSystem: root, layout: layout, cgroup: cgroup, seccomp: nil,

@@ -3,9 +3,10 @@ import CLinux
 import Glibc
 import Kernel
 import OCI
+import WardenProtocol
 
 extension Warden {
-    func create(_ request: JSON, _ reply: Reply) throws {
+    func create(_ request: JSON, _ reply: Reply, _ send: @escaping (Frame) -> Void) throws {
         guard let id = request["id"].string, id.count == Identifier.length, id.allSatisfy(\.isHexDigit) else {
             throw SkalaError(.invalid, "not a container id: '\(request["id"].string ?? "")'")
         }
@@ -29,6 +30,7 @@ extension Warden {
             seccomp: try seccomp.filter(for: spec.seccomp, capabilities: ProcessPlanner.capabilityMask(process)),
             wiring: ends.wiring)
         try planner.validate()
+        let attachments = try (request["attach"].array ?? []).map { try makeAttachment($0, send) }
         let log = request["io"]["log"].isNull ? nil : try OutputLog(request["io"]["log"])
         try cgroup.create(spec.resources)
         do {
@@ -37,6 +39,7 @@ extension Warden {
             let first = try adopt(launch, &ends, log: log, io: request["io"])
             let container = Container(id: id, spec: spec, cgroup: cgroup, first: first)
             containers[id] = container
+            for attachment in attachments { connect(attachment, to: first, send) }
             first.onReport = { [unowned self, unowned container] in created(container, $0, starts: starts, reply) }
             try watch(first) { [unowned self, weak container] in
                 if let container { ended(container) }

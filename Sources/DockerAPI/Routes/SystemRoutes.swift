@@ -103,7 +103,7 @@ struct SystemRoutes {
             "NodeID": "", "LocalNodeState": "inactive", "ControlAvailable": false, "RemoteManagers": .null,
         ]
         info["LiveRestoreEnabled"] = true
-        info["InitBinary"] = "skala-warden"
+        info["InitBinary"] = "skala-init"
         info["SecurityOptions"] = ["name=seccomp,profile=builtin", "name=cgroupns"]
         info["Warnings"] = []
         return info

@@ -52,13 +52,11 @@ extension Container {
         var message: JSON = [
             "id": JSON(id), "spec": prepared.spec, "rootfs": prepared.rootfs, "io": ioSettings,
         ]
-        if attachments.isEmpty { message["start"] = true }
+        message["start"] = true
+        if !attachments.isEmpty { message["attach"] = JSON(attachments.map(\.request)) }
         do {
             let answer = try await engine.warden.request("create", message)
-            if !attachments.isEmpty {
-                for attachment in attachments { try await connect(attachment) }
-                try await engine.warden.request("start", ["id": JSON(id)])
-            }
+            for attachment in attachments { attachment.stream.connected() }
             record.state = ContainerState()
             record.state.status = .running
             record.state.pid = Int32(clamping: answer["pid"].int ?? 0)

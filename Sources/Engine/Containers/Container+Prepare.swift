@@ -83,7 +83,11 @@ extension Container {
 
     private func initProgram() throws -> String? {
         guard record.hostConfig["Init"].bool == true else { return nil }
-        return engine.configuration.wardenPath
+        let path = engine.configuration.initPath
+        guard access(path, X_OK) == 0 else {
+            throw SkalaError(.unavailable, "--init needs the program \(path), which is not installed")
+        }
+        return path
     }
 
     /// Namespaces of another container that is running (`--pid container:x`, `--ipc container:x`).
