@@ -177,7 +177,7 @@ public actor NetworkManager {
 
     /// Interfaces of ours that no adopted container has; their namespaces are gone or going.
     private func removeStrayInterfaces() async throws {
-        let known = Set(attached.flatMap { id, one in one.endpoints.map { hostInterface(id, $0.networkID) } })
+        let known = Set(attached.values.flatMap { $0.endpoints.map(hostInterface) })
         let prefix = "sk" + tag
         let bridges = Set(networks.values.map(\.bridge))
         let netlink = netlink
@@ -308,10 +308,9 @@ public actor NetworkManager {
         ]
     }
 
-    /// The host's end of a container's interface: `sk`, the engine's tag, and nine digits of the two ids.
-    private func hostInterface(_ container: String, _ network: String) -> String {
-        "sk" + tag + container.prefix(6) + network.prefix(3)
-    }
+    /// The host's end of a container's interface: `sk`, the engine's tag, and nine digits of the endpoint's id. The id is
+    /// new with every start: the kernel removes the last start's interface in the background, and it may still be there.
+    private func hostInterface(_ endpoint: Endpoint) -> String { "sk" + tag + endpoint.endpointID.prefix(9) }
 
     /// Connects a container's namespace to a network.
     ///
@@ -338,7 +337,7 @@ public actor NetworkManager {
                 prefixLength: Int(prefix), gateway: network.isInternal ? "" : gateway,
                 dnsNames: network.name == "bridge" ? [] : [request.containerName] + request.aliases)
             let hasRoute = one.endpoints.contains { !$0.gateway.isEmpty }
-            try await plug(endpoint, into: one, container: containerID, bridge: bridge, mac: mac, routes: !hasRoute)
+            try await plug(endpoint, into: one, bridge: bridge, mac: mac, routes: !hasRoute)
             attached[containerID]?.endpoints.append(endpoint)
             names.add(endpoint)
             return endpoint
@@ -349,9 +348,9 @@ public actor NetworkManager {
     }
 
     private func plug(
-        _ endpoint: Endpoint, into one: Attached, container: String, bridge: UInt32, mac: [UInt8], routes: Bool
+        _ endpoint: Endpoint, into one: Attached, bridge: UInt32, mac: [UInt8], routes: Bool
     ) async throws {
-        let name = hostInterface(container, endpoint.networkID)
+        let name = hostInterface(endpoint)
         let netlink = netlink
         try await threads.run {
             try netlink.createVeth(
@@ -381,7 +380,7 @@ public actor NetworkManager {
         else { throw SkalaError(.forbidden, "container \(containerID) is not connected to network \(networkID)") }
         names.remove(endpoint)
         pools[networkID]?.free(try IPv4Address(parsing: endpoint.ipv4))
-        let name = hostInterface(containerID, networkID)
+        let name = hostInterface(endpoint)
         let netlink = netlink
         try await threads.run { try netlink.deleteLink(name) }
     }

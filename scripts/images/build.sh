@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Makes OCI images of Debian packages:  build.sh [NAME...]   (all without a name)
 #
-# Each image is an OCI archive in ${SKALA_CACHE:-~/.cache/skala}/images; one that is there is not made again. nginx,
-# postgres, redis and visits stand on one base layer, so an engine stores it once. Needs root, mmdebstrap, buildah and
-# a Debian mirror: the one this host's apt uses.
+# Each image is an OCI archive in ${SKALA_CACHE:-~/.cache/skala}/images; one that is there is made again only when its
+# folder here has changed. nginx, postgres, redis and visits stand on one base layer, so an engine stores it once.
+# Needs root, mmdebstrap, buildah and a Debian mirror: the one this host's apt uses.
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${SKALA_CACHE:-$HOME/.cache/skala}/images
@@ -97,11 +97,15 @@ make_image() {
         -f "$context/Containerfile" -t "$reference" "$context"
     quietly store push "localhost/$reference" "oci-archive:$work/$name.tar:docker.io/library/$reference"
     mv "$work/$name.tar" "$cache/$name.tar"
+    source_of "$name" >"$cache/$name.sum"
 }
+
+# What an image is made of, as a checksum.
+source_of() { (cd "$here/$1" && sha256sum *) | sha256sum; }
 
 for name in "${names[@]}"; do
     [ -n "${tags[$name]:-}" ] || { echo "build.sh: unknown image '$name' (${!tags[*]})" >&2; exit 2; }
-    [ ! -s "$cache/$name.tar" ] || continue
+    if [ -s "$cache/$name.tar" ] && [ "$(source_of "$name")" = "$(cat "$cache/$name.sum" 2>/dev/null)" ]; then continue; fi
     open_work
     make_image "$name"
 done

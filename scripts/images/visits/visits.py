@@ -76,7 +76,9 @@ class Visits(BaseHTTPRequestHandler):
 signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
 connection = connected()
 with connection.cursor() as cursor:
-    cursor.execute("CREATE TABLE IF NOT EXISTS visits (only boolean PRIMARY KEY DEFAULT true CHECK (only), number bigint)")
+    # One row, and never a second one.
+    cursor.execute(
+        "CREATE TABLE IF NOT EXISTS visits (single boolean PRIMARY KEY DEFAULT true CHECK (single), number bigint)")
     cursor.execute("INSERT INTO visits (number) VALUES (0) ON CONFLICT DO NOTHING")
 connection.close()
 print("ready on port 8000")
