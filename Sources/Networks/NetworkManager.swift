@@ -209,7 +209,7 @@ public actor NetworkManager {
 
     /// Interfaces of ours that no adopted container has; their namespaces are gone or going.
     private func removeStrayInterfaces() async throws {
-        let known = Set(attached.flatMap { id, one in one.endpoints.map { hostInterface(id, $0.networkID) } })
+        let known = Set(attached.values.flatMap { $0.endpoints.map(hostInterface) })
         let prefix = "sk" + tag
         let bridges = Set(networks.values.map(\.bridge))
         let netlink = netlink
@@ -361,10 +361,9 @@ public actor NetworkManager {
         ]
     }
 
-    /// The host's end of a container's interface: `sk`, the engine's tag, and nine digits of the two ids.
-    private func hostInterface(_ container: String, _ network: String) -> String {
-        "sk" + tag + container.prefix(6) + network.prefix(3)
-    }
+    /// The host's end of a container's interface: `sk`, the engine's tag, and nine digits of the endpoint's id. The id is
+    /// new with every start: the kernel removes the last start's interface in the background, and it may still be there.
+    private func hostInterface(_ endpoint: Endpoint) -> String { "sk" + tag + endpoint.endpointID.prefix(9) }
 
     /// Connects a container's namespace to a network.
     ///
@@ -392,7 +391,7 @@ public actor NetworkManager {
                 endpoint.ipv6PrefixLength = Int(try IPNetwork(parsing: subnet.subnet).prefix)
                 endpoint.ipv6Gateway = network.isInternal ? "" : subnet.gateway
             }
-            try await plug(endpoint, into: one, container: containerID, bridge: bridge, mac: mac, rate: request.rate)
+            try await plug(endpoint, into: one, bridge: bridge, mac: mac, rate: request.rate)
             attached[containerID]?.endpoints.append(endpoint)
             names.add(endpoint)
             return endpoint
@@ -413,10 +412,9 @@ public actor NetworkManager {
     }
 
     private func plug(
-        _ endpoint: Endpoint, into one: Attached, container: String, bridge: UInt32, mac: [UInt8],
-        rate: Int64?
+        _ endpoint: Endpoint, into one: Attached, bridge: UInt32, mac: [UInt8], rate: Int64?
     ) async throws {
-        let name = hostInterface(container, endpoint.networkID)
+        let name = hostInterface(endpoint)
         let netlink = netlink
         // The first network with a way out has the default route.
         let takenGateways = one.endpoints.flatMap { [$0.gateway, $0.ipv6Gateway] }.filter { !$0.isEmpty }
@@ -467,7 +465,7 @@ public actor NetworkManager {
             let endpoint = attached[containerID]?.endpoints.remove(at: index)
         else { throw SkalaError(.forbidden, "container \(containerID) is not connected to network \(networkID)") }
         free(endpoint)
-        let name = hostInterface(containerID, networkID)
+        let name = hostInterface(endpoint)
         let netlink = netlink
         try await threads.run { try netlink.deleteLink(name) }
     }
