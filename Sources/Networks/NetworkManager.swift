@@ -15,55 +15,6 @@ public struct NetworkOptions: Sendable {
     }
 }
 
-/// A container's network namespace.
-public struct Sandbox: Sendable {
-    /// The file it is mounted on.
-    public let path: String
-}
-
-/// What a container asks for on one network.
-public struct EndpointRequest: Sendable {
-    let networkID: String
-    let containerName: String
-    let aliases: [String]
-    let ipv4: String?
-    let ipv6: String?
-    let macAddress: String?
-    /// Bytes a second in each direction; nil is no limit.
-    let rate: Int64?
-
-    public init(
-        networkID: String, containerName: String, aliases: [String], ipv4: String?, ipv6: String?, macAddress: String?,
-        rate: Int64?
-    ) {
-        self.networkID = networkID
-        self.containerName = containerName
-        self.aliases = aliases
-        self.ipv4 = ipv4
-        self.ipv6 = ipv6
-        self.macAddress = macAddress
-        self.rate = rate
-    }
-}
-
-/// A container's place on a network.
-public struct Endpoint: Sendable {
-    public let endpointID: String
-    public let networkID: String
-    public let networkName: String
-    /// Its name in the container, `eth0`.
-    public let interface: String
-    public let macAddress: String
-    public let ipv4: String
-    public let prefixLength: Int
-    public let gateway: String
-    /// Empty on a network without IPv6.
-    public var ipv6 = ""
-    public var ipv6PrefixLength = 0
-    public var ipv6Gateway = ""
-    public let dnsNames: [String]
-}
-
 /// Networks, the containers on them, their addresses, names and published ports.
 public actor NetworkManager {
     struct Attached {
@@ -78,17 +29,17 @@ public actor NetworkManager {
     let folder: String
     let tag: String
     private let options: NetworkOptions
-    private let namespaces: NetworkNamespaces
+    let namespaces: NetworkNamespaces
     let netlink: NetlinkSocket
-    private let threads = WorkerThreads(limit: 4)
-    private let firewall: Firewall
+    let threads = WorkerThreads(limit: 4)
+    let firewall: Firewall
     let names = NameTable()
-    private var networks: [String: Network] = [:]
-    private var pools: [String: AddressPool] = [:]
-    private var ipv6Pools: [String: AddressPool] = [:]
-    private var bridges: [String: UInt32] = [:]
-    private var attached: [String: Attached] = [:]
-    private var nextPort: UInt16 = 32768
+    var networks: [String: Network] = [:]
+    var pools: [String: AddressPool] = [:]
+    var ipv6Pools: [String: AddressPool] = [:]
+    var bridges: [String: UInt32] = [:]
+    var attached: [String: Attached] = [:]
+    var nextPort: UInt16 = 32768
     private var servers: [String: NameServer] = [:]
 
     /// - Parameter runDirectory: a tmpfs; namespaces are mounted below it. Also what tells engines apart.
@@ -324,202 +275,6 @@ public actor NetworkManager {
         let netlink = netlink
         // It may not have been made.
         try? await threads.run { try netlink.deleteLink(network.bridge) }
-    }
-
-    // MARK: containers
-
-    /// Makes a container's network namespace.
-    public func makeSandbox(containerID: String) async throws -> Sandbox {
-        let path = folder + "/" + containerID
-        let made = try await namespaces.create(at: path)
-        attached[containerID] = Attached(socket: made.socket, namespace: made.namespace)
-        return Sandbox(path: path)
-    }
-
-    private func adopt(_ container: String, _ document: JSON) async throws {
-        let opened = try await namespaces.open(folder + "/" + container)
-        var one = Attached(socket: opened.socket, namespace: opened.namespace)
-        for json in document["endpoints"].array ?? [] {
-            let endpoint = Endpoint(json: json)
-            one.endpoints.append(endpoint)
-            try pools[endpoint.networkID]?.take(try IPAddress(parsing: endpoint.ipv4))
-            if !endpoint.ipv6.isEmpty {
-                try ipv6Pools[endpoint.networkID]?.take(try IPAddress(parsing: endpoint.ipv6))
-            }
-            names.add(endpoint)
-        }
-        one.ports = (document["ports"].array ?? []).map(PublishedPort.init(json:))
-        attached[container] = one
-        if !one.ports.isEmpty, let target = one.portTarget { try await firewall.publish(one.ports, to: target) }
-    }
-
-    /// What `restore` needs of a container after the daemon's restart.
-    public func document(of container: String) -> JSON {
-        guard let one = attached[container] else { return .null }
-        return [
-            "endpoints": JSON(one.endpoints.map(\.json)), "ports": JSON(one.ports.map(\.json)),
-        ]
-    }
-
-    /// The host's end of a container's interface: `sk`, the engine's tag, and nine digits of the endpoint's id. The id is
-    /// new with every start: the kernel removes the last start's interface in the background, and it may still be there.
-    private func hostInterface(_ endpoint: Endpoint) -> String { "sk" + tag + endpoint.endpointID.prefix(9) }
-
-    /// Connects a container's namespace to a network.
-    ///
-    /// - Throws: `.conflict` when the wanted address is taken; `.exhausted` when none is left.
-    public func connect(containerID: String, _ request: EndpointRequest) async throws -> Endpoint {
-        let network = try find(request.networkID)
-        guard let one = attached[containerID], let bridge = bridges[network.id],
-            let subnet = network.subnet(.v4)
-        else { throw SkalaError(.conflict, "container \(containerID) cannot be connected to network \(network.name)") }
-        guard let address = try take(&pools[network.id], request.ipv4) else {
-            throw SkalaError(.conflict, "network \(network.name) has no IPv4 addresses")
-        }
-        var ipv6: IPAddress?
-        do {
-            ipv6 = try take(&ipv6Pools[network.id], request.ipv6)
-            let mac = try request.macAddress.map(MACAddress.parse) ?? [0x02, 0x42] + address.bytes
-            var endpoint = Endpoint(
-                endpointID: Identifier.make(), networkID: network.id, networkName: network.name,
-                interface: "eth\(one.endpoints.count)", macAddress: MACAddress.text(mac), ipv4: address.description,
-                prefixLength: Int(try IPNetwork(parsing: subnet.subnet).prefix),
-                gateway: network.isInternal ? "" : subnet.gateway,
-                dnsNames: network.name == "bridge" ? [] : [request.containerName] + request.aliases)
-            if let ipv6, let subnet = network.subnet(.v6) {
-                endpoint.ipv6 = ipv6.description
-                endpoint.ipv6PrefixLength = Int(try IPNetwork(parsing: subnet.subnet).prefix)
-                endpoint.ipv6Gateway = network.isInternal ? "" : subnet.gateway
-            }
-            try await plug(endpoint, into: one, bridge: bridge, mac: mac, rate: request.rate)
-            attached[containerID]?.endpoints.append(endpoint)
-            names.add(endpoint)
-            return endpoint
-        } catch {
-            pools[network.id]?.free(address)
-            if let ipv6 { ipv6Pools[network.id]?.free(ipv6) }
-            throw error
-        }
-    }
-
-    /// The wanted address of a pool, or the next one; nil without a pool.
-    private func take(_ pool: inout AddressPool?, _ wanted: String?) throws(SkalaError) -> IPAddress? {
-        guard let wanted else { return try pool?.take() }
-        let address = try IPAddress(parsing: wanted)
-        guard pool != nil else { throw SkalaError(.invalid, "the network has no addresses such as \(wanted)") }
-        try pool?.take(address)
-        return address
-    }
-
-    private func plug(
-        _ endpoint: Endpoint, into one: Attached, bridge: UInt32, mac: [UInt8], rate: Int64?
-    ) async throws {
-        let name = hostInterface(endpoint)
-        let netlink = netlink
-        // The first network with a way out has the default route.
-        let takenGateways = one.endpoints.flatMap { [$0.gateway, $0.ipv6Gateway] }.filter { !$0.isEmpty }
-        let hasRoute = takenGateways.contains { !$0.contains(":") }
-        let hasIPv6Route = takenGateways.contains { $0.contains(":") }
-        try await threads.run {
-            try netlink.createVeth(
-                name, bridge: bridge, peer: endpoint.interface, peerAddress: mac, namespace: one.namespace.raw,
-                mtu: 1500)
-            do {
-                guard let link = try one.socket.links().first(where: { $0.name == endpoint.interface }) else {
-                    throw SkalaError(.system, "interface \(endpoint.interface) vanished")
-                }
-                let addresses = [
-                    (endpoint.ipv4, endpoint.prefixLength), (endpoint.ipv6, endpoint.ipv6PrefixLength),
-                ]
-                for (text, prefix) in addresses where !text.isEmpty {
-                    let address = try IPAddress(parsing: text)
-                    try one.socket.addAddress(address.bytes, prefix: UInt8(prefix), to: link.index)
-                }
-                try one.socket.setUp(endpoint.interface)
-                if let rate {
-                    // What leaves the host's end is what the container receives.
-                    try netlink.limitRate(of: if_nametoindex(name), bytesPerSecond: rate)
-                    try one.socket.limitRate(of: link.index, bytesPerSecond: rate)
-                }
-                for (text, isTaken) in [(endpoint.gateway, hasRoute), (endpoint.ipv6Gateway, hasIPv6Route)]
-                where !text.isEmpty && !isTaken {
-                    let gateway = try IPAddress(parsing: text)
-                    try one.socket.addDefaultRoute(gateway: gateway.bytes, index: link.index)
-                }
-            } catch {
-                try? netlink.deleteLink(name)  // the first error is the one that tells
-                throw error
-            }
-        }
-    }
-
-    private func free(_ endpoint: Endpoint) {
-        names.remove(endpoint)
-        // Our own texts: they parse.
-        if let address = try? IPAddress(parsing: endpoint.ipv4) { pools[endpoint.networkID]?.free(address) }
-        if let address = try? IPAddress(parsing: endpoint.ipv6) { ipv6Pools[endpoint.networkID]?.free(address) }
-    }
-
-    public func disconnect(containerID: String, networkID: String) async throws {
-        guard let index = attached[containerID]?.endpoints.firstIndex(where: { $0.networkID == networkID }),
-            let endpoint = attached[containerID]?.endpoints.remove(at: index)
-        else { throw SkalaError(.forbidden, "container \(containerID) is not connected to network \(networkID)") }
-        free(endpoint)
-        let name = hostInterface(endpoint)
-        let netlink = netlink
-        try await threads.run { try netlink.deleteLink(name) }
-    }
-
-    /// Frees everything a container has here. The kernel takes the interfaces down in the background.
-    public func destroySandbox(_ containerID: String) async {
-        guard let one = attached.removeValue(forKey: containerID) else { return }
-        if !one.ports.isEmpty, let target = one.portTarget {
-            // Elements may be missing after a failed start; the rest of the release must go on.
-            try? await firewall.unpublish(one.ports, from: target)
-        }
-        for endpoint in one.endpoints { free(endpoint) }
-        NetworkNamespaces.remove(at: folder + "/" + containerID)
-    }
-
-    // MARK: published ports
-
-    /// Publishes a container's ports on the host; all or none.
-    ///
-    /// - Throws: `.conflict` with Docker's text when one is taken.
-    public func publish(containerID: String, ports: [PublishedPort]) async throws -> [PublishedPort] {
-        guard let target = attached[containerID]?.portTarget else { return [] }
-        var chosen: [PublishedPort] = []
-        for port in ports {
-            var port = port
-            if port.hostPort == 0 { port.hostPort = try freePort(port, besides: chosen) }
-            guard isFree(port, besides: chosen) else {
-                let address = port.hostIP.isEmpty ? "0.0.0.0" : port.hostIP
-                throw SkalaError(
-                    .conflict,
-                    "driver failed programming external connectivity on endpoint: Bind for "
-                        + "\(address):\(port.hostPort) failed: port is already allocated")
-            }
-            chosen.append(port)
-        }
-        // Recorded before the rules are there, so that nobody else takes the ports meanwhile.
-        attached[containerID]?.ports = chosen
-        try await firewall.publish(chosen, to: target)
-        return chosen
-    }
-
-    private func isFree(_ port: PublishedPort, besides chosen: [PublishedPort]) -> Bool {
-        let taken = attached.values.contains { $0.ports.contains { $0.collides(with: port) } }
-        return !taken && !chosen.contains { $0.collides(with: port) } && PortProbe.isFree(port)
-    }
-
-    private func freePort(_ port: PublishedPort, besides chosen: [PublishedPort]) throws -> UInt16 {
-        var candidate = port
-        for _ in 32768..<60999 {
-            candidate.hostPort = nextPort
-            nextPort = nextPort >= 60999 ? 32768 : nextPort + 1
-            if isFree(candidate, besides: chosen) { return candidate.hostPort }
-        }
-        throw SkalaError(.exhausted, "all ports from 32768 to 60999 are allocated")
     }
 
     // MARK: facts

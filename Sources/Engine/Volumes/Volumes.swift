@@ -1,4 +1,5 @@
 public import Base
+import CLinux
 import Glibc
 import Kernel
 import Store
