@@ -27,10 +27,22 @@ struct ExecRoutes {
         let (container, session) = try await engine.containers.find(exec: request.parameter("id"))
         let body = try await request.body.json()
         let isDetached = body["Detach"].bool ?? false
-        let attachment = try await container.startExec(
-            session, attached: !isDetached, consoleSize: body["ConsoleSize"])
-        guard let attachment else { return Response(status: 200) }
         let raw = session.hasTerminal
+        let attachment: Attachment?
+        do {
+            attachment = try await container.startExec(
+                session, attached: !isDetached, consoleSize: body["ConsoleSize"])
+        } catch where !isDetached && session.hasFailedToStart {
+            // As Docker: the client is told in the stream, and asks for the exit code (126 or 127) afterwards.
+            let text = Array("OCI runtime exec failed: \(error)\r\n".utf8)
+            return Response(
+                body: .hijack(contentType: StreamRelay.contentType(raw: raw)) { connection in
+                    // The client may have gone.
+                    try? await StreamRelay(connection: connection, raw: raw).send(2, text)
+                    await connection.closeOutput()
+                })
+        }
+        guard let attachment else { return Response(status: 200) }
         return Response(
             body: .hijack(contentType: StreamRelay.contentType(raw: raw)) { connection in
                 await StreamRelay(connection: connection, raw: raw).run(attachment)

@@ -25,6 +25,9 @@ public final class ExecSession: Sendable {
 
     public var hasTerminal: Bool { config["Tty"].bool ?? false }
 
+    /// Its program could not be executed.
+    public var hasFailedToStart: Bool { exitCode.current != nil }
+
     func exited(_ code: Int64) {
         state.withLock { $0.isRunning = false }
         exitCode.fulfil(code)
