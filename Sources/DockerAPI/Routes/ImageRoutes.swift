@@ -20,9 +20,8 @@ struct ImageRoutes {
             try await save($0.query.all("names").flatMap { $0.split(separator: ",").map(String.init) })
         }
         router.post("/images/prune") { try await prune($0) }
-        router.get("/images/search") { _ in
-            throw SkalaError(.unsupported, "searching Docker Hub is not supported")
-        }
+        router.refuse(
+            "GET", "/images/search", SkalaError(.unsupported, "searching Docker Hub is not supported"))
         router.get("/images/{name:*}/json") { request in
             .json(document(try await engine.images.find(request.parameter("name"))))
         }
@@ -45,6 +44,10 @@ struct ImageRoutes {
             let reference = try Reference(parsing: request.parameter("name"))
             return .json(
                 try await engine.images.distribution(reference, credentials: credentials(request)))
+        }
+        for path in ["/build", "/build/prune"] {
+            router.refuse(
+                "POST", path, SkalaError(.unsupported, "building images is not supported yet; use buildah, and load"))
         }
         router.post("/commit") { try await commit($0) }
     }
