@@ -19,6 +19,12 @@ test: dependencies lint ## Builds everything and runs all tests (as root)
 	swift build --scratch-path $(SCRATCH)/debug --build-tests
 	swift test --scratch-path $(SCRATCH)/debug --skip-build
 
+.PHONY: conformance
+conformance: dependencies ## Runs crun's own test suite against skala-runtime, with crun as control (as root)
+	swift build --scratch-path $(SCRATCH)/debug --product skala-warden
+	ln -sf skala-warden $(SCRATCH)/debug/debug/skala-runtime
+	scripts/conformance.py --runtime $(SCRATCH)/debug/debug/skala-runtime
+
 .PHONY: lint
 lint: ## Checks the format of all Swift files
 	swift format lint --strict --recursive --parallel Sources Tests Package.swift
@@ -33,4 +39,4 @@ clean: ## Removes what builds made
 
 .PHONY: docs
 docs: ## Writes the documents that are made from the code
-	SKALA_WRITE_DOCS=1 swift test --scratch-path $(SCRATCH)/debug --filter RepositoryTests.CoverageTests
+	SKALA_WRITE_DOCS=1 swift test --scratch-path $(SCRATCH)/debug --filter 'RepositoryTests.CoverageTests|EngineTests.SpecTests'

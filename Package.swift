@@ -22,6 +22,7 @@ let package = Package(
         .executable(name: "skala", targets: ["skala"]),
         .executable(name: "skala-daemon", targets: ["skala-daemon"]),
         .executable(name: "skala-warden", targets: ["skala-warden"]),
+        .executable(name: "skala-init", targets: ["skala-init"]),
     ],
     dependencies: [nio, nioSSL, argumentParser],
     targets: [
@@ -73,6 +74,10 @@ let package = Package(
             swiftSettings: settings),
         .executableTarget(
             name: "skala-warden", dependencies: ["Base", "Kernel", "Warden"], swiftSettings: settings),
+        // The init process of `--init`, bound into containers: static, so that it runs in any of them.
+        .executableTarget(
+            name: "skala-init",
+            linkerSettings: [.unsafeFlags(["-static-executable", "-Xlinker", "--gc-sections", "-Xlinker", "-s"])]),
 
         .target(
             name: "TestSupport", dependencies: ["Base", "Kernel"], path: "Tests/TestSupport", swiftSettings: settings),
@@ -106,6 +111,7 @@ let package = Package(
                 .product(name: "NIOCore", package: "swift-nio"),
             ],
             swiftSettings: settings),
-        .testTarget(name: "IntegrationTests", dependencies: ["Base", "Kernel"], swiftSettings: settings),
+        .testTarget(
+            name: "IntegrationTests", dependencies: ["Base", "Kernel"], exclude: ["Scripts"], swiftSettings: settings),
     ]
 )

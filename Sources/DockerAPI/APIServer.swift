@@ -15,6 +15,7 @@ public final class APIServer: Sendable {
         ContainerFileRoutes(engine: engine).register(&router)
         ExecRoutes(engine: engine).register(&router)
         ImageRoutes(engine: engine).register(&router)
+        BuildRoutes(engine: engine).register(&router)
         NetworkRoutes(engine: engine).register(&router)
         VolumeRoutes(engine: engine).register(&router)
         SwarmRoutes().register(&router)

@@ -17,6 +17,7 @@ final class EngineContext: Sendable {
     let log: Log
     let store: Store
     let warden: WardenSupervisor
+    let builder: ImageBuilder
 
     init(configuration: EngineConfiguration, log: Log) async throws {
         self.configuration = configuration
@@ -24,7 +25,9 @@ final class EngineContext: Sendable {
         events = EventBus()
         threads = WorkerThreads(limit: 16)
         store = try await Store(path: configuration.storePath)
-        images = try await ImageStore(root: configuration.dataRoot + "/images")
+        images = try await ImageStore(
+            root: configuration.dataRoot + "/images", mirrors: configuration.registryMirrors)
+        builder = try ImageBuilder(root: configuration.dataRoot + "/build", images: images)
         networks = try await NetworkManager(
             runDirectory: configuration.runRoot,
             options: NetworkOptions(bridge: configuration.bridge, subnet: configuration.subnet))
@@ -46,6 +49,7 @@ public final class Engine: Sendable {
     public var networks: NetworkManager { context.networks }
     public var volumes: Volumes { context.volumes }
     public var events: EventBus { context.events }
+    public var builder: ImageBuilder { context.builder }
     /// For calls that block.
     public var threads: WorkerThreads { context.threads }
     public var log: Log { context.log }

@@ -123,10 +123,11 @@ extension ImageStore {
 }
 
 /// Tells work on another thread that nobody waits for it any more.
-final class Cancellation: Sendable {
+public final class Cancellation: Sendable {
     private let state = Mutex(false)
-    var isCancelled: Bool { state.withLock { $0 } }
-    func cancel() { state.withLock { $0 = true } }
+    public init() {}
+    public var isCancelled: Bool { state.withLock { $0 } }
+    public func cancel() { state.withLock { $0 = true } }
 }
 
 /// Fetches the parts of one image. Blocking; its calls may run on several threads at once.

@@ -29,7 +29,11 @@ final class ControlGroup {
     }
 
     /// The `cgroup.procs` files a process writes itself into; the version 2 one is joined by the clone.
-    var processFiles: [String] { Set(paths.values).sorted().map { $0 + "/cgroup.procs" } }
+    var processFiles: [String] { processFiles(below: "") }
+
+    func processFiles(below subgroup: String) -> [String] {
+        Set(paths.values).sorted().map { $0 + subgroup + "/cgroup.procs" }
+    }
 
     /// Makes the directories and sets the limits. What was made is removed again when this fails.
     func create(_ resources: RuntimeResources) throws {
@@ -144,6 +148,12 @@ final class ControlGroup {
         }
         guard let directory = try? make("freezer") else { return false }
         return (try? SmallFile.write(frozen ? "FROZEN" : "THAWED", to: directory + "/freezer.state")) != nil
+    }
+
+    /// Lets a group go on that the version 1 freezer stopped: what is killed in it does not end before.
+    func thawVersion1() throws(KernelError) {
+        guard version2Path == nil, let directory = paths["freezer"] else { return }
+        try SmallFile.write("THAWED", to: directory + "/freezer.state")
     }
 
     /// Whether every process is stopped now.

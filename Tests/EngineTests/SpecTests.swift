@@ -31,7 +31,7 @@ struct SpecTests {
             record: record, networkNamespace: network,
             etcFiles: [("/d/resolv.conf", "/etc/resolv.conf"), ("/d/hosts", "/etc/hosts")], joined: joined,
             cgroupParent: "/skala", defaultPidsLimit: 4096, user: ["uid": 1000, "gid": 50], devices: devices,
-            initProgram: initProgram
+            allocation: try Allocation(record.hostConfig), cores: nil, initProgram: initProgram
         ).json
     }
 

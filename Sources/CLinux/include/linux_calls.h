@@ -20,6 +20,8 @@ int cl_unshare(int flags);
 int64_t cl_copy_file_range(int from, int to, size_t size);
 int cl_pidfd_open(pid_t pid, unsigned flags);
 int cl_pidfd_send_signal(int pidfd, int signal);
+// pidfd_getfd(2): a copy of another process's descriptor.
+int cl_take_descriptor(int pidfd, int descriptor);
 // makedev(3), which is a macro.
 uint64_t cl_device_number(unsigned major, unsigned minor);
 

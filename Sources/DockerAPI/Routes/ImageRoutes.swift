@@ -45,10 +45,6 @@ struct ImageRoutes {
             return .json(
                 try await engine.images.distribution(reference, credentials: credentials(request)))
         }
-        for path in ["/build", "/build/prune"] {
-            router.refuse(
-                "POST", path, SkalaError(.unsupported, "building images is not supported yet; use buildah, and load"))
-        }
         router.post("/commit") { try await commit($0) }
     }
 
@@ -122,27 +118,10 @@ struct ImageRoutes {
         let reference = try Reference(parsing: tag.isEmpty ? image : image + separator + tag)
         let credentials = credentials(request)
         let platform = query.first("platform").flatMap { $0.isEmpty ? nil : $0 }
-        return progress { report in
+        return JSONLines.progress { report in
             _ = try await engine.images.pull(
                 reference, platform: platform, credentials: credentials, progress: report)
             publish("pull", reference.familiar)
-        }
-    }
-
-    /// Runs something that reports progress, one JSON object a line as it comes.
-    private func progress(
-        _ work: @escaping @Sendable (@escaping @Sendable (JSON) -> Void) async throws -> Void
-    ) -> Response {
-        JSONLines.response { lines in
-            // Progress may be dropped for a slow client; its end, and errors, never are.
-            let (stream, continuation) = AsyncStream.makeStream(of: JSON.self, bufferingPolicy: .bufferingNewest(1024))
-            let working = Task {
-                defer { continuation.finish() }
-                try await work { continuation.yield($0) }
-            }
-            lines.writer.onClose { working.cancel() }
-            for await message in stream { try await lines.write(message) }
-            try await working.value
         }
     }
 
@@ -151,7 +130,7 @@ struct ImageRoutes {
         let tag = request.query.first("tag") ?? ""
         let reference = try Reference(parsing: tag.isEmpty ? name : name + ":" + tag)
         let credentials = credentials(request)
-        return progress { report in
+        return JSONLines.progress { report in
             try await engine.images.push(reference, credentials: credentials, progress: report)
             publish("push", reference.familiar)
         }
@@ -179,7 +158,7 @@ struct ImageRoutes {
 
     private func load(_ request: Request) async throws -> Response {
         let body = request.body
-        return progress { report in
+        return JSONLines.progress { report in
             let images = try await BodyPipe.reading(body, threads: engine.threads) { descriptor in
                 try await engine.images.load(from: descriptor, progress: report)
             }

@@ -23,7 +23,7 @@ struct StreamRelay {
             do {
                 while let bytes = try await connection.read() { await stream.send(bytes) }
             } catch { return }  // the client has gone: the output side notices too
-            stream.closeInput()
+            await stream.closeInput()
         }
         connection.onClose { Task { await stream.detach() } }
         do {

@@ -103,7 +103,7 @@ struct SystemRoutes {
             "NodeID": "", "LocalNodeState": "inactive", "ControlAvailable": false, "RemoteManagers": .null,
         ]
         info["LiveRestoreEnabled"] = true
-        info["InitBinary"] = "skala-warden"
+        info["InitBinary"] = "skala-init"
         info["SecurityOptions"] = ["name=seccomp,profile=builtin", "name=cgroupns"]
         info["Warnings"] = []
         return info
@@ -182,7 +182,10 @@ struct SystemRoutes {
             }
             json["Volumes"] = JSON(volumes)
         }
-        if wants("build-cache") { json["BuildCache"] = [] }
+        if wants("build-cache") {
+            let bytes = try await engine.builder.cacheBytes()
+            json["BuildCache"] = bytes == 0 ? [] : [BuildRoutes.cacheDocument(bytes)]
+        }
         return .json(json)
     }
 }

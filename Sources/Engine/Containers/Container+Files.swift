@@ -20,7 +20,10 @@ extension Container {
                 "work": JSON(directory + "/work"),
             ]
             let binds = record.mounts.filter { $0.type != "tmpfs" }.map { mount -> JSON in
-                ["source": JSON(mount.source), "destination": JSON(mount.destination)]
+                [
+                    "type": "bind", "source": JSON(mount.source), "destination": JSON(mount.destination),
+                    "options": ["rbind", "rprivate"],
+                ]
             }
             let answer = try await engine.warden.request(
                 "hold", ["id": JSON(id), "rootfs": rootfs, "mounts": JSON(binds)])

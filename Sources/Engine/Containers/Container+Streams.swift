@@ -8,6 +8,11 @@ public struct Attachment: Sendable {
     public let stdin: Bool
     public let stdout: Bool
     public let stderr: Bool
+
+    /// The fields of the warden's operation `attach`.
+    var request: JSON {
+        ["stream": JSON(stream.number), "stdin": JSON(stdin), "stdout": JSON(stdout), "stderr": JSON(stderr)]
+    }
 }
 
 extension Container {
@@ -25,23 +30,16 @@ extension Container {
             if record.state.status == .paused {
                 throw SkalaError(.conflict, "container \(id) is paused, unpause the container before attach")
             }
-            try await connect(attachment)
+            var request = attachment.request
+            request["id"] = JSON(id)
+            try await engine.warden.request("attach", request)
+            attachment.stream.connected()
         } else {
             // The usual order of a client is create, attach, start.
             pendingAttachments.append(attachment)
         }
         publish("attach")
         return attachment
-    }
-
-    /// Tells the warden to send output to, and take input from, the attachment's stream.
-    func connect(_ attachment: Attachment, exec: String? = nil) async throws {
-        var request: JSON = [
-            "id": JSON(id), "stream": JSON(attachment.stream.number), "stdin": JSON(attachment.stdin),
-            "stdout": JSON(attachment.stdout), "stderr": JSON(attachment.stderr),
-        ]
-        if let exec { request["exec"] = JSON(exec) }
-        try await engine.warden.request("attach", request)
     }
 
     public func resize(rows: Int64, columns: Int64) async throws {

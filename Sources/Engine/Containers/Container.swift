@@ -68,6 +68,8 @@ public actor Container {
     func persist() async throws {
         guard !isRemoved else { return }
         record.networkState = record.state.isAlive ? await engine.networks.document(of: id) : .null
+        record.dedicatedCores =
+            allocation == .dedicated ? await containers.dedicatedCores(id)?.description ?? "" : ""
         try await engine.store.put("container", id, record.json)
     }
 
@@ -148,6 +150,9 @@ public actor Container {
             try RestartPolicy.validate(changes["RestartPolicy"])
         }
         try await lifecycle.withLock {
+            if let allocation = changes["Annotations"][Allocation.annotation].string {
+                try await setAllocation(allocation)
+            }
             if record.state.isAlive {
                 let resources = ContainerResources.spec(changes, defaultPidsLimit: nil)
                 try await engine.warden.request("update", ["id": JSON(id), "resources": resources])
@@ -157,6 +162,9 @@ public actor Container {
             for member in changes.object?.members ?? [] where known.contains(member.key) && !member.value.isNull {
                 // The CLI sends every field; zero and empty mean "leave it".
                 if member.value == .int(0) || member.value == .string("") || member.value == .array([]) { continue }
+                guard record.hostConfig.object?.keys.contains(member.key) == true, member.key != "Annotations" else {
+                    continue
+                }
                 if member.key == "RestartPolicy", member.value["Name"].string == "" { continue }
                 record.hostConfig[member.key] = member.value
             }

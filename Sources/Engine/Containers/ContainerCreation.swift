@@ -104,6 +104,8 @@ struct ContainerCreation {
 
     private func check(_ config: JSON, _ host: JSON) throws(SkalaError) {
         try RestartPolicy.validate(host["RestartPolicy"])
+        _ = try Allocation(host)
+        _ = try ContainerResources.networkRate(host)
         if host["AutoRemove"].bool == true, host["RestartPolicy"]["Name"].string != "no" {
             throw SkalaError(.invalid, "can't create 'AutoRemove' container with restart policy")
         }

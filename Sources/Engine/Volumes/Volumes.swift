@@ -42,7 +42,8 @@ public actor Volumes {
             volumes[name] = Volume(
                 name: name, created: Timestamp(nanoseconds: json["created"].int ?? 0),
                 labels: json["labels"].stringDictionary ?? [:], options: json["options"].stringDictionary ?? [:],
-                isAnonymous: json["anonymous"].bool ?? false, mountpoint: root + "/" + name + "/_data")
+                isAnonymous: json["anonymous"].bool ?? false,
+                mountpoint: Volumes.mountpoint(name, json["options"].stringDictionary ?? [:], root: root))
         }
     }
 
@@ -61,6 +62,29 @@ public actor Volumes {
         }
     }
 
+    /// The local driver's options: a folder of the host in place of an own one (`type=none,o=bind,device=/path`).
+    private static func checkOptions(_ options: [String: String], _ name: String) throws(SkalaError) {
+        guard !options.isEmpty else { return }
+        for key in options.keys.sorted() where !["type", "o", "device"].contains(key) {
+            throw SkalaError(.invalid, "create \(name): invalid option: \"\(key)\"")
+        }
+        let isBind = (options["o"] ?? "").split(separator: ",").contains { $0 == "bind" || $0 == "rbind" }
+        guard isBind, ["none", "bind", ""].contains(options["type"] ?? "") else {
+            throw SkalaError(
+                .invalid,
+                "create \(name): volumes of type '\(options["type"] ?? "")' are not supported: only type=none,o=bind is; "
+                    + "a tmpfs is made with --tmpfs, other file systems are mounted on the host and bound")
+        }
+        var status = stat()
+        guard let device = options["device"], device.hasPrefix("/"), stat(device, &status) == 0,
+            status.st_mode & S_IFMT == S_IFDIR
+        else { throw SkalaError(.invalid, "create \(name): device '\(options["device"] ?? "")' is no folder") }
+    }
+
+    private static func mountpoint(_ name: String, _ options: [String: String], root: String) -> String {
+        options["device"] ?? root + "/" + name + "/_data"
+    }
+
     /// The volume of that name, made when it is missing; an empty name makes an anonymous one.
     public func create(
         name: String, driver: String = "local", options: [String: String] = [:], labels: [String: String] = [:]
@@ -68,10 +92,7 @@ public actor Volumes {
         guard driver.isEmpty || driver == "local" else {
             throw SkalaError(.notFound, "error looking up volume plugin \(driver): plugin \"\(driver)\" not found")
         }
-        guard options.isEmpty else {
-            throw SkalaError(
-                .invalid, "create \(name): options of the local driver are not supported; use a bind mount")
-        }
+        try Volumes.checkOptions(options, name)
         if let volume = volumes[name] { return volume }
         let isAnonymous = name.isEmpty
         let name = isAnonymous ? Identifier.make() : name
@@ -80,8 +101,8 @@ public actor Volumes {
         if isAnonymous { labels["com.docker.volume.anonymous"] = "" }
         let volume = Volume(
             name: name, created: SystemClock.now(), labels: labels, options: options, isAnonymous: isAnonymous,
-            mountpoint: root + "/" + name + "/_data")
-        try FileContents.makeDirectories(volume.mountpoint)
+            mountpoint: Volumes.mountpoint(name, options, root: root))
+        try FileContents.makeDirectories(root + "/" + name + "/_data")
         volumes[name] = volume
         try await store.put(
             "volume", name,
