@@ -36,3 +36,7 @@ format: ## Formats all Swift files
 .PHONY: clean
 clean: ## Removes what builds made
 	rm -rf .build $(CACHE)/$(KEY)
+
+.PHONY: docs
+docs: ## Writes the documents that are made from the code
+	SKALA_WRITE_DOCS=1 swift test --scratch-path $(SCRATCH)/debug --filter 'RepositoryTests.CoverageTests|EngineTests.SpecTests'

@@ -54,7 +54,7 @@ let package = Package(
         .target(
             name: "DockerAPI",
             dependencies: [
-                "Base", "Kernel", "OCI", "Images", "Networks", "Engine",
+                "CLinux", "Base", "Kernel", "OCI", "Images", "Networks", "Engine",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -79,19 +79,38 @@ let package = Package(
             name: "skala-init",
             linkerSettings: [.unsafeFlags(["-static-executable", "-Xlinker", "--gc-sections", "-Xlinker", "-s"])]),
 
-        .testTarget(name: "BaseTests", dependencies: ["Base"], swiftSettings: settings),
-        .testTarget(name: "KernelTests", dependencies: ["Kernel", "CLinux", "Base"], swiftSettings: settings),
-        .testTarget(name: "OCITests", dependencies: ["OCI", "Base"], swiftSettings: settings),
+        .target(
+            name: "TestSupport", dependencies: ["Base", "Kernel"], path: "Tests/TestSupport", swiftSettings: settings),
+        .testTarget(name: "BaseTests", dependencies: ["Base", "TestSupport"], swiftSettings: settings),
+        .testTarget(
+            name: "KernelTests", dependencies: ["Kernel", "CLinux", "Base", "TestSupport"], swiftSettings: settings),
+        .testTarget(name: "OCITests", dependencies: ["OCI", "Base", "TestSupport"], swiftSettings: settings),
         .testTarget(name: "WardenProtocolTests", dependencies: ["WardenProtocol", "Base"], swiftSettings: settings),
         .testTarget(
             name: "WardenTests", dependencies: ["Warden", "WardenProtocol", "Kernel", "OCI", "Base"],
             swiftSettings: settings),
-        .testTarget(name: "ImagesTests", dependencies: ["Images", "OCI", "Kernel", "Base"], swiftSettings: settings),
-        .testTarget(name: "NetworksTests", dependencies: ["Networks", "Kernel", "Base"], swiftSettings: settings),
+        .testTarget(
+            name: "ImagesTests", dependencies: ["Images", "OCI", "Kernel", "CLinux", "Base", "TestSupport"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "NetworksTests", dependencies: ["Networks", "Kernel", "CLinux", "Base", "TestSupport"],
+            swiftSettings: settings),
         .testTarget(name: "StoreTests", dependencies: ["Store", "Base"], swiftSettings: settings),
-        .testTarget(name: "EngineTests", dependencies: ["Engine", "Base"], swiftSettings: settings),
+        .testTarget(
+            name: "EngineTests",
+            dependencies: ["Engine", "Networks", "Images", "OCI", "Kernel", "Base", "TestSupport"],
+            swiftSettings: settings),
         .testTarget(name: "DockerAPITests", dependencies: ["DockerAPI", "Base"], swiftSettings: settings),
-        .testTarget(name: "RepositoryTests", dependencies: ["Base"], swiftSettings: settings),
+        .testTarget(
+            name: "RepositoryTests", dependencies: ["DockerAPI", "Engine", "Kernel", "CLinux", "Base", "TestSupport"],
+            exclude: ["docker-api-routes.txt", "docker-api-fields.txt"], swiftSettings: settings),
+        .testTarget(
+            name: "FuzzTests",
+            dependencies: [
+                "CLinux", "Base", "Kernel", "OCI", "WardenProtocol", "Images", "Networks", "DockerAPI", "TestSupport",
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            swiftSettings: settings),
         .testTarget(
             name: "IntegrationTests", dependencies: ["Base", "Kernel"], exclude: ["Scripts"], swiftSettings: settings),
     ]

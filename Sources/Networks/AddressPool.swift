@@ -4,20 +4,21 @@ import Base
 /// just freed is used again last.
 struct AddressPool {
     let network: IPNetwork
-    private let low: UInt128
-    private let high: UInt128
+    private let range: ClosedRange<UInt128>
     private var used: Set<UInt128>
     private var next: UInt128
 
-    /// - Parameter range: a part of the network to take addresses from.
+    /// - Parameters:
+    ///   - network: with room for a gateway and a container.
+    ///   - range: a part of the network to take addresses from.
     init(network: IPNetwork, range: IPNetwork? = nil, reserved: [IPAddress]) {
+        precondition(network.prefix + 2 <= network.family.bits, "\(network) has no room for a gateway and a container")
         self.network = network
         let part = range ?? network
+        self.range = part.base.value...part.last.value
         // The first address names the network; the last is IPv4's broadcast address.
-        low = max(part.base.value, network.first.value)
-        high = max(low, min(part.last.value, network.last.value - 1))
-        used = Set(reserved.map(\.value))
-        next = low
+        used = Set(reserved.map(\.value)).union([network.base.value, network.last.value])
+        next = self.range.lowerBound
     }
 
     /// - Throws: `.exhausted` with Docker's text.
@@ -25,7 +26,7 @@ struct AddressPool {
         // Among one more candidate than addresses in use one is free, unless all are taken.
         for _ in 0...used.count {
             let candidate = next
-            next = next == high ? low : next + 1
+            next = next == range.upperBound ? range.lowerBound : next + 1
             if used.insert(candidate).inserted { return IPAddress(network.family, candidate) }
         }
         let family = network.family == .v4 ? "IPv4" : "IPv6"

@@ -26,7 +26,7 @@ public struct IPAddress: Sendable, Hashable, Comparable, CustomStringConvertible
     public init(parsing text: String) throws(SkalaError) {
         let family: IPFamily = text.contains(":") ? .v6 : .v4
         var bytes = [UInt8](repeating: 0, count: family.byteCount)
-        guard inet_pton(family.socketFamily, text, &bytes) == 1 else {
+        guard !text.utf8.contains(0), inet_pton(family.socketFamily, text, &bytes) == 1 else {
             throw SkalaError(.invalid, "invalid IP address: '\(text)'")
         }
         self.init(family, bytes.reduce(0) { $0 << 8 | UInt128($1) })
@@ -60,8 +60,9 @@ public struct IPNetwork: Sendable, Hashable, CustomStringConvertible {
 
     /// - Throws: `.invalid` naming the text.
     public init(parsing text: String) throws(SkalaError) {
-        let parts = text.split(separator: "/").map(String.init)
-        guard parts.count == 2, let prefix = UInt8(parts[1]) else {
+        let parts = text.split(separator: "/", omittingEmptySubsequences: false).map(String.init)
+        // Digits only: UInt8's own parser takes a sign and leading zeros.
+        guard parts.count == 2, let prefix = UInt8(parts[1]), String(prefix) == parts[1] else {
             throw SkalaError(.invalid, "invalid network: '\(text)': expected address/prefix")
         }
         let address = try IPAddress(parsing: parts[0])

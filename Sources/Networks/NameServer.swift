@@ -14,6 +14,7 @@ final class NameServer: Sendable {
     private struct Forwarded {
         let query: [UInt8]
         let client: sockaddr_in
+        let server: sockaddr_in
         let expires: Int64
     }
 
@@ -57,7 +58,6 @@ final class NameServer: Sendable {
 
     private func serve() {
         var forwarded: [UInt16: Forwarded] = [:]
-        var nextID: UInt16 = UInt16.random(in: .min ... .max)
         while true {
             var polled = [socket, upstream, stopping].map { pollfd(fd: $0.raw, events: Int16(POLLIN), revents: 0) }
             poll(&polled, 3, forwarded.isEmpty ? -1 : 1000)
@@ -65,17 +65,24 @@ final class NameServer: Sendable {
             if polled[0].revents != 0, let (bytes, client) = receive(socket), let query = DNSQuery(bytes) {
                 if let answer = answer(query) {
                     send(answer, to: client, from: socket)
-                } else if forwarded.count < NameServer.outstandingLimit, forward(bytes, as: nextID) {
+                } else if let server = forwarded.count < NameServer.outstandingLimit ? NameServer.hostServer() : nil {
+                    // No number that could be guessed: whoever guesses it could answer in the server's place.
+                    var id = UInt16.random(in: .min ... .max)
+                    while forwarded[id] != nil { id &+= 1 }
+                    let address = NameServer.address(server, port: 53)
+                    send([UInt8(id >> 8), UInt8(id & 255)] + bytes[2...], to: address, from: upstream)
                     let expires = SystemClock.monotonicNanoseconds() + NameServer.deadline
-                    forwarded[nextID] = Forwarded(query: bytes, client: client, expires: expires)
-                    nextID &+= 1
+                    forwarded[id] = Forwarded(query: bytes, client: client, server: address, expires: expires)
                 } else {
                     send(query.failure(2), to: client, from: socket)
                 }
             }
-            if polled[1].revents != 0, let (bytes, _) = receive(upstream), bytes.count >= 12 {
+            if polled[1].revents != 0, let (bytes, sender) = receive(upstream), bytes.count >= 12 {
                 let id = UInt16(bytes[0]) << 8 | UInt16(bytes[1])
-                if let question = forwarded.removeValue(forKey: id) {
+                if let question = forwarded[id], sender.sin_port == question.server.sin_port,
+                    sender.sin_addr.s_addr == question.server.sin_addr.s_addr
+                {
+                    forwarded[id] = nil
                     send(Array(question.query[0..<2]) + bytes[2...], to: question.client, from: socket)
                 }
             }
@@ -98,14 +105,6 @@ final class NameServer: Sendable {
         }
         // Shuffled, so that several containers of one name share the load.
         return query.answer(addresses.filter { $0.family == family }.shuffled().map(\.bytes))
-    }
-
-    /// Sends the question on under another id.
-    private func forward(_ query: [UInt8], as id: UInt16) -> Bool {
-        guard let server = NameServer.hostServer() else { return false }
-        let question = [UInt8(id >> 8), UInt8(id & 255)] + query[2...]
-        send(question, to: NameServer.address(server, port: 53), from: upstream)
-        return true
     }
 
     /// The first IPv4 name server of the host; read each time, since it changes with the host's network.

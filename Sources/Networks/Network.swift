@@ -101,7 +101,8 @@ public struct NetworkRequest: Sendable {
     public init(json: JSON) throws(SkalaError) {
         name = json["Name"].string ?? ""
         let isValid =
-            name.count >= 2 && name.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "_.-".contains($0)) }
+            name.utf8.count >= 2 && name.first.map { !"_.-".contains($0) } ?? false
+            && name.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "_.-".contains($0)) }
         guard isValid else {
             throw SkalaError(.invalid, "invalid network name (\(name)), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
         }
@@ -109,15 +110,26 @@ public struct NetworkRequest: Sendable {
         labels = json["Labels"].stringDictionary ?? [:]
         isInternal = json["Internal"].bool ?? false
         isAttachable = json["Attachable"].bool ?? false
+        if let scope = json["Scope"].string, !["", "local"].contains(scope) {
+            throw SkalaError(.invalid, "networks of the scope '\(scope)' are swarm mode's")
+        }
         guard json["EnableIPv4"].bool != false else {
             throw SkalaError(.invalid, "a network without IPv4 is not supported")
         }
         if let driver = json["IPAM"]["Driver"].string, !["", "default"].contains(driver) {
             throw SkalaError(.notFound, "IPAM driver \(driver) not found")
         }
-        let plans = (json["IPAM"]["Config"].array ?? []).filter { !($0["Subnet"].string ?? "").isEmpty }
         var subnets: [Subnet] = []
-        for plan in plans { subnets.append(try NetworkRequest.subnet(plan)) }
+        for plan in json["IPAM"]["Config"].array ?? [] {
+            if (plan["Subnet"].string ?? "").isEmpty {
+                // An empty plan asks for nothing; without a subnet nothing else means anything.
+                guard plan.object?.members.allSatisfy({ [.null, "", [:]].contains($0.value) }) ?? true else {
+                    throw SkalaError(.invalid, "an address plan needs a subnet: \(plan.text)")
+                }
+                continue
+            }
+            subnets.append(try NetworkRequest.subnet(plan))
+        }
         let versions = subnets.map { $0.subnet.contains(":") }
         guard Set(versions).count == versions.count else {
             throw SkalaError(.invalid, "a network has at most one subnet of each of IPv4 and IPv6")
@@ -136,7 +148,7 @@ public struct NetworkRequest: Sendable {
         }
         let text = plan["Gateway"].string ?? ""
         let gateway = text.isEmpty ? network.first : try IPAddress(parsing: text)
-        guard network.contains(gateway) else {
+        guard network.contains(gateway), gateway != network.base, gateway != network.last else {
             throw SkalaError(.invalid, "gateway \(gateway) does not belong to subnet \(network)")
         }
         if let range = plan["IPRange"].string, !range.isEmpty {
@@ -145,9 +157,15 @@ public struct NetworkRequest: Sendable {
                 throw SkalaError(.invalid, "IP range \(part) does not belong to subnet \(network)")
             }
         }
+        let auxiliary = plan["AuxiliaryAddresses"].stringDictionary ?? [:]
+        for (name, text) in auxiliary.sorted(by: { $0.key < $1.key }) {
+            guard network.contains(try IPAddress(parsing: text)) else {
+                throw SkalaError(.invalid, "auxiliary address \(name)=\(text) does not belong to subnet \(network)")
+            }
+        }
         return Subnet(
             subnet: network.description, gateway: gateway.description,
             ipRange: plan["IPRange"].string.flatMap { $0.isEmpty ? nil : $0 },
-            auxiliary: plan["AuxiliaryAddresses"].stringDictionary ?? [:])
+            auxiliary: auxiliary)
     }
 }

@@ -68,6 +68,9 @@ public actor NetworkManager {
         let host = Network(
             id: NetworkManager.fixedID("host"), name: "host", driver: "host", created: SystemClock.now())
         let subnet = try IPNetwork(parsing: options.subnet)
+        guard subnet.prefix + 2 <= subnet.family.bits else {
+            throw SkalaError(.invalid, "subnet \(subnet) is too small: it needs room for a gateway and a container")
+        }
         let gateway = subnet.first
         let bridge = Network(
             id: NetworkManager.fixedID("bridge"), name: "bridge", driver: "bridge",

@@ -11,7 +11,11 @@ struct ContainerCreation {
     /// The record of the new container, without mounts.
     func record(name: String, imageName: String) throws(SkalaError) -> ContainerRecord {
         let given = body["HostConfig"]
+        try RefusedFields.check("ContainerConfig", body)
         try ContainerDefaults.refuseUnsupported(given)
+        for member in body["NetworkingConfig"]["EndpointsConfig"].object?.members ?? [] {
+            try RefusedFields.check("EndpointSettings", member.value)
+        }
         var config = ContainerDefaults.complete(body, ContainerDefaults.config)
         mergeImage(into: &config)
         config = dropNulls(config)
