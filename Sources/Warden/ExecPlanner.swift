@@ -16,7 +16,7 @@ struct ExecPlanner {
     func plan() -> ChildPlan {
         let plan = ChildPlan()
         if wiring.terminalSocket == nil { plan.add(CL_STEP_SESSION, "setsid") }
-        for path in cgroup.processFiles { plan.add(CL_STEP_WRITE, "join \(path)", texts: [path, "0"]) }
+        for path in cgroup.joinFiles { plan.add(CL_STEP_WRITE, "join \(path)", texts: [path, "0"]) }
         if let adjust = process.oomScoreAdjust ?? spec.process?.oomScoreAdjust {
             plan.add(
                 CL_STEP_WRITE, "set oom_score_adj to \(adjust)", [2],
