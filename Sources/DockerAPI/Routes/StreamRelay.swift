@@ -15,6 +15,14 @@ struct StreamRelay {
         try await connection.write(raw ? bytes : StreamFraming.frame(stream, bytes))
     }
 
+    /// Sends a text as standard output, and ends.
+    func tell(_ text: String) async {
+        // A client that has gone hears nothing.
+        try? await send(1, Array(text.utf8))
+        await connection.closeOutput()
+        connection.close()
+    }
+
     /// Relays until the output has ended or the client has gone. The client's half close ends the input only.
     func run(_ attachment: Attachment) async {
         let stream = attachment.stream

@@ -23,6 +23,8 @@ public final class ExecSession: Sendable {
         self.config = config
     }
 
+    /// Whether it has ended, or could not be started.
+    public var hasExited: Bool { exitCode.current != nil }
     public var hasTerminal: Bool { config["Tty"].bool ?? false }
 
     func exited(_ code: Int64) {

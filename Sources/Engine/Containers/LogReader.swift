@@ -41,7 +41,7 @@ public struct LogReader: Sendable {
     public func read(isAlive: @Sendable () async -> Bool, _ body: ([Entry]) async throws -> Void) async throws {
         let path = path
         guard var file = try await threads.run({ LogFile.open(path) }) else { return }
-        let wanted = request.tail == nil ? try await threads.run { [file] in LogFile.rotated(path) + [file] } : [file]
+        let wanted = try await threads.run { [file] in LogFile.rotated(path) + [file] }
         var last: [Entry] = []
         for old in wanted {
             while true {
