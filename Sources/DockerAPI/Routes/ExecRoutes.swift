@@ -42,7 +42,10 @@ struct ExecRoutes {
         guard let attachment else { return Response(status: 200) }
         return Response(
             body: .hijack(contentType: StreamRelay.contentType(raw: raw)) { connection in
-                await StreamRelay(connection: connection, raw: raw).run(attachment)
+                // Clients ask for the exit code as soon as the output has ended, and take a missing one for 0.
+                await StreamRelay(connection: connection, raw: raw).run(attachment) {
+                    await session.waitForExit(seconds: 5)
+                }
             })
     }
 }
