@@ -49,9 +49,9 @@ failed() {
 
 # MARK: checks
 
-request() { curl -s -m 10 -X "$1" "http://127.0.0.1:$port/"; }
+request() { curl -s -m 10 -X "$1" "http://127.0.0.1:$port/${2:-}"; }
 
-answers() { curl -s -m 5 -f -o /dev/null "http://127.0.0.1:$port/"; }
+answers() { curl -s -m 1 -f -o /dev/null "http://127.0.0.1:$port/"; }
 
 # Waits until a command succeeds, and fails after so many seconds.
 wait_until() {
@@ -106,6 +106,7 @@ nginx_configuration() {
 server {
     listen 80;
     resolver $app_subnet.1 valid=1s;
+    location = /alive { return 200 "nginx is alive\n"; }
     location / {
         set \$application visits;
         proxy_pass http://\$application:8000;

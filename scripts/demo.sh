@@ -93,10 +93,11 @@ done_step
 step "the daemon is killed: containers go on, a new daemon finds them"
 kill -KILL "$daemon"
 wait "$daemon" 2>/dev/null || true
-expect "$(request POST)" '"visits": 8'
+expect "$(request GET alive)" 'nginx is alive'
 start_daemon
 expect "$(engine ps --format '{{.Names}} {{.State}}' | sort | tr '\n' ' ')" \
     'cache running db running visits running web running'
+expect "$(request POST)" '"visits": 8'
 done_step
 
 step "a client in a network of its own: nginx sees its address"
