@@ -44,8 +44,8 @@ struct AddressTests {
         var random = SeededRandom(seed: seed)
         for _ in 0..<500 {
             let networks = (0..<2).map { _ in
-                IPv4Network(
-                    base: IPAddress(.v4, 0x0A00_0000 | UInt128(random.below(256))),
+                IPNetwork(
+                    containing: IPAddress(.v4, 0x0A00_0000 | UInt128(random.below(256))),
                     prefix: UInt8(24 + random.below(9)))
             }
             let (a, b) = (networks[0], networks[1])

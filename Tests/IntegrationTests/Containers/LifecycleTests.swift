@@ -102,7 +102,7 @@ extension Integration {
                 try await t.sh("docker ps -q --filter name=${N}a --filter health=healthy | wc -l", prints: "1")
                 try await t.sh("docker inspect -f '{{(index .State.Health.Log 0).ExitCode}}' ${N}a", prints: "1")
                 try await t.sh(
-                    "docker events --since 2m --until 0s --filter container=${N}a --filter event=health_status --format '{{.Action}}'",
+                    "docker events --since 2m --until $(date +%s.%N) --filter container=${N}a --filter event=health_status --format '{{.Action}}'",
                     prints: "health_status: unhealthy\nhealth_status: healthy")
                 try await t.sh(
                     "docker run -d --name ${N}b --no-healthcheck busybox sleep 1000; docker inspect -f '{{.State.Health}}' ${N}b",
@@ -172,13 +172,13 @@ extension Integration {
                     "timeout 3 docker events --filter label=test=$N --format '{{.Type}} {{.Action}}' >ev & sleep 0.3; docker run --rm --label test=$N busybox true; sleep 0.3; kill $!; cat ev",
                     prints: "container create\ncontainer attach\ncontainer start\ncontainer die\ncontainer destroy")
                 try await t.sh(
-                    "docker volume create ${N}v >/dev/null; docker network create ${N}n >/dev/null; docker events --since 10s --until 0s --filter type=volume --filter volume=${N}v --format '{{.Action}}'",
+                    "docker volume create ${N}v >/dev/null; docker network create ${N}n >/dev/null; docker events --since 10s --until $(date +%s.%N) --filter type=volume --filter volume=${N}v --format '{{.Action}}'",
                     prints: "create")
                 try await t.sh(
-                    "docker events --since 10s --until 0s --filter type=network --filter network=${N}n --format '{{.Action}}'",
+                    "docker events --since 10s --until $(date +%s.%N) --filter type=network --filter network=${N}n --format '{{.Action}}'",
                     prints: "create")
                 try await t.sh(
-                    "docker tag busybox ${N}i; docker events --since 10s --until 0s --filter type=image --filter event=tag --format '{{.Actor.Attributes.name}}' | grep -c ^${N}i",
+                    "docker tag busybox ${N}i; docker events --since 10s --until $(date +%s.%N) --filter type=image --filter event=tag --format '{{.Actor.Attributes.name}}' | grep -c ^${N}i",
                     prints: "1")
             }
         }

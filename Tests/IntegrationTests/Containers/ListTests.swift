@@ -26,7 +26,7 @@ extension Integration {
                 try await names("--filter label=k", "b\na")
                 try await names("--filter label=k=v", "a")
                 try await names("--filter name=${N}b", "b")
-                try await names("--filter name='^/${N}b$'", "b")
+                try await names("--filter name=^/${N}b\\$", "b")
                 try await names("--filter id=$(docker inspect -f '{{.Id}}' ${N}c | cut -c1-12)", "c")
                 try await names("--filter ancestor=busybox", "c\nb\na")
                 try await names("--filter ancestor=nosuch", "")
@@ -84,9 +84,9 @@ extension Integration {
                 try await t.sh("docker logs --tail 2 ${N}a 2>&1", prints: "out5\nerr")
                 try await t.sh("docker logs --tail 0 ${N}a 2>&1", prints: "")
                 try await t.sh("docker logs -t --tail 1 ${N}a 2>&1 | grep -cE '^20[0-9-]+T[0-9:.]+Z err$'", prints: "1")
-                try await t.sh("docker logs --since 1h --until 0s ${N}a 2>/dev/null | wc -l", prints: "5")
+                try await t.sh("docker logs --since 1h --until $(date +%s.%N) ${N}a 2>/dev/null | wc -l", prints: "5")
                 try await t.sh("docker logs --until 1h ${N}a 2>&1 | wc -l", prints: "0")
-                try await t.sh("docker logs --since 0s ${N}a 2>&1 | wc -l", prints: "0")
+                try await t.sh("docker logs --since $(date +%s.%N) ${N}a 2>&1 | wc -l", prints: "0")
                 try await t.fails("docker logs nosuch", 1, "No such container: nosuch")
                 // -f gives what is there and what comes, and ends with the container.
                 try await t.sh(

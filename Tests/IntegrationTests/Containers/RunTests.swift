@@ -5,13 +5,13 @@ extension Integration {
     @Suite(.serialized) struct RunTests {
         @Test func exitCodes() async throws {
             try await Session.run { t in
-                try await t.fails("docker run --rm busybox sh -c 'exit 3'", 3, "")
-                try await t.fails("docker run --rm busybox nosuch", 127, "no such file or directory")
+                try await t.fails("docker run --rm --label gone busybox sh -c 'exit 3'", 3, "")
+                try await t.fails("docker run --rm --label gone busybox nosuch", 127, "no such file or directory")
                 try await t.fails("docker run --rm busybox /etc", 126, "permission denied")
                 try await t.fails("docker run --rm --cpus=-1 busybox true", 125, "invalid CPU")
                 try await t.fails("docker run --rm --pull never nosuch true", 125, "No such image: nosuch:latest")
-                try await t.fails("docker run --rm busybox sh -c 'kill -9 $$'", 137, "")
-                try await t.sh("docker ps -aq --filter ancestor=busybox --filter status=created | wc -l", prints: "0")
+                try await t.fails("docker run  --rm --init busybox sh -c 'kill -9 $$'", 137, "")
+                try await t.sh("docker ps -aq --filter label=gone | wc -l", prints: "0")
             }
         }
 
@@ -61,7 +61,7 @@ extension Integration {
                     prints: "1 2 3 /root")
                 try await t.sh(
                     "docker run --rm -w /new/dir -u 5:6 --group-add 7 busybox sh -c 'pwd; id'",
-                    prints: "/new/dir\nuid=5 gid=6 groups=7")
+                    prints: "/new/dir\nuid=5 gid=6 groups=6,7")
                 try await t.sh(
                     "docker run --rm -u guest busybox id",
                     prints: "uid=1000(guest) gid=1000(guest) groups=1000(guest),1001(extra)")
@@ -178,7 +178,7 @@ extension Integration {
                 #expect(result.code == 137)
                 try await t.sh("docker inspect -f '{{.State.OOMKilled}} {{.State.ExitCode}}' ${N}a", prints: "true 137")
                 try await t.sh(
-                    "docker events --since 1m --until 0s --filter event=oom --filter container=${N}a --format '{{.Action}}'",
+                    "docker events --since 1m --until $(date +%s.%N) --filter event=oom --filter container=${N}a --format '{{.Action}}'",
                     prints: "oom")
             }
         }

@@ -75,10 +75,15 @@ final class BackgroundProcess: @unchecked Sendable {
     /// Pipes become close-on-exec after they are made: no other child may start in between, or it keeps them open.
     private static let spawning = Mutex(())
 
-    convenience init(_ arguments: [String], environment: [String: String], folder: String) throws {
-        let guarded = BackgroundProcess.spawning
-        try self.init(guarded.withLock { _ in try Parts(arguments, environment, folder) })
+    init(_ arguments: [String], environment: [String: String], folder: String) throws {
+        (pid, input, output, error) = try BackgroundProcess.spawning.withLock { _ in
+            try BackgroundProcess.spawn(arguments, environment, folder)
+        }
     }
+
+    private static func spawn(
+        _ arguments: [String], _ environment: [String: String], _ folder: String
+    ) throws -> (pid_t, OwnedDescriptor, OwnedDescriptor, OwnedDescriptor) {
         func makePipe() throws -> (read: OwnedDescriptor, write: OwnedDescriptor) {
             var ends: [Int32] = [0, 0]
             try checkErrno(BackgroundProcess.closedOnExec(&ends), "pipe")
@@ -109,10 +114,7 @@ final class BackgroundProcess: @unchecked Sendable {
         var child: pid_t = 0
         let failure = posix_spawn(&child, "/usr/bin/env", &actions, &attributes, vector, variables)
         guard failure == 0 else { throw KernelError("posix_spawn", arguments[0], errno: failure) }
-        pid = child
-        input = inputStart
-        output = outputEnd
-        error = errorEnd
+        return (child, inputStart, outputEnd, errorEnd)
     }
 
     private static func closedOnExec(_ ends: inout [Int32]) -> Int32 {

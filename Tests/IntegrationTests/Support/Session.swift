@@ -37,7 +37,7 @@ struct Session: Sendable {
             docker ps -aq --filter label=test=$N | xargs -r docker rm -fv
             docker network ls -q --filter name=^${N}[^0-9] | xargs -r docker network rm
             docker volume ls -q --filter name=^${N}[^0-9] | xargs -r docker volume rm
-            docker images -q --filter reference="$N*" | sort -u | xargs -r docker rmi -f
+            docker images --filter reference="$N*" --format '{{.Repository}}:{{.Tag}}' | xargs -r docker rmi -f
             """
         // What fails here shows as a leak in the tests of leaks.
         _ = try? await engine.run(script, name: name)
