@@ -13,8 +13,6 @@ let settings: [SwiftSetting] = [
 
 let nio: Package.Dependency = .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2")
 let nioSSL: Package.Dependency = .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6")
-let argumentParser: Package.Dependency = .package(
-    url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2")
 
 let package = Package(
     name: "skala",
@@ -24,7 +22,7 @@ let package = Package(
         .executable(name: "skala-warden", targets: ["skala-warden"]),
         .executable(name: "skala-init", targets: ["skala-init"]),
     ],
-    dependencies: [nio, nioSSL, argumentParser],
+    dependencies: [nio, nioSSL],
     targets: [
         // C: what Swift cannot import or must not do, and the libraries of the distribution.
         .target(name: "CLinux"),
@@ -54,20 +52,17 @@ let package = Package(
         .target(
             name: "DockerAPI",
             dependencies: [
-                "Base", "Kernel", "OCI", "Images", "Networks", "Engine",
+                "CLinux", "Base", "Kernel", "OCI", "Images", "Networks", "Engine",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],
             swiftSettings: settings),
-        .executableTarget(
-            name: "skala",
-            dependencies: [
-                "CLinux", "Base", "Kernel",
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
-            ],
-            swiftSettings: settings),
+        .target(name: "Client", dependencies: ["CLinux", "Base", "Kernel"], swiftSettings: settings),
+        .target(
+            name: "SkalaCLI", dependencies: ["CLinux", "Base", "Kernel", "Client"], swiftSettings: settings),
+        .executableTarget(name: "skala", dependencies: ["SkalaCLI"], swiftSettings: settings),
         .executableTarget(
             name: "skala-daemon",
             dependencies: ["CLinux", "Base", "Kernel", "Engine", "DockerAPI"],
@@ -79,19 +74,40 @@ let package = Package(
             name: "skala-init",
             linkerSettings: [.unsafeFlags(["-static-executable", "-Xlinker", "--gc-sections", "-Xlinker", "-s"])]),
 
-        .testTarget(name: "BaseTests", dependencies: ["Base"], swiftSettings: settings),
-        .testTarget(name: "KernelTests", dependencies: ["Kernel", "CLinux", "Base"], swiftSettings: settings),
-        .testTarget(name: "OCITests", dependencies: ["OCI", "Base"], swiftSettings: settings),
+        .target(
+            name: "TestSupport", dependencies: ["Base", "Kernel"], path: "Tests/TestSupport", swiftSettings: settings),
+        .testTarget(name: "BaseTests", dependencies: ["Base", "TestSupport"], swiftSettings: settings),
+        .testTarget(
+            name: "KernelTests", dependencies: ["Kernel", "CLinux", "Base", "TestSupport"], swiftSettings: settings),
+        .testTarget(name: "OCITests", dependencies: ["OCI", "Base", "TestSupport"], swiftSettings: settings),
         .testTarget(name: "WardenProtocolTests", dependencies: ["WardenProtocol", "Base"], swiftSettings: settings),
         .testTarget(
             name: "WardenTests", dependencies: ["Warden", "WardenProtocol", "Kernel", "OCI", "Base"],
             swiftSettings: settings),
-        .testTarget(name: "ImagesTests", dependencies: ["Images", "OCI", "Kernel", "Base"], swiftSettings: settings),
-        .testTarget(name: "NetworksTests", dependencies: ["Networks", "Kernel", "Base"], swiftSettings: settings),
+        .testTarget(
+            name: "ImagesTests", dependencies: ["Images", "OCI", "Kernel", "CLinux", "Base", "TestSupport"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "NetworksTests", dependencies: ["Networks", "Kernel", "CLinux", "Base", "TestSupport"],
+            swiftSettings: settings),
         .testTarget(name: "StoreTests", dependencies: ["Store", "Base"], swiftSettings: settings),
-        .testTarget(name: "EngineTests", dependencies: ["Engine", "Base"], swiftSettings: settings),
+        .testTarget(
+            name: "EngineTests",
+            dependencies: ["Engine", "Networks", "Images", "OCI", "Kernel", "Base", "TestSupport"],
+            swiftSettings: settings),
         .testTarget(name: "DockerAPITests", dependencies: ["DockerAPI", "Base"], swiftSettings: settings),
-        .testTarget(name: "RepositoryTests", dependencies: ["Base"], swiftSettings: settings),
+        .testTarget(name: "ClientTests", dependencies: ["Client", "Kernel", "Base"], swiftSettings: settings),
+        .testTarget(name: "SkalaCLITests", dependencies: ["SkalaCLI", "Client", "Base"], swiftSettings: settings),
+        .testTarget(
+            name: "RepositoryTests", dependencies: ["DockerAPI", "Engine", "Kernel", "CLinux", "Base", "TestSupport"],
+            exclude: ["docker-api-routes.txt", "docker-api-fields.txt"], swiftSettings: settings),
+        .testTarget(
+            name: "FuzzTests",
+            dependencies: [
+                "CLinux", "Base", "Kernel", "OCI", "WardenProtocol", "Images", "Networks", "DockerAPI", "TestSupport",
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            swiftSettings: settings),
         .testTarget(
             name: "IntegrationTests", dependencies: ["Base", "Kernel"], exclude: ["Scripts"], swiftSettings: settings),
     ]

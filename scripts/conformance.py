@@ -222,7 +222,8 @@ def run_test(folder, module, test, runtime):
     text = output.decode(errors="replace").replace("\r", "")
     if hung:
         return "hung", text
-    verdict = re.search(r"^(ok|not ok) \d+ - .*?(#SKIP)?$", text, re.M)
+    # Not only at the beginning of a line: tests print to the same terminal.
+    verdict = re.search(r"(not ok|ok) \d+ - .*?(#SKIP)?$", text, re.M)
     if not verdict or verdict.group(1) != "ok":
         return "failed", text
     return ("skipped" if verdict.group(2) else "ok"), text

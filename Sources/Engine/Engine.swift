@@ -57,13 +57,19 @@ public final class Engine: Sendable {
     /// Opens the stores, starts or finds the warden, and takes over what runs.
     ///
     /// - Throws: `SkalaError` naming what is missing or broken.
-    public init(configuration: EngineConfiguration, log: Log) async throws {
+    public convenience init(configuration: EngineConfiguration, log: Log) async throws {
         try FileContents.makeDirectories(configuration.dataRoot + "/containers", mode: 0o711)
         try FileContents.makeDirectories(configuration.runRoot, mode: 0o711)
-        context = try await EngineContext(configuration: configuration, log: log)
-        id = try await Engine.identity(context.store)
-        containers = Containers(engine: context)
+        let context = try await EngineContext(configuration: configuration, log: log)
+        self.init(context: context, id: try await Engine.identity(context.store))
         try await restore()
+    }
+
+    /// An engine that has not looked yet at what runs.
+    init(context: EngineContext, id: String) {
+        self.context = context
+        self.id = id
+        containers = Containers(engine: context)
     }
 
     private static func identity(_ store: Store) async throws -> String {

@@ -20,6 +20,8 @@ extension Warden {
         let process = try RuntimeProcess(request["process"])
         let attachments = try (request["attach"].array ?? []).map { try makeAttachment($0, send) }
         var ends = try StreamEnds(request["io"], terminal: process.terminal)
+        let gate = try ContainerPlanner.needsGate(container.spec) ? Pipe() : nil
+        ends.wiring.gate = gate?.reading.raw
         let plan = ExecPlanner(
             process: process, spec: container.spec, cgroup: container.cgroup, target: container.first.launch.pidfd.raw,
             seccomp: try seccomp.filter(
@@ -28,13 +30,16 @@ extension Warden {
         ).plan()
         let joinsPid = container.spec.namespace(.pid) != nil
         let launch = try Launch(
-            plan: plan, flags: 0, cgroup: container.cgroup.version2Path, gate: nil,
+            plan: plan, flags: 0, cgroup: container.cgroup.version2Path, gate: gate?.writing,
             pidNamespace: joinsPid
                 ? try .open("/proc/\(container.first.launch.pid)/ns/pid", O_RDONLY) : nil)
         let started = try adopt(launch, &ends, log: nil, io: request["io"])
         container.execs[name] = started
         for attachment in attachments { connect(attachment, to: started, send) }
         started.onReport = { [unowned self, unowned container, unowned started] report in
+            if case .listener(let descriptor) = report {
+                return sendListener(descriptor, started.launch, container)
+            }
             started.onReport = nil
             guard case .failed(let error) = report else {
                 started.state = .running
@@ -46,6 +51,17 @@ extension Warden {
         }
         try watch(started) { [unowned self, weak container, weak started] in
             if let container, let started { emitExit(container, exec: name, started) }
+        }
+    }
+
+    private func sendListener(_ descriptor: Int32, _ launch: Launch, _ container: Container) {
+        do {
+            let state = Container.state(container.id, container.spec, "running", pid: container.first.launch.pid)
+            try SeccompListener(container.spec.seccomp)?.send(descriptor, of: launch, state: state)
+            try launch.release()
+        } catch {
+            // Its end is the failure of the start.
+            _ = cl_pidfd_send_signal(launch.pidfd.raw, SIGKILL)
         }
     }
 

@@ -76,6 +76,13 @@ extension Warden {
     private func delete(_ request: JSON) throws -> JSON {
         let container = try container(request)
         discard(container)
+        for hook in container.spec.hooks.poststop {
+            // Each of them, whatever becomes of the others.
+            let state = Container.state(container.id, container.spec, "stopped", pid: 0)
+            HookSequence(loop: loop, [hook], state: state) { error in
+                if let error { StandardStreams.error("skala-warden: warning: poststop: \(error.message)\n") }
+            }.next()
+        }
         return [:]
     }
 

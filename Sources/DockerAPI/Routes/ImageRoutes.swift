@@ -20,9 +20,8 @@ struct ImageRoutes {
             try await save($0.query.all("names").flatMap { $0.split(separator: ",").map(String.init) })
         }
         router.post("/images/prune") { try await prune($0) }
-        router.get("/images/search") { _ in
-            throw SkalaError(.unsupported, "searching Docker Hub is not supported")
-        }
+        router.refuse(
+            "GET", "/images/search", SkalaError(.unsupported, "searching Docker Hub is not supported"))
         router.get("/images/{name:*}/json") { request in
             .json(document(try await engine.images.find(request.parameter("name"))))
         }

@@ -69,11 +69,11 @@ extension Container {
         let bridge = endpoints.first { $0.networkName == "bridge" }
         settings["EndpointID"] = JSON(bridge?.endpointID ?? "")
         settings["Gateway"] = JSON(bridge?.gateway ?? "")
-        settings["GlobalIPv6Address"] = ""
-        settings["GlobalIPv6PrefixLen"] = 0
+        settings["GlobalIPv6Address"] = JSON(bridge?.ipv6 ?? "")
+        settings["GlobalIPv6PrefixLen"] = JSON(bridge?.ipv6PrefixLength ?? 0)
         settings["IPAddress"] = JSON(bridge?.ipv4 ?? "")
         settings["IPPrefixLen"] = JSON(bridge?.prefixLength ?? 0)
-        settings["IPv6Gateway"] = ""
+        settings["IPv6Gateway"] = JSON(bridge?.ipv6Gateway ?? "")
         settings["MacAddress"] = JSON(bridge?.macAddress ?? "")
         settings["Networks"] = await endpointDocuments(endpoints)
         return settings
@@ -96,7 +96,8 @@ extension Container {
                 "GwPriority": JSON(settings["GwPriority"].int ?? 0), "NetworkID": JSON(network?.id ?? ""),
                 "EndpointID": JSON(endpoint?.endpointID ?? ""), "Gateway": JSON(endpoint?.gateway ?? ""),
                 "IPAddress": JSON(endpoint?.ipv4 ?? ""), "IPPrefixLen": JSON(endpoint?.prefixLength ?? 0),
-                "IPv6Gateway": "", "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0,
+                "IPv6Gateway": JSON(endpoint?.ipv6Gateway ?? ""), "GlobalIPv6Address": JSON(endpoint?.ipv6 ?? ""),
+                "GlobalIPv6PrefixLen": JSON(endpoint?.ipv6PrefixLength ?? 0),
                 "DNSNames": name == "bridge" ? .null : JSON(endpoint?.dnsNames ?? []),
             ]
         }

@@ -154,7 +154,9 @@ extension Container {
             EndpointRequest(
                 networkID: network.id, containerName: record.name, aliases: aliases,
                 ipv4: wanted["IPv4Address"].string.flatMap { $0.isEmpty ? nil : $0 },
-                macAddress: settings["MacAddress"].string.flatMap { $0.isEmpty ? nil : $0 }))
+                ipv6: wanted["IPv6Address"].string.flatMap { $0.isEmpty ? nil : $0 },
+                macAddress: settings["MacAddress"].string.flatMap { $0.isEmpty ? nil : $0 },
+                rate: try ContainerResources.networkRate(record.hostConfig)))
         return endpoint
     }
 
@@ -218,6 +220,7 @@ extension Container {
         }
         for endpoint in network.endpoints {
             text += "\(endpoint.ipv4)\t\(hostname)\n"
+            if !endpoint.ipv6.isEmpty { text += "\(endpoint.ipv6)\t\(hostname)\n" }
         }
         return text
     }

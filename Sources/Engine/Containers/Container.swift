@@ -145,6 +145,10 @@ public actor Container {
 
     /// Changes limits and the restart policy; on a running container at once.
     public func update(_ changes: JSON) async throws {
+        try RefusedFields.check("ContainerUpdate", changes)
+        if !(changes["RestartPolicy"]["Name"].string ?? "").isEmpty {
+            try RestartPolicy.validate(changes["RestartPolicy"])
+        }
         try await lifecycle.withLock {
             if let allocation = changes["Annotations"][Allocation.annotation].string {
                 try await setAllocation(allocation)
@@ -153,7 +157,9 @@ public actor Container {
                 let resources = ContainerResources.spec(changes, defaultPidsLimit: nil)
                 try await engine.warden.request("update", ["id": JSON(id), "resources": resources])
             }
-            for member in changes.object?.members ?? [] where !member.value.isNull {
+            // Unknown fields are dropped, as at creation.
+            let known = Set(ContainerDefaults.hostConfig.map(\.key))
+            for member in changes.object?.members ?? [] where known.contains(member.key) && !member.value.isNull {
                 // The CLI sends every field; zero and empty mean "leave it".
                 if member.value == .int(0) || member.value == .string("") || member.value == .array([]) { continue }
                 guard record.hostConfig.object?.keys.contains(member.key) == true, member.key != "Annotations" else {
