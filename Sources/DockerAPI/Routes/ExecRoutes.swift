@@ -32,7 +32,7 @@ struct ExecRoutes {
         do {
             attachment = try await container.startExec(
                 session, attached: !isDetached, consoleSize: body["ConsoleSize"])
-        } catch where !isDetached && session.hasFailedToStart {
+        } catch  where !isDetached && session.hasFailedToStart {
             // As Docker: the client is told in the stream, and asks for the exit code (126 or 127) afterwards.
             let text = Array("OCI runtime exec failed: \(error)\r\n".utf8)
             return Response(
