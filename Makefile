@@ -25,6 +25,15 @@ fuzz: dependencies ## Feeds mutated input to every decoder, SECONDS=300 each; SE
 	SKALA_FUZZ_SECONDS=$(or $(SECONDS),300) $(if $(SEED),SKALA_FUZZ_SEED=$(SEED)) \
 	    swift test --scratch-path $(SCRATCH)/debug --skip-build --filter FuzzTests || { scripts/fuzz-seeds.sh; exit 1; }
 
+.PHONY: demo
+demo: ## Runs nginx, PostgreSQL, Redis and an application on a Skala of its own, proves and times them (as root)
+	@scripts/demo.sh
+
+.PHONY: images
+images: ## Makes the demo's images of Debian packages (as root)
+	@scripts/install-dependencies.sh demo
+	@scripts/images/build.sh
+
 .PHONY: conformance
 conformance: dependencies ## Runs crun's own test suite against skala-runtime, with crun as control (as root)
 	swift build --scratch-path $(SCRATCH)/debug --product skala-warden

@@ -142,7 +142,7 @@ struct ContainerPlanner {
     }
 
     private func joinGroups(_ plan: ChildPlan) {
-        for path in cgroup.processFiles { plan.add(CL_STEP_WRITE, "join \(path)", texts: [path, "0"]) }
+        for path in cgroup.joinFiles() { plan.add(CL_STEP_WRITE, "join \(path)", texts: [path, "0"]) }
         if let namespace = spec.namespace(.cgroup), namespace.path == nil {
             plan.add(CL_STEP_UNSHARE, "unshare the cgroup namespace", [0x200_0000])
         }

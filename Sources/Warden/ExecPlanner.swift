@@ -19,7 +19,7 @@ struct ExecPlanner {
         let plan = ChildPlan()
         if wiring.terminalSocket == nil { plan.add(CL_STEP_SESSION, "setsid") }
         if let affinity = process.initialAffinity { add(affinity, to: plan) }
-        for path in cgroup.processFiles(below: subgroup) {
+        for path in cgroup.joinFiles(below: subgroup) {
             plan.add(CL_STEP_WRITE, "join \(path)", texts: [path, "0"])
         }
         if let affinity = process.finalAffinity { add(affinity, to: plan) }
