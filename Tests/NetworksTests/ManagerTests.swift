@@ -42,11 +42,29 @@ import Testing
             rate: nil)
     }
 
+    private func port(_ host: UInt16, _ container: UInt16, ip: String = "", name: String = "tcp") -> PublishedPort {
+        PublishedPort(hostIP: ip, hostPort: host, containerPort: container, protocol: name)
+    }
+
+    private func manager(_ folder: TemporaryFolder) async throws -> NetworkManager {
+        try await NetworkManager(
+            runDirectory: folder.path, options: NetworkOptions(bridge: "skt0", subnet: "172.23.0.0/16"))
+    }
+
     @Test(.enabled(if: isInside)) func containersAreConnected() async throws {
         try NetlinkSocket().setUp("lo")
         let folder = try TemporaryFolder()
-        let manager = try await NetworkManager(
-            runDirectory: folder.path, options: NetworkOptions(bridge: "skt0", subnet: "172.23.0.0/16"))
+        let running = Identifier.make()
+        let document = try await firstDaemon(folder, running)
+        try await secondDaemon(folder, running, document)
+        for _ in 0..<200 where !(try links().isEmpty) { usleep(20_000) }
+        #expect(try links().isEmpty)
+        #expect(try FileContents.names(in: folder.path + "/netns").isEmpty)
+    }
+
+    /// Connects and disconnects; leaves `running` connected, and one namespace that belongs to nothing.
+    private func firstDaemon(_ folder: TemporaryFolder, _ running: String) async throws -> JSON {
+        let manager = try await manager(folder)
         try await manager.restore(networks: [], endpoints: [:])
         #expect(try links() == ["skt0"])
         let network = try await manager.create(
@@ -57,66 +75,60 @@ import Testing
         }
         #expect(overlap?.message.contains("overlaps") == true)
 
-        let id = Identifier.make()
-        _ = try await manager.makeSandbox(containerID: id)
-        let endpoint = try await manager.connect(containerID: id, request(network, "web"))
+        let first = Identifier.make()
+        let second = Identifier.make()
+        _ = try await manager.makeSandbox(containerID: first)
+        _ = try await manager.makeSandbox(containerID: second)
+        let endpoint = try await manager.connect(containerID: first, request(network, "web"))
         #expect(endpoint.ipv4 == "172.24.0.2" && endpoint.gateway == "172.24.0.1" && endpoint.interface == "eth0")
         #expect(try links().count == 3, "two bridges and the host's end")
-        let taken = Identifier.make()
-        _ = try await manager.makeSandbox(containerID: taken)
-        let inUse = await #expect(throws: SkalaError.self) {
-            try await manager.connect(containerID: taken, request(network, "two", ipv4: "172.24.0.2"))
+        for (wanted, code) in [("172.24.0.2", SkalaError.Code.conflict), ("10.0.0.1", .invalid)] {
+            let error = await #expect(throws: SkalaError.self) {
+                try await manager.connect(containerID: second, request(network, "two", ipv4: wanted))
+            }
+            #expect(error?.code == code)
         }
-        #expect(inUse?.code == .conflict)
-        let outside = await #expect(throws: SkalaError.self) {
-            try await manager.connect(containerID: taken, request(network, "two", ipv4: "10.0.0.1"))
-        }
-        #expect(outside?.code == .invalid)
-        let second = try await manager.connect(containerID: taken, request(network, "two"))
-        #expect(second.ipv4 == "172.24.0.3")
+        #expect(try await manager.connect(containerID: second, request(network, "two")).ipv4 == "172.24.0.3")
+        #expect(try links().count == 4, "what could not be connected left nothing")
+        await #expect(throws: SkalaError.self) { try await manager.remove(network.id) }
 
         let ports = try await manager.publish(
-            containerID: id,
-            ports: [
-                PublishedPort(hostIP: "", hostPort: 8080, containerPort: 80, protocol: "tcp"),
-                PublishedPort(hostIP: "127.0.0.1", hostPort: 0, containerPort: 53, protocol: "udp"),
-            ])
-        #expect(ports.map(\.hostPort)[0] == 8080 && ports[1].hostPort > 0)
+            containerID: first, ports: [port(8080, 80), port(0, 53, ip: "127.0.0.1", name: "udp")])
+        #expect(ports[0].hostPort == 8080 && ports[1].hostPort > 0)
         #expect(try nft().contains("tcp . 8080 : 172.24.0.2 . 80"))
         let allocated = await #expect(throws: SkalaError.self) {
-            try await manager.publish(
-                containerID: taken,
-                ports: [PublishedPort(hostIP: "", hostPort: 8080, containerPort: 1, protocol: "tcp")])
+            try await manager.publish(containerID: second, ports: [port(8080, 1)])
         }
         #expect(allocated?.message.contains("port is already allocated") == true)
-        await #expect(throws: SkalaError.self) { try await manager.remove(network.id) }
-        await manager.destroySandbox(taken)
-        try await manager.disconnect(containerID: id, networkID: network.id)
+
+        // The ports follow the container to its next network.
+        let bridge = try await manager.find("bridge")
+        #expect(try await manager.connect(containerID: first, request(bridge, "web")).interface == "eth1")
+        try await manager.disconnect(containerID: first, networkID: network.id)
+        #expect(try nft().contains("tcp . 8080 : 172.23.0.2 . 80"))
+        #expect(try await manager.connect(containerID: first, request(network, "web")).interface == "eth0")
+        await manager.destroySandbox(first)
+        await manager.destroySandbox(second)
         try await manager.remove(network.id)
-        await manager.destroySandbox(id)
-        #expect(!(try nft().contains("172.24.")), "neither ports nor rules are left")
+        let rules = try nft()
+        #expect(!rules.contains("172.24.") && !rules.contains("8080"), "neither ports nor rules are left")
 
-        // A new daemon takes over what runs, and clears away what does not.
-        let running = Identifier.make()
         _ = try await manager.makeSandbox(containerID: running)
-        _ = try await manager.makeSandbox(containerID: taken)
-        _ = try await manager.connect(containerID: running, request(try await manager.find("bridge"), "db"))
-        _ = try await manager.publish(
-            containerID: running,
-            ports: [PublishedPort(hostIP: "", hostPort: 9090, containerPort: 90, protocol: "tcp")])
-        let document = await manager.document(of: running)
-        let again = try await NetworkManager(
-            runDirectory: folder.path, options: NetworkOptions(bridge: "skt0", subnet: "172.23.0.0/16"))
-        try await again.restore(networks: [], endpoints: [running: document])
-        #expect(try nft().contains("tcp . 9090 : 172.23.0.2 . 90"))
-        #expect(await again.endpoints(of: running).map(\.ipv4) == ["172.23.0.2"])
-        #expect(try FileContents.names(in: folder.path + "/netns") == [running])
+        _ = try await manager.makeSandbox(containerID: second)
+        _ = try await manager.connect(containerID: running, request(bridge, "db", ipv4: "172.23.0.9"))
+        _ = try await manager.publish(containerID: running, ports: [port(9090, 90)])
+        return await manager.document(of: running)
+    }
 
-        await again.destroySandbox(running)
-        try await again.removeEverything()
+    /// Takes over what runs, and clears away what does not.
+    private func secondDaemon(_ folder: TemporaryFolder, _ running: String, _ document: JSON) async throws {
+        let manager = try await manager(folder)
+        try await manager.restore(networks: [], endpoints: [running: document])
+        #expect(try nft().contains("tcp . 9090 : 172.23.0.9 . 90"))
+        #expect(await manager.endpoints(of: running).map(\.ipv4) == ["172.23.0.9"])
+        #expect(try FileContents.names(in: folder.path + "/netns") == [running])
+        await manager.destroySandbox(running)
+        try await manager.removeEverything()
         #expect(!(try nft().contains("skala_")))
-        for _ in 0..<200 where !(try links().isEmpty) { usleep(20_000) }
-        #expect(try links().isEmpty)
-        #expect(try FileContents.names(in: folder.path + "/netns").isEmpty)
     }
 }
