@@ -93,7 +93,7 @@ let package = Package(
         .testTarget(name: "StoreTests", dependencies: ["Store", "Base"], swiftSettings: settings),
         .testTarget(
             name: "EngineTests",
-            dependencies: ["Engine", "Networks", "Images", "OCI", "Kernel", "Base", "TestSupport"],
+            dependencies: ["Engine", "Networks", "Images", "OCI", "Kernel", "Base", "TestSupport"], exclude: ["Specs"],
             swiftSettings: settings),
         .testTarget(name: "DockerAPITests", dependencies: ["DockerAPI", "Base"], swiftSettings: settings),
         .testTarget(name: "ClientTests", dependencies: ["Client", "Kernel", "Base"], swiftSettings: settings),
