@@ -19,6 +19,15 @@ test: dependencies lint ## Builds everything and runs all tests (as root)
 	swift build --scratch-path $(SCRATCH)/debug --build-tests
 	swift test --scratch-path $(SCRATCH)/debug --skip-build
 
+.PHONY: demo
+demo: ## Runs nginx, PostgreSQL, Redis and an application on a Skala of its own, proves and times them (as root)
+	@scripts/demo.sh
+
+.PHONY: images
+images: ## Makes the demo's images of Debian packages (as root)
+	@scripts/install-dependencies.sh demo
+	@scripts/images/build.sh
+
 .PHONY: conformance
 conformance: dependencies ## Runs crun's own test suite against skala-runtime, with crun as control (as root)
 	swift build --scratch-path $(SCRATCH)/debug --product skala-warden

@@ -19,19 +19,18 @@ engine() { docker -H "unix://$socket" "$@"; }
 
 milliseconds_since() { echo $(((${EPOCHREALTIME/[.,]/} - ${1/[.,]/}) / 1000)); }
 
+# On a terminal a step shows while it runs; elsewhere its line comes when it is done.
 step() {
     current=$1
     started=$EPOCHREALTIME
-    printf '%-62s' "$current"
-    # What a step prints besides starts on a line of its own.
-    [ -t 1 ] || printf '\n'
+    [ ! -t 1 ] || printf '%s ... ' "$current"
 }
 
 done_step() {
     local time
     time=$(milliseconds_since "$started")
-    [ -t 1 ] || printf '%-62s' ''
-    printf '%7d.%01d s  %s\n' $((time / 1000)) $((time % 1000 / 100)) "${1:-}"
+    [ ! -t 1 ] || printf '\r\033[K'
+    printf '%-62s %4d.%d s  %s\n' "$current" $((time / 1000)) $((time % 1000 / 100)) "${1:-}"
 }
 
 summary() {
@@ -50,9 +49,9 @@ failed() {
 
 # MARK: checks
 
-request() { curl -s -m 10 -X "$1" "http://127.0.0.1:$port/"; }
+request() { curl -s -m 10 -X "$1" "http://127.0.0.1:$port/${2:-}"; }
 
-answers() { curl -s -m 5 -f -o /dev/null "http://127.0.0.1:$port/"; }
+answers() { curl -s -m 1 -f -o /dev/null "http://127.0.0.1:$port/"; }
 
 # Waits until a command succeeds, and fails after so many seconds.
 wait_until() {
@@ -107,6 +106,7 @@ nginx_configuration() {
 server {
     listen 80;
     resolver $app_subnet.1 valid=1s;
+    location = /alive { return 200 "nginx is alive\n"; }
     location / {
         set \$application visits;
         proxy_pass http://\$application:8000;

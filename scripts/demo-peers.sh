@@ -18,7 +18,8 @@ run_docker() { docker -H "unix://$work/docker.sock" run --rm --network none busy
 run_docker_bridge() { docker -H "unix://$work/docker.sock" run --rm busybox true; }
 run_podman() {
     podman --root "$work/podman" --runroot "$work/podman-run" --storage-driver overlay --cgroup-manager cgroupfs \
-        --runtime runc --events-backend none run --rm --network none docker.io/library/busybox true
+        --runtime runc --events-backend none run --rm --network none --ulimit nofile=1024:1024 \
+        --ulimit nproc=1024:1024 docker.io/library/busybox true
 }
 run_runc() { (cd "$work/bundle" && runc --root "$work/runc" run "demo-runc-$RANDOM$RANDOM"); }
 run_crun() { (cd "$work/bundle" && crun --root "$work/crun" run "demo-crun-$RANDOM$RANDOM"); }

@@ -87,16 +87,17 @@ engine rm -f cache >/dev/null
 run_postgres
 engine run -d --name cache --network demo redis:7 >/dev/null
 wait_until 60 "the new PostgreSQL" answers
-expect "$(request GET)" '"visits": 6, "from": "postgres"'
+expect "$(request POST)" '"visits": 7, "from": "postgres"'
 done_step
 
 step "the daemon is killed: containers go on, a new daemon finds them"
 kill -KILL "$daemon"
 wait "$daemon" 2>/dev/null || true
-expect "$(request POST)" '"visits": 7'
+expect "$(request GET alive)" 'nginx is alive'
 start_daemon
 expect "$(engine ps --format '{{.Names}} {{.State}}' | sort | tr '\n' ' ')" \
     'cache running db running visits running web running'
+expect "$(request POST)" '"visits": 8'
 done_step
 
 step "a client in a network of its own: nginx sees its address"

@@ -19,7 +19,7 @@ test=(
 )
 demo=(
     busybox-static mmdebstrap buildah       # images made of Debian packages
-    curl iproute2 procps                    # requests, a client in a namespace of its own
+    curl iproute2 nftables procps           # requests, a client in a namespace of its own, clean-up
 )
 
 groups=("$@")

@@ -34,10 +34,13 @@ extension NetlinkSocket {
 
     private static let create = UInt16(NLM_F_CREATE) | UInt16(NLM_F_EXCL)
 
-    public func createBridge(_ name: String) throws(KernelError) {
+    /// - Parameter address: its hardware address, 6 bytes. Without one of its own a bridge takes the lowest of its ports',
+    ///   and changes it when ports come and go: neighbours that know the old one lose their gateway for seconds.
+    public func createBridge(_ name: String, address: [UInt8]) throws(KernelError) {
         var message = NetlinkMessage(
             type: UInt16(RTM_NEWLINK), flags: NetlinkSocket.create, header: NetlinkSocket.linkHeader())
         message.add(Int(IFLA_IFNAME), string: name)
+        message.add(Int(IFLA_ADDRESS), bytes: address)
         message.add(Int(IFLA_LINKINFO)) { $0.add(Int(IFLA_INFO_KIND), string: "bridge") }
         try request(message, "create bridge", name)
     }

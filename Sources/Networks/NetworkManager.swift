@@ -120,7 +120,7 @@ public actor NetworkManager {
         let netlink = netlink
         bridges[network.id] = try await threads.run {
             if try !netlink.links().contains(where: { $0.name == network.bridge }) {
-                try netlink.createBridge(network.bridge)
+                try netlink.createBridge(network.bridge, address: [0x02, 0x42] + gateway.bytes)
             }
             guard let link = try netlink.links().first(where: { $0.name == network.bridge }) else {
                 throw SkalaError(.system, "bridge \(network.bridge) vanished")

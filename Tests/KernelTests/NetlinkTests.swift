@@ -65,8 +65,8 @@ struct NetlinkTests {
         }
         #expect(try socket.links().map(\.name) == ["lo"])
         #expect(try socket.links()[0].isUp)
-        try socket.createBridge("br0")
-        let exists = #expect(throws: KernelError.self) { try socket.createBridge("br0") }
+        try socket.createBridge("br0", address: [2, 0, 0, 0, 0, 1])
+        let exists = #expect(throws: KernelError.self) { try socket.createBridge("br0", address: [2, 0, 0, 0, 0, 1]) }
         #expect(exists?.errno == EEXIST && exists?.subject == "br0")
         let bridge = try #require(try socket.links().first { $0.name == "br0" })
         #expect(bridge.kind == "bridge" && !bridge.isUp)
