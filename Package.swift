@@ -13,8 +13,6 @@ let settings: [SwiftSetting] = [
 
 let nio: Package.Dependency = .package(url: "https://github.com/apple/swift-nio", exact: "2.101.2")
 let nioSSL: Package.Dependency = .package(url: "https://github.com/apple/swift-nio-ssl", exact: "2.37.6")
-let argumentParser: Package.Dependency = .package(
-    url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2")
 
 let package = Package(
     name: "skala",
@@ -24,7 +22,7 @@ let package = Package(
         .executable(name: "skala-warden", targets: ["skala-warden"]),
         .executable(name: "skala-init", targets: ["skala-init"]),
     ],
-    dependencies: [nio, nioSSL, argumentParser],
+    dependencies: [nio, nioSSL],
     targets: [
         // C: what Swift cannot import or must not do, and the libraries of the distribution.
         .target(name: "CLinux"),
@@ -61,13 +59,10 @@ let package = Package(
                 .product(name: "NIOSSL", package: "swift-nio-ssl"),
             ],
             swiftSettings: settings),
-        .executableTarget(
-            name: "skala",
-            dependencies: [
-                "CLinux", "Base", "Kernel",
-                .product(name: "ArgumentParser", package: "swift-argument-parser"),
-            ],
-            swiftSettings: settings),
+        .target(name: "Client", dependencies: ["CLinux", "Base", "Kernel"], swiftSettings: settings),
+        .target(
+            name: "SkalaCLI", dependencies: ["CLinux", "Base", "Kernel", "Client"], swiftSettings: settings),
+        .executableTarget(name: "skala", dependencies: ["SkalaCLI"], swiftSettings: settings),
         .executableTarget(
             name: "skala-daemon",
             dependencies: ["CLinux", "Base", "Kernel", "Engine", "DockerAPI"],
@@ -101,6 +96,8 @@ let package = Package(
             dependencies: ["Engine", "Networks", "Images", "OCI", "Kernel", "Base", "TestSupport"],
             swiftSettings: settings),
         .testTarget(name: "DockerAPITests", dependencies: ["DockerAPI", "Base"], swiftSettings: settings),
+        .testTarget(name: "ClientTests", dependencies: ["Client", "Kernel", "Base"], swiftSettings: settings),
+        .testTarget(name: "SkalaCLITests", dependencies: ["SkalaCLI", "Client", "Base"], swiftSettings: settings),
         .testTarget(
             name: "RepositoryTests", dependencies: ["DockerAPI", "Engine", "Kernel", "CLinux", "Base", "TestSupport"],
             exclude: ["docker-api-routes.txt", "docker-api-fields.txt"], swiftSettings: settings),

@@ -364,7 +364,7 @@ def ports(bench):
 
     def answers():
         return all(
-            subprocess.run(["wrk", "-t1", "-c1", "-d1s", url], stdout=subprocess.PIPE, text=True).stdout.find("requests in")
+            subprocess.run(["wrk", "-t1", "-c1", "-d1s", url], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True).stdout.find("requests in")
             > 0
             for url in urls
         )

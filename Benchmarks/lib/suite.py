@@ -32,20 +32,18 @@ class Bench:
         self.subnet = options.subnet
         self.interrupted = False
         self.scope = scoping.Scope(options.workspace)
-        self.file_system = self.scope.mount_disk()
         # What the row at work made; undone when it ends.
         self.local = None
-        self.binaries = self._binaries(options.bin)
         self._engines = {}
+
+    def prepare(self, options):
+        self.file_system = self.scope.mount_disk()
+        self.binaries = self._binaries(options.bin)
 
     def _binaries(self, wanted):
         """A folder with copies, so that a build meanwhile changes nothing."""
-        source = pathlib.Path(wanted or os.environ.get("SKALA_BIN") or "")
-        if not (wanted or os.environ.get("SKALA_BIN")):
-            found = shutil.which("skala-daemon")
-            if not found:
-                raise host.Missing("no skala-daemon: give --bin FOLDER, set SKALA_BIN, or install it")
-            source = pathlib.Path(found).resolve().parent
+        source = wanted or os.environ.get("SKALA_BIN") or built()
+        source = pathlib.Path(source)
         folder = self.scope.folder / "bin"
         folder.mkdir()
         for name in ("skala", "skala-daemon", "skala-warden"):
@@ -92,6 +90,17 @@ class Bench:
         return first, second
 
 
+def built():
+    """The folder of a release build of this checkout."""
+    print("building a release", flush=True)
+    scripts = ROOT.parent / "scripts"
+    subprocess.run([scripts / "install-dependencies.sh"], check=True)
+    done = subprocess.run([scripts / "build-release.sh"], stdout=subprocess.PIPE, text=True)
+    if done.returncode != 0:
+        raise host.Missing("the build failed")
+    return done.stdout.strip().splitlines()[-1]
+
+
 def arguments(given):
     parser = argparse.ArgumentParser(
         prog="Benchmarks/run",
@@ -101,7 +110,7 @@ def arguments(given):
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("suite", choices=["engine"], help="what to measure")
-    parser.add_argument("--bin", metavar="FOLDER", help="where the Skala binaries are (default: SKALA_BIN, or PATH)")
+    parser.add_argument("--bin", metavar="FOLDER", help="where the Skala binaries are (default: SKALA_BIN, or a build)")
     parser.add_argument("--only", metavar="NAMES", help="only these rows, separated by commas")
     parser.add_argument("--count", type=int, default=30, help="samples of each side (default 30)")
     parser.add_argument("--list", action="store_true", help="list the rows and exit")
@@ -126,12 +135,17 @@ def main(given):
         print("containers need root")
         return 2
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    bench = Bench(options)
     try:
         host.install({package for key in wanted for package in rows.ROWS[key][1]})
-        bench = Bench(options)
+        bench.prepare(options)
     except host.Missing as error:
         print(error)
+        bench.scope.close()
         return 2
+    except BaseException:
+        bench.scope.close()
+        raise
     return measure(bench, wanted, options)
 
 

@@ -11,16 +11,30 @@ public enum Subprocess {
         try wait(spawn(arguments, inheriting: descriptor))
     }
 
+    /// The program of that name in the folders of `path`, a list as `PATH` has it.
+    public static func find(_ name: String, path: String) -> String? {
+        path.split(separator: ":").map { "\($0)/\(name)" }.first { access($0, X_OK) == 0 }
+    }
+
     /// Runs a program and answers what it prints, at most `limit` bytes.
     ///
+    /// - Parameter input: what it reads, at most a pipe's 64 KiB.
     /// - Throws: `EIO` when it fails.
-    public static func output(_ arguments: [String], limit: Int) throws(KernelError) -> String {
-        var ends: [Int32] = [0, 0]
-        try check(cl_pipe2(&ends, 0), "pipe2")
-        let reading = OwnedDescriptor(ends[0])
-        let writing = OwnedDescriptor(ends[1])
-        let pid = try spawn(arguments, output: writing.raw)
+    public static func output(
+        _ arguments: [String], input: [UInt8]? = nil, limit: Int
+    ) throws(KernelError) -> String {
+        let (reading, writing) = try Pipe.make()
+        var source: OwnedDescriptor?
+        if let input {
+            guard input.count <= 1 << 16 else { throw KernelError("run", arguments[0], errno: E2BIG) }
+            let (read, write) = try Pipe.make()
+            try FileContents.append(input, to: write.raw, "pipe")
+            write.close()
+            source = read
+        }
+        let pid = try spawn(arguments, input: source?.raw, output: writing.raw)
         writing.close()
+        source?.close()
         var text: [UInt8] = []
         var buffer = [UInt8](repeating: 0, count: 16 * 1024)
         while text.count < limit {
@@ -62,7 +76,8 @@ public enum Subprocess {
         return try wait(pid)
     }
 
-    private static func wait(_ pid: pid_t) throws(KernelError) -> Int32 {
+    /// Waits for a program's end: its exit status, 128 + signal when it was killed.
+    public static func wait(_ pid: pid_t) throws(KernelError) -> Int32 {
         var status: Int32 = 0
         while waitpid(pid, &status, 0) < 0 {
             guard errno == EINTR else { throw KernelError("waitpid", "\(pid)", errno: errno) }
@@ -73,16 +88,22 @@ public enum Subprocess {
     /// Starts a program; the caller waits for it.
     ///
     /// - Parameters:
+    ///   - input: a descriptor that becomes its standard input; `/dev/null` without one.
     ///   - output, errors: descriptors that become its standard output and error.
     ///   - newSession: it gets a session of its own, and so outlives our terminal.
     public static func spawn(
-        _ arguments: [String], inheriting descriptor: Int32? = nil, output: Int32? = nil, errors: Int32? = nil,
+        _ arguments: [String], inheriting descriptor: Int32? = nil, input: Int32? = nil, output: Int32? = nil,
+        errors: Int32? = nil,
         newSession: Bool = false
     ) throws(KernelError) -> pid_t {
         var actions = posix_spawn_file_actions_t()
         posix_spawn_file_actions_init(&actions)
         defer { posix_spawn_file_actions_destroy(&actions) }
-        posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+        if let input {
+            posix_spawn_file_actions_adddup2(&actions, input, 0)
+        } else {
+            posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
+        }
         if let output { posix_spawn_file_actions_adddup2(&actions, output, 1) }
         if let errors { posix_spawn_file_actions_adddup2(&actions, errors, 2) }
         if let descriptor { posix_spawn_file_actions_adddup2(&actions, descriptor, 3) }

@@ -1,1 +1,4 @@
-print("skala")
+import Glibc
+import SkalaCLI
+
+exit(Program.main(Array(CommandLine.arguments.dropFirst())))

@@ -32,20 +32,21 @@ struct ExecRoutes {
         do {
             attachment = try await container.startExec(
                 session, attached: !isDetached, consoleSize: body["ConsoleSize"])
-        } catch where !isDetached && session.hasFailedToStart {
-            // As Docker: the client is told in the stream, and asks for the exit code (126 or 127) afterwards.
-            let text = Array("OCI runtime exec failed: \(error)\r\n".utf8)
+        } catch let error as SkalaError where !isDetached && session.hasExited {
+            // As Docker: that the program cannot be executed is told in the stream, and clients find 126 or 127.
             return Response(
                 body: .hijack(contentType: StreamRelay.contentType(raw: raw)) { connection in
-                    // The client may have gone.
-                    try? await StreamRelay(connection: connection, raw: raw).send(2, text)
-                    await connection.closeOutput()
+                    await StreamRelay(connection: connection, raw: raw).tell(
+                        "OCI runtime exec failed: \(error.message)\r\n")
                 })
         }
         guard let attachment else { return Response(status: 200) }
         return Response(
             body: .hijack(contentType: StreamRelay.contentType(raw: raw)) { connection in
-                await StreamRelay(connection: connection, raw: raw).run(attachment)
+                // Clients ask for the exit code as soon as the output has ended, and take a missing one for 0.
+                await StreamRelay(connection: connection, raw: raw).run(attachment) {
+                    await session.waitForExit(seconds: 5)
+                }
             })
     }
 }

@@ -75,7 +75,10 @@ struct ImageRoutes {
                 && before.allSatisfy { image.created < $0 } && since.allSatisfy { image.created > $0 }
                 && filters.any("reference") { pattern in image.tags.contains { matches($0, pattern) } }
         }
-        return chosen.sorted { ($0.created, $0.id) > ($1.created, $1.id) }.map(summary)
+        return chosen.sorted { ($0.created, $0.id) > ($1.created, $1.id) }.map { image in
+            // As Docker: other names of an image that was found by name are not shown.
+            summary(image, tags: image.tags.filter { tag in filters.any("reference") { matches(tag, $0) } })
+        }
     }
 
     /// `nginx`, `nginx:1.*`, `*/web`: shell patterns on the name with and without its tag.
@@ -84,12 +87,12 @@ struct ImageRoutes {
         return ShellPattern.matches(pattern, tag) || ShellPattern.matches(pattern, repository)
     }
 
-    private func summary(_ image: Image) -> JSON {
+    private func summary(_ image: Image, tags: [String]) -> JSON {
         let created = (try? Timestamp(parsing: image.created))?.seconds ?? 0
         return [
             "Containers": -1, "Created": JSON(created), "Id": JSON(image.id),
             "Labels": JSON(image.configuration.labels), "ParentId": JSON(image.parent),
-            "RepoDigests": JSON(image.repoDigests), "RepoTags": JSON(image.tags), "SharedSize": -1,
+            "RepoDigests": JSON(image.repoDigests), "RepoTags": JSON(tags), "SharedSize": -1,
             "Size": JSON(image.size),
         ]
     }

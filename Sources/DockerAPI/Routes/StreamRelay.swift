@@ -15,8 +15,18 @@ struct StreamRelay {
         try await connection.write(raw ? bytes : StreamFraming.frame(stream, bytes))
     }
 
+    /// Sends a text as standard output, and ends.
+    func tell(_ text: String) async {
+        // A client that has gone hears nothing.
+        try? await send(1, Array(text.utf8))
+        await connection.closeOutput()
+        connection.close()
+    }
+
     /// Relays until the output has ended or the client has gone. The client's half close ends the input only.
-    func run(_ attachment: Attachment) async {
+    ///
+    /// - Parameter beforeEnd: awaited before the client sees the end.
+    func run(_ attachment: Attachment, beforeEnd: () async -> Void = {}) async {
         let stream = attachment.stream
         let input = Task {
             guard attachment.stdin else { return }
@@ -30,6 +40,7 @@ struct StreamRelay {
             while let chunk = await stream.next() { try await send(chunk.channel, chunk.bytes) }
         } catch { await stream.detach() }
         input.cancel()
+        await beforeEnd()
         await connection.closeOutput()
         connection.close()
     }

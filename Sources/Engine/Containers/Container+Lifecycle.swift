@@ -241,7 +241,7 @@ extension Container {
     public func kill(signal: String) async throws {
         let number = try Signal.parse(signal)
         guard record.state.isAlive else {
-            throw SkalaError(.conflict, "cannot kill container: \(id): container \(id) is not running")
+            throw SkalaError(.conflict, "cannot kill container: \(record.name): container \(id) is not running")
         }
         if number == SIGKILL || number == SIGTERM { record.hasBeenManuallyStopped = true }
         if number == SIGKILL, record.state.status == .paused {

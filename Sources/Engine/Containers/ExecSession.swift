@@ -23,10 +23,25 @@ public final class ExecSession: Sendable {
         self.config = config
     }
 
-    public var hasTerminal: Bool { config["Tty"].bool ?? false }
+    /// Waits for its end, but no longer than the given time: a program may close its output and go on.
+    public func waitForExit(seconds: Double) async {
+        let waited = Promise<Void>()
+        let timer = Task {
+            // Cancelled when the exit came first.
+            try? await Task.sleep(nanoseconds: UInt64(seconds * 1e9))
+            waited.fulfil(())
+        }
+        Task { [exitCode] in
+            _ = await exitCode.value
+            waited.fulfil(())
+        }
+        await waited.value
+        timer.cancel()
+    }
 
-    /// Its program could not be executed.
-    public var hasFailedToStart: Bool { exitCode.current != nil }
+    /// Whether it has ended, or could not be started.
+    public var hasExited: Bool { exitCode.current != nil }
+    public var hasTerminal: Bool { config["Tty"].bool ?? false }
 
     func exited(_ code: Int64) {
         state.withLock { $0.isRunning = false }

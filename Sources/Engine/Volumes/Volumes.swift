@@ -46,7 +46,28 @@ public actor Volumes {
                 isAnonymous: json["anonymous"].bool ?? false,
                 mountpoint: Volumes.mountpoint(name, json["options"].stringDictionary ?? [:], root: root))
         }
+        try await finishInterrupted()
     }
+
+    /// Brings the folders in line with the store after a kill: a removal counts once the store has forgotten the volume,
+    /// a creation once the store has it. A folder with something in it is never removed for being unknown.
+    private func finishInterrupted() async throws {
+        let root = root
+        let known = Set(volumes.keys)
+        try await threads.run {
+            for folder in try FileContents.names(in: root) where folder.hasPrefix(Volumes.removedPrefix) {
+                let name = String(folder.dropFirst(Volumes.removedPrefix.count).dropLast(Identifier.shortLength + 1))
+                if known.contains(name), rename("\(root)/\(folder)", "\(root)/\(name)") == 0 { continue }
+                try FileContents.removeTree("\(root)/\(folder)")
+            }
+            for name in try FileContents.names(in: root) where !known.contains(name) {
+                if rmdir("\(root)/\(name)/_data") == 0 || errno == ENOENT { rmdir("\(root)/\(name)") }
+            }
+        }
+    }
+
+    /// Of folders on their way out; no volume's name begins with a dot.
+    private static let removedPrefix = ".removed-"
 
     /// - Throws: `.invalid` with Docker's text.
     static func checkName(_ name: String) throws(SkalaError) {
@@ -105,12 +126,19 @@ public actor Volumes {
             mountpoint: Volumes.mountpoint(name, options, root: root))
         try FileContents.makeDirectories(root + "/" + name + "/_data")
         volumes[name] = volume
-        try await store.put(
-            "volume", name,
-            [
-                "created": JSON(volume.created.nanoseconds), "labels": JSON(labels), "options": JSON(options),
-                "anonymous": JSON(isAnonymous),
-            ])
+        do {
+            try await store.put(
+                "volume", name,
+                [
+                    "created": JSON(volume.created.nanoseconds), "labels": JSON(labels), "options": JSON(options),
+                    "anonymous": JSON(isAnonymous),
+                ])
+        } catch {
+            volumes[name] = nil
+            rmdir("\(root)/\(name)/_data")
+            rmdir("\(root)/\(name)")
+            throw error
+        }
         events.publish("volume", "create", name, ["driver": "local"])
         return volume
     }
@@ -134,8 +162,10 @@ public actor Volumes {
                 .conflict, "remove \(name): volume is in use - [\(users.sorted().joined(separator: ", "))]")
         }
         volumes[name] = nil
+        // Moved away at once: a new volume of that name must not lose its files to this removal.
+        let path = "\(root)/\(Volumes.removedPrefix)\(name)-\(Identifier.short(Identifier.make()))"
+        try checkErrno(rename(root + "/" + name, path), "rename", name)
         try await store.remove("volume", name)
-        let path = root + "/" + name
         try await threads.run { try FileContents.removeTree(path) }
         events.publish("volume", "destroy", name, ["driver": "local"])
     }

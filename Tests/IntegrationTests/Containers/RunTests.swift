@@ -47,7 +47,7 @@ extension Integration {
                 try await t.sh(
                     "$SUPPORT/terminal.py '' '\\x10\\x11' -- docker attach ${N}d; docker inspect -f '{{.State.Running}}' ${N}d",
                     has: "true")
-                try await t.sh("docker run --rm -t busybox tty", prints: "/dev/pts/0\r")
+                try await t.sh("docker run --rm -t busybox tty | od -c", has: "0  \\r  \\n")
             }
         }
 

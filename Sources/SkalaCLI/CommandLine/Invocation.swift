@@ -1,0 +1,19 @@
+import Base
+import Client
+import Glibc
+
+/// A command that is being carried out.
+struct Invocation {
+    /// What the user typed: `skala network rm`.
+    let path: String
+    let arguments: Arguments
+    let client: EngineClient
+    let output: Output
+
+    func environment(_ name: String) -> String? { Environment.value(name) }
+}
+
+/// The process's environment.
+enum Environment {
+    static func value(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
+}

@@ -1,0 +1,57 @@
+import Base
+import Client
+import Glibc
+import Kernel
+
+/// Paths and requests that several commands share.
+enum API {
+    static func container(_ name: String, _ rest: String = "") -> String {
+        "/containers/\(HTTPRequest.encode(name))\(rest)"
+    }
+
+    /// An image's name keeps its slashes and colons, as the API has them in its paths.
+    static func image(_ name: String, _ rest: String = "") -> String {
+        "/images/\(HTTPRequest.encode(name, keeping: "/:@"))\(rest)"
+    }
+
+    /// The API's `filters` from `--filter KEY=VALUE`.
+    static func filters(_ texts: [String]) throws(SkalaError) -> [(name: String, value: String)] {
+        guard !texts.isEmpty else { return [] }
+        var filters: JSON = [:]
+        for text in texts {
+            guard text.contains("=") else {
+                throw SkalaError(.invalid, "invalid filter '\(text)': expected KEY=VALUE")
+            }
+            let (key, value) = KeyValue.split(text)
+            filters[key] = JSON((filters[key].array ?? []) + [JSON(value)])
+        }
+        return [("filters", filters.text)]
+    }
+
+    /// The working directory.
+    static func workingDirectory() throws(KernelError) -> String {
+        guard let path = getcwd(nil, 0) else { throw KernelError("getcwd", "", errno: errno) }
+        defer { free(path) }
+        return String(cString: path)
+    }
+}
+
+/// Does one thing to each of several objects: goes on after a failure, and says so at the end.
+enum Each {
+    /// - Parameter body: answers what is printed for the object, nil for nothing.
+    /// - Returns: 1 when any failed.
+    static func run(_ names: [String], _ output: Output, _ body: (String) throws -> String?) throws -> Int32 {
+        var status: Int32 = 0
+        for name in names {
+            do {
+                if let line = try body(name) { try output.line(line) }
+            } catch let error as SkalaError {
+                // Without an engine nothing that follows can succeed.
+                if error.code == .unavailable || error.code == .forbidden { throw error }
+                StandardStreams.error("skala: \(error.message)\n")
+                status = 1
+            }
+        }
+        return status
+    }
+}

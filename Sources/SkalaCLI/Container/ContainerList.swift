@@ -1,0 +1,113 @@
+import Base
+import Client
+import Kernel
+
+/// `skala ps`
+enum ContainerList {
+    static let command = Command(
+        "ps", "List containers", "[OPTIONS]", 0...0,
+        options: [
+            .all, .quiet, .noTruncation, .filter, .format, .flag("size", short: "s", "Show their sizes"),
+            .value("last", short: "n", "NUMBER", "The last created, in any state"),
+            .flag("latest", short: "l", "The last created one, in any state"),
+        ],
+        examples: [
+            "skala ps -a", "skala ps -q --filter label=app=web", "skala ps --format '{{.Names}}\\t{{.Status}}'",
+        ]
+    ) { call in
+        let arguments = call.arguments
+        var query = try API.filters(arguments.list("filter"))
+        if arguments.flag("all") { query.append(("all", "1")) }
+        if arguments.flag("size") { query.append(("size", "1")) }
+        if let count = arguments.flag("latest") ? 1 : try arguments.int("last") { query.append(("limit", "\(count)")) }
+        let containers = try call.client.json(.get("/containers/json", query: query)).array ?? []
+        let isFull = arguments.flag("no-trunc")
+        if arguments.flag("quiet"), !arguments.has("format") {
+            try call.output.write(containers.map { id($0, isFull) + "\n" }.joined())
+            return 0
+        }
+        let now = SystemClock.now()
+        let isTable = arguments["format"] ?? "table" == "table"
+        let rows = containers.map { ContainerList.row($0, now: now, isFull: isFull, isTable: isTable) }
+        try call.output.list(
+            rows, columns + (arguments.flag("size") ? [("SIZE", "Size")] : []), format: arguments["format"])
+        return 0
+    }
+
+    private static let columns = [
+        ("CONTAINER ID", "ID"), ("IMAGE", "Image"), ("COMMAND", "Command"), ("CREATED", "RunningFor"),
+        ("STATUS", "Status"), ("ISOLATION", "Isolation"), ("ALLOCATION", "Allocation"), ("PORTS", "Ports"),
+        ("NAMES", "Names"),
+    ]
+
+    private static func id(_ container: JSON, _ isFull: Bool) -> String {
+        let id = container["Id"].string ?? ""
+        return isFull ? id : Identifier.short(id)
+    }
+
+    /// The members that docker's formats name, and ours.
+    static func row(_ container: JSON, now: Timestamp, isFull: Bool, isTable: Bool) -> JSON {
+        let created = Timestamp(seconds: container["Created"].int ?? 0)
+        let command = container["Command"].string ?? ""
+        let image = container["Image"].string ?? ""
+        let labels = container["Labels"].stringPairs ?? []
+        let names = (container["Names"].strings ?? []).map { $0.hasPrefix("/") ? String($0.dropFirst()) : $0 }
+        let written = ByteSize.decimal(container["SizeRw"].int ?? 0)
+        let whole = ByteSize.decimal(container["SizeRootFs"].int ?? 0)
+        let mounts = (container["Mounts"].array ?? []).map { $0["Name"].string ?? $0["Source"].string ?? "" }
+        return [
+            "ID": JSON(id(container, isFull)),
+            "Image": JSON(!isFull && image.hasPrefix("sha256:") ? String(image.dropFirst(7).prefix(12)) : image),
+            "Command": JSON("\"" + (isFull || command.count <= 20 ? command : command.prefix(19) + "…") + "\""),
+            "CreatedAt": JSON(created.text),
+            "RunningFor": JSON(HumanDuration.text(now.seconds - created.seconds) + " ago"),
+            "Status": container["Status"], "State": container["State"],
+            "Isolation": JSON(container["HostConfig"]["Runtime"].string ?? "container"),
+            "Allocation": JSON(container["HostConfig"]["Annotations"]["skala.allocation"].string ?? "shared"),
+            "Ports": JSON(PortList.text(container["Ports"].array ?? [])), "Names": JSON(names.joined(separator: ",")),
+            "Labels": JSON(labels.map { "\($0.key)=\($0.value)" }.joined(separator: ",")),
+            "Mounts": JSON(mounts.joined(separator: ",")), "LocalVolumes": JSON("\(mounts.count)"),
+            "Networks": JSON((container["NetworkSettings"]["Networks"].object?.keys ?? []).joined(separator: ",")),
+            "Size": JSON("\(written) (virtual \(whole))"),
+        ]
+    }
+}
+
+/// Published ports as text: `0.0.0.0:8080->80/tcp, 443/tcp`; runs of ports are drawn together.
+enum PortList {
+    private struct Port: Comparable {
+        let ip: String
+        let inside: Int64
+        let outside: Int64?
+        let type: String
+
+        static func < (a: Port, b: Port) -> Bool {
+            (a.type, a.ip, a.inside, a.outside ?? 0) < (b.type, b.ip, b.inside, b.outside ?? 0)
+        }
+    }
+
+    static func text(_ ports: [JSON]) -> String {
+        var groups: [(first: Port, last: Port)] = []
+        let sorted = ports.map {
+            Port(
+                ip: $0["IP"].string ?? "", inside: $0["PrivatePort"].int ?? 0, outside: $0["PublicPort"].int,
+                type: $0["Type"].string ?? "tcp")
+        }.sorted()
+        for port in sorted {
+            if let last = groups.last?.last, last.ip == port.ip, last.type == port.type, last.inside + 1 == port.inside,
+                last.outside.map({ $0 + 1 }) == port.outside
+            {
+                groups[groups.count - 1].last = port
+            } else {
+                groups.append((port, port))
+            }
+        }
+        return groups.map { first, last in
+            func range(_ a: Int64, _ b: Int64) -> String { a == b ? "\(a)" : "\(a)-\(b)" }
+            let inside = range(first.inside, last.inside) + "/" + first.type
+            guard let from = first.outside, let to = last.outside else { return inside }
+            let address = first.ip.contains(":") ? "[\(first.ip)]" : first.ip
+            return "\(address):\(range(from, to))->\(inside)"
+        }.joined(separator: ", ")
+    }
+}

@@ -1,0 +1,62 @@
+import Base
+import Client
+import Kernel
+
+/// `skala logs`
+enum ContainerLogs {
+    static let command = Command(
+        "logs", "Show what a container has written", "[OPTIONS] CONTAINER", 1...1, completes: .containers,
+        options: [
+            .flag("follow", short: "f", "Go on with what it writes from now on"),
+            .flag("timestamps", short: "t", "Show when each line was written"),
+            .value("tail", short: "n", "LINES", "Only the last lines (default all)"),
+            .value("since", "TIME", "Only from then on: 10m (ago), or 2026-01-02T15:04:05"),
+            .value("until", "TIME", "Only up to then"),
+        ],
+        examples: ["skala logs -f web", "skala logs --since 10m --tail 100 -t db"]
+    ) { call in
+        let arguments = call.arguments
+        let now = SystemClock.now()
+        var query = [("stdout", "1"), ("stderr", "1"), ("tail", arguments["tail"] ?? "all")]
+        if arguments.flag("follow") { query.append(("follow", "1")) }
+        if arguments.flag("timestamps") { query.append(("timestamps", "1")) }
+        for name in ["since", "until"] {
+            if let text = arguments[name] { query.append((name, try TimeText.unix(text, now: now))) }
+        }
+        let response = try call.client.send(
+            .get(API.container(arguments.positional[0], "/logs"), query: query.map { (name: $0.0, value: $0.1) }))
+        let isRaw = response.head.header("Content-Type") == "application/vnd.docker.raw-stream"
+        var demultiplexer = StreamDemultiplexer()
+        while true {
+            let bytes = try response.next()
+            if bytes.isEmpty { return 0 }
+            if isRaw {
+                try call.output.write(bytes)
+                continue
+            }
+            for piece in demultiplexer.take(bytes) {
+                if piece.channel == .error {
+                    StandardStreams.write(2, Array(piece.bytes))
+                } else {
+                    try call.output.write(Array(piece.bytes))
+                }
+            }
+        }
+    }
+}
+
+/// Moments as people give them.
+enum TimeText {
+    /// `10m` (ago), RFC 3339 or Unix seconds, as the API's `seconds.nanoseconds`.
+    static func unix(_ text: String, now: Timestamp) throws(SkalaError) -> String {
+        let moment: Timestamp
+        if let ago = try? DurationText.parse(text), text.last?.isLetter == true {
+            // What is no duration may be a date.
+            moment = Timestamp(nanoseconds: now.nanoseconds - ago)
+        } else {
+            moment = try Timestamp(parsing: text)
+        }
+        let fraction = String(moment.nanoseconds - moment.seconds * 1_000_000_000)
+        return "\(moment.seconds)." + String(repeating: "0", count: 9 - fraction.count) + fraction
+    }
+}

@@ -1,0 +1,55 @@
+import Base
+import Client
+import Glibc
+import Kernel
+
+/// `skala run`
+enum ContainerRun {
+    static let command = Command(
+        "run", "Make a container, start it, and follow it to its end", "[OPTIONS] IMAGE [COMMAND] [ARG...]",
+        Command.atLeast(1), completes: .images, stopsAtArgument: true,
+        options: [.flag("detach", short: "d", "Leave the container running, and show its id")] + ContainerOptions.shared
+            + ContainerOptions.attaching,
+        examples: [
+            "skala run --rm -it busybox sh", "skala run -d --name web -p 8080:80 --memory 256m nginx",
+            "skala run --rm --isolation microvm -v ./data:/data:ro alpine ls /data",
+        ]
+    ) { call in try StartFailure.report { try run(call) } }
+
+    private static func run(_ call: Invocation) throws -> Int32 {
+        let arguments = call.arguments
+        let isAttached = !arguments.flag("detach")
+        let keys = try arguments.detachKeys()
+        try TerminalCheck.run(arguments, isAttached: isAttached)
+        let id = try ContainerCreate.create(call, attached: isAttached, progress: call.output)
+        let start = HTTPRequest.post(API.container(id, "/start"))
+        guard isAttached else {
+            try call.client.json(start)
+            try call.output.line(id)
+            return 0
+        }
+        let streams = arguments.list("attach").map { $0.lowercased() }
+        let session = ContainerSession(
+            client: call.client, id: id, hasTerminal: arguments.flag("tty"),
+            readsInput: arguments.flag("interactive") && (streams.isEmpty || streams.contains("stdin")),
+            showsOutput: streams.isEmpty || streams.contains("stdout"),
+            showsErrors: streams.isEmpty || streams.contains("stderr"), detachKeys: keys,
+            passesSignals: arguments.passesSignals)
+        let status = try session.follow(until: arguments.flag("rm") ? "removed" : "next-exit") {
+            try call.client.json(start)
+        }
+        guard let status else {
+            StandardStreams.error("left \(id.prefix(12)) running\n")
+            return 0
+        }
+        return status
+    }
+}
+
+/// A terminal for the container needs one here, as far as the user types into it.
+enum TerminalCheck {
+    static func run(_ arguments: Arguments, isAttached: Bool) throws {
+        guard isAttached, arguments.flag("tty"), arguments.flag("interactive"), !Terminal.isTerminal(0) else { return }
+        throw CommandFailure(1, "the input is not a terminal: leave out -t, or run this from one")
+    }
+}

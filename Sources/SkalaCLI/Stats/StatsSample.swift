@@ -1,0 +1,103 @@
+import Base
+import Client
+
+/// What one container used, between two readings of its counters.
+struct StatsSample {
+    let id: String
+    let name: String
+    /// Per cent of one CPU: 200 is two CPUs full.
+    let cpu: Double
+    let memory: Int64
+    let memoryLimit: Int64
+    let processes: Int64
+    let received: Int64
+    let sent: Int64
+    let read: Int64
+    let written: Int64
+    /// Per cent of the last ten seconds that something waited for CPU, memory or I/O.
+    let pressure: [Double?]
+
+    /// - Parameters:
+    ///   - document: the API's statistics.
+    ///   - before: those of an earlier reading; without them what the document brings itself.
+    init(_ document: JSON, before: JSON?) {
+        id = document["id"].string ?? ""
+        name = String((document["name"].string ?? "").drop { $0 == "/" })
+        let earlier = before.map { $0["cpu_stats"] } ?? document["precpu_stats"]
+        cpu = StatsSample.cpu(document["cpu_stats"], earlier)
+        let statistics = document["memory_stats"]["stats"]
+        // Pages of files that can be dropped at once are not counted, as docker does not.
+        let cache = statistics["total_inactive_file"].int ?? statistics["inactive_file"].int ?? 0
+        let usage = document["memory_stats"]["usage"].int ?? 0
+        memory = usage > cache ? usage - cache : usage
+        memoryLimit = document["memory_stats"]["limit"].int ?? 0
+        processes = document["pids_stats"]["current"].int ?? 0
+        let networks = document["networks"].object?.members ?? []
+        received = networks.reduce(0) { $0 + ($1.value["rx_bytes"].int ?? 0) }
+        sent = networks.reduce(0) { $0 + ($1.value["tx_bytes"].int ?? 0) }
+        let operations = document["blkio_stats"]["io_service_bytes_recursive"].array ?? []
+        func bytes(_ operation: String) -> Int64 {
+            operations.filter { $0["op"].string?.lowercased() == operation }.reduce(0) { $0 + ($1["value"].int ?? 0) }
+        }
+        read = bytes("read")
+        written = bytes("write")
+        pressure = ["cpu", "memory", "io"].map { document["pressure"][$0]["some"]["average10"].double }
+    }
+
+    private static func cpu(_ now: JSON, _ before: JSON) -> Double {
+        guard let used = now["cpu_usage"]["total_usage"].double, let whole = now["system_cpu_usage"].double,
+            let usedBefore = before["cpu_usage"]["total_usage"].double,
+            let wholeBefore = before["system_cpu_usage"].double, whole > wholeBefore, used > usedBefore
+        else { return 0 }
+        return (used - usedBefore) / (whole - wholeBefore) * (now["online_cpus"].double ?? 1) * 100
+    }
+
+    var memoryShare: Double { memoryLimit > 0 ? Double(memory) / Double(memoryLimit) * 100 : 0 }
+}
+
+/// Reads the statistics of containers one after the other over one connection.
+struct StatsReader {
+    let client: EngineClient
+    private var before: [String: JSON] = [:]
+
+    init(client: EngineClient) { self.client = client }
+
+    /// The ids of the containers that run, or those named.
+    func ids(_ names: [String], all: Bool) throws -> [String] {
+        guard names.isEmpty else { return names }
+        let query = all ? [(name: "all", value: "1")] : []
+        return (try client.json(.get("/containers/json", query: query)).array ?? []).compactMap { $0["Id"].string }
+    }
+
+    /// One reading of each; what has gone meanwhile is left out, unless it was `named`.
+    mutating func read(_ ids: [String], named: Bool) throws -> [StatsSample] {
+        var samples: [StatsSample] = []
+        var now: [String: JSON] = [:]
+        for id in ids {
+            do {
+                let query = [(name: "stream", value: "0"), (name: "one-shot", value: "1")]
+                let document = try client.json(.get(API.container(id, "/stats"), query: query))
+                samples.append(StatsSample(document, before: before[id]))
+                now[id] = document
+            } catch let error as SkalaError where !named && [.notFound, .conflict].contains(error.code) {
+                continue
+            }
+        }
+        before = now
+        return samples
+    }
+}
+
+/// Numbers with a fixed count of decimals.
+enum Decimal {
+    /// Never rounds to a negative zero.
+    static func text(_ value: Double, _ decimals: Int) -> String {
+        var scale: Int64 = 1
+        for _ in 0..<decimals { scale *= 10 }
+        let scaled = Int64((abs(value) * Double(scale)).rounded())
+        let sign = value < 0 && scaled > 0 ? "-" : ""
+        guard decimals > 0 else { return sign + "\(scaled)" }
+        let fraction = String(scaled % scale)
+        return sign + "\(scaled / scale)." + String(repeating: "0", count: decimals - fraction.count) + fraction
+    }
+}
