@@ -19,6 +19,33 @@ test: dependencies lint ## Builds everything and runs all tests (as root)
 	swift build --scratch-path $(SCRATCH)/debug --build-tests
 	swift test --scratch-path $(SCRATCH)/debug --skip-build
 
+.PHONY: demo
+demo: ## Runs nginx, PostgreSQL, Redis and an application on a Skala of its own, proves and times them (as root)
+	@scripts/demo.sh
+
+.PHONY: images
+images: ## Makes the demo's images of Debian packages (as root)
+	@scripts/install-dependencies.sh demo
+	@scripts/images/build.sh
+
+.PHONY: conformance
+conformance: dependencies ## Runs crun's own test suite against skala-runtime, with crun as control (as root)
+	swift build --scratch-path $(SCRATCH)/debug --product skala-warden
+	ln -sf skala-warden $(SCRATCH)/debug/debug/skala-runtime
+	scripts/conformance.py --runtime $(SCRATCH)/debug/debug/skala-runtime
+
+.PHONY: release
+release: ## Builds the programs as they are installed, and prints their folder
+	@scripts/build-release.sh
+
+.PHONY: install
+install: ## Installs them below DESTDIR and PREFIX (default /usr/local), with unit and completions
+	@scripts/install.sh "$$(scripts/build-release.sh)"
+
+.PHONY: deb
+deb: ## Makes a Debian package in the folder DEB (default: that of the builds)
+	@scripts/make-deb.sh "$$(scripts/build-release.sh)" "$(or $(DEB),$(SCRATCH)/deb)"
+
 .PHONY: lint
 lint: ## Checks the format of all Swift files
 	swift format lint --strict --recursive --parallel Sources Tests Package.swift
@@ -30,3 +57,7 @@ format: ## Formats all Swift files
 .PHONY: clean
 clean: ## Removes what builds made
 	rm -rf .build $(CACHE)/$(KEY)
+
+.PHONY: docs
+docs: ## Writes the documents that are made from the code
+	SKALA_WRITE_DOCS=1 swift test --scratch-path $(SCRATCH)/debug --filter 'RepositoryTests.CoverageTests|EngineTests.SpecTests'

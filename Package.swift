@@ -20,6 +20,7 @@ let package = Package(
         .executable(name: "skala", targets: ["skala"]),
         .executable(name: "skala-daemon", targets: ["skala-daemon"]),
         .executable(name: "skala-warden", targets: ["skala-warden"]),
+        .executable(name: "skala-init", targets: ["skala-init"]),
     ],
     dependencies: [nio, nioSSL],
     targets: [
@@ -51,7 +52,7 @@ let package = Package(
         .target(
             name: "DockerAPI",
             dependencies: [
-                "Base", "Kernel", "OCI", "Images", "Networks", "Engine",
+                "CLinux", "Base", "Kernel", "OCI", "Images", "Networks", "Engine",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -68,22 +69,48 @@ let package = Package(
             swiftSettings: settings),
         .executableTarget(
             name: "skala-warden", dependencies: ["Base", "Kernel", "Warden"], swiftSettings: settings),
+        // The init process of `--init`, bound into containers: static, so that it runs in any of them.
+        .executableTarget(
+            name: "skala-init",
+            linkerSettings: [.unsafeFlags(["-static-executable", "-Xlinker", "--gc-sections", "-Xlinker", "-s"])]),
 
-        .testTarget(name: "BaseTests", dependencies: ["Base"], swiftSettings: settings),
-        .testTarget(name: "KernelTests", dependencies: ["Kernel", "CLinux", "Base"], swiftSettings: settings),
-        .testTarget(name: "OCITests", dependencies: ["OCI", "Base"], swiftSettings: settings),
+        .target(
+            name: "TestSupport", dependencies: ["Base", "Kernel"], path: "Tests/TestSupport", swiftSettings: settings),
+        .testTarget(name: "BaseTests", dependencies: ["Base", "TestSupport"], swiftSettings: settings),
+        .testTarget(
+            name: "KernelTests", dependencies: ["Kernel", "CLinux", "Base", "TestSupport"], swiftSettings: settings),
+        .testTarget(name: "OCITests", dependencies: ["OCI", "Base", "TestSupport"], swiftSettings: settings),
         .testTarget(name: "WardenProtocolTests", dependencies: ["WardenProtocol", "Base"], swiftSettings: settings),
         .testTarget(
             name: "WardenTests", dependencies: ["Warden", "WardenProtocol", "Kernel", "OCI", "Base"],
             swiftSettings: settings),
-        .testTarget(name: "ImagesTests", dependencies: ["Images", "OCI", "Kernel", "Base"], swiftSettings: settings),
-        .testTarget(name: "NetworksTests", dependencies: ["Networks", "Kernel", "Base"], swiftSettings: settings),
+        .testTarget(
+            name: "ImagesTests", dependencies: ["Images", "OCI", "Kernel", "CLinux", "Base", "TestSupport"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "NetworksTests", dependencies: ["Networks", "Kernel", "CLinux", "Base", "TestSupport"],
+            swiftSettings: settings),
         .testTarget(name: "StoreTests", dependencies: ["Store", "Base"], swiftSettings: settings),
-        .testTarget(name: "EngineTests", dependencies: ["Engine", "Base"], swiftSettings: settings),
+        .testTarget(
+            name: "EngineTests",
+            dependencies: ["Engine", "Networks", "Images", "OCI", "Kernel", "Base", "TestSupport"],
+            swiftSettings: settings),
         .testTarget(name: "DockerAPITests", dependencies: ["DockerAPI", "Base"], swiftSettings: settings),
         .testTarget(name: "ClientTests", dependencies: ["Client", "Kernel", "Base"], swiftSettings: settings),
-        .testTarget(name: "SkalaCLITests", dependencies: ["SkalaCLI", "Client", "Base"], swiftSettings: settings),
-        .testTarget(name: "RepositoryTests", dependencies: ["Base"], swiftSettings: settings),
-        .testTarget(name: "IntegrationTests", dependencies: ["Base", "Kernel"], swiftSettings: settings),
+        .testTarget(
+            name: "SkalaCLITests", dependencies: ["SkalaCLI", "Client", "Kernel", "Base", "TestSupport"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "RepositoryTests", dependencies: ["DockerAPI", "Engine", "Kernel", "CLinux", "Base", "TestSupport"],
+            exclude: ["docker-api-routes.txt", "docker-api-fields.txt"], swiftSettings: settings),
+        .testTarget(
+            name: "FuzzTests",
+            dependencies: [
+                "CLinux", "Base", "Kernel", "OCI", "WardenProtocol", "Images", "Networks", "DockerAPI", "TestSupport",
+                .product(name: "NIOCore", package: "swift-nio"),
+            ],
+            swiftSettings: settings),
+        .testTarget(
+            name: "IntegrationTests", dependencies: ["Base", "Kernel"], exclude: ["Scripts"], swiftSettings: settings),
     ]
 )

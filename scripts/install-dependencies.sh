@@ -1,15 +1,43 @@
 #!/usr/bin/env bash
-# Installs the Debian packages that building and testing need, only when some are missing.
+# Installs the Debian packages that are missing, by group:  install-dependencies.sh [build] [test] [demo]
+# Without a group: build and test. Needs root only when something is missing.
 set -euo pipefail
-packages=(
-    build-essential pkg-config libseccomp-dev libarchive-dev libcurl4-openssl-dev libssl-dev libsqlite3-dev
-    libnftables-dev zlib1g-dev libzstd-dev nftables iproute2 procps busybox-static docker-registry
+
+# One package a line of thought: what it is for stands with it.
+build=(
+    build-essential pkg-config              # the C targets, and how they find libraries
+    libseccomp-dev libarchive-dev           # seccomp filters; layers
+    libcurl4-openssl-dev libssl-dev         # registries; digests
+    libsqlite3-dev libnftables-dev          # the store; published ports
+    zlib1g-dev libzstd-dev                  # what the static warden links
 )
+test=(
+    nftables iproute2 procps                # looking for what was left over
+    busybox-static docker-registry          # an image, and a registry to pull it from
+    crun dpkg-dev python3                   # conformance: the control, its sources, and what runs them
+    buildah                                 # docker build
+)
+demo=(
+    busybox-static mmdebstrap buildah       # images made of Debian packages
+    curl iproute2 nftables procps           # requests, a client in a namespace of its own, clean-up
+)
+
+groups=("$@")
+[ ${#groups[@]} -gt 0 ] || groups=(build test)
 missing=()
-for package in "${packages[@]}"; do
-    dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
+for group in "${groups[@]}"; do
+    case "$group" in
+        build) packages=("${build[@]}") ;;
+        test) packages=("${test[@]}") ;;
+        demo) packages=("${demo[@]}") ;;
+        *) echo "install-dependencies: unknown group '$group' (build, test, demo)" >&2; exit 2 ;;
+    esac
+    for package in "${packages[@]}"; do
+        dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
+    done
 done
 [ ${#missing[@]} -eq 0 ] && exit 0
+
 echo "installing ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq

@@ -1,7 +1,8 @@
 /// Durations as Go and Docker write them: `1m30s`, `250ms`, `1.5h`.
 public enum DurationText {
     private static let units: [(name: String, nanoseconds: Double)] = [
-        ("ns", 1), ("us", 1e3), ("µs", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 60e9), ("h", 3600e9),
+        ("ns", 1), ("us", 1e3), ("\u{B5}s", 1e3), ("\u{3BC}s", 1e3), ("ms", 1e6), ("s", 1e9), ("m", 60e9),
+        ("h", 3600e9),
     ]
 
     /// The duration in nanoseconds.

@@ -19,14 +19,15 @@ public struct JSONObject: Sendable, Hashable {
 
     public init(_ members: [(key: String, value: JSON)] = []) { self.members = members }
 
-    /// The value of `key`; setting nil removes the member, setting a value keeps the member's place.
+    /// The value of `key`; setting nil removes the member, setting a value keeps the member's place. Of members written
+    /// twice the last one counts, as for Go's readers: two readers must not see two documents.
     public subscript(key: String) -> JSON? {
-        get { members.first { $0.key == key }?.value }
+        get { members.last { $0.key == key }?.value }
         set {
-            let index = members.firstIndex { $0.key == key }
+            let index = members.lastIndex { $0.key == key }
             switch (index, newValue) {
             case (let index?, let value?): members[index].value = value
-            case (let index?, nil): members.remove(at: index)
+            case (.some, nil): members.removeAll { $0.key == key }
             case (nil, let value?): members.append((key, value))
             case (nil, nil): break
             }

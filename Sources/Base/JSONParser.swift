@@ -189,6 +189,9 @@ private struct JSONParser {
         if bytes[digits] == 0x30, at > digits + 1, (0x30...0x39).contains(bytes[digits + 1]) {
             throw failure("a number starts with 0")
         }
+        // Swift's parser takes `1.` and `1.e5`, which JSON has not.
+        let dot = bytes[start..<at].firstIndex(of: UInt8(ascii: "."))
+        if let dot, dot + 1 == at || !(0x30...0x39).contains(bytes[dot + 1]) { throw failure("invalid number") }
         let text = String(decoding: bytes[start..<at], as: UTF8.self)
         if isInteger, let value = Int64(text) { return .int(value) }
         guard let value = Double(text), value.isFinite else { throw failure("invalid number") }

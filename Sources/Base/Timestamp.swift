@@ -41,6 +41,9 @@ public struct Timestamp: Sendable, Hashable, Comparable {
 
     /// Parses RFC 3339 (`2026-01-02T03:04:05.678Z`, with an offset too), a date alone, or Unix seconds with decimals.
     ///
+    /// What lies before 1677 or after 2262 becomes the earliest or latest moment there is: Go's zero time, which images
+    /// and clients send for "never", is such a one.
+    ///
     /// - Throws: `SkalaError` `.invalid` naming the text.
     public init(parsing text: String) throws(SkalaError) {
         guard let value = Timestamp.parseUnix(text) ?? Timestamp.parseRFC3339(text) else {
@@ -51,9 +54,17 @@ public struct Timestamp: Sendable, Hashable, Comparable {
 
     private static func parseUnix(_ text: String) -> Int64? {
         let parts = text.split(separator: ".", maxSplits: 1, omittingEmptySubsequences: false)
-        guard let seconds = Int64(parts[0]), abs(seconds) < 9_000_000_000 else { return nil }
-        guard parts.count == 2 else { return seconds * 1_000_000_000 }
-        return fraction(parts[1]).map { seconds * 1_000_000_000 + (seconds < 0 ? -$0 : $0) }
+        guard let seconds = Int64(parts[0]) else { return nil }
+        guard parts.count == 2 else { return nanoseconds(seconds, 0) }
+        // The sign counts for the decimals too, also in -0.5.
+        return fraction(parts[1]).map { nanoseconds(seconds, parts[0].hasPrefix("-") ? -$0 : $0) }
+    }
+
+    /// The sum, or the nearest there is.
+    private static func nanoseconds(_ seconds: Int64, _ nanoseconds: Int64) -> Int64 {
+        let (product, tooLarge) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
+        let (sum, overflow) = product.addingReportingOverflow(nanoseconds)
+        return tooLarge || overflow ? (seconds < 0 ? .min : .max) : sum
     }
 
     /// Up to nine decimals as nanoseconds.
@@ -70,34 +81,47 @@ public struct Timestamp: Sendable, Hashable, Comparable {
                 value = (0x30...0x39).contains(byte) ? value.map { $0 * 10 + Int64(byte - 0x30) } : nil
             }
         }
-        guard let year = number(0, 4), let month = number(5, 2), let day = number(8, 2), bytes[4] == 0x2D,
-            bytes[7] == 0x2D, (1...12).contains(month), (1...31).contains(day)
+        func has(_ characters: String, at index: Int) -> Bool {
+            index < bytes.count && characters.utf8.contains(bytes[index])
+        }
+        guard let year = number(0, 4), let month = number(5, 2), let day = number(8, 2), has("-", at: 4),
+            has("-", at: 7), (1...12).contains(month), (1...length(ofMonth: month, year)).contains(day)
         else { return nil }
-        var value = days(year, month, day) * 86400 * 1_000_000_000
-        if bytes.count == 10 { return value }
-        guard let hour = number(11, 2), let minute = number(14, 2), hour < 24, minute < 60 else { return nil }
-        value += (hour * 3600 + minute * 60) * 1_000_000_000
+        var seconds = days(year, month, day) * 86400
+        if bytes.count == 10 { return nanoseconds(seconds, 0) }
+        guard has("Tt ", at: 10), let hour = number(11, 2), has(":", at: 13), let minute = number(14, 2), hour < 24,
+            minute < 60
+        else { return nil }
+        seconds += hour * 3600 + minute * 60
+        var decimals: Int64 = 0
         var at = 16
-        if at < bytes.count, bytes[at] == UInt8(ascii: ":") {
+        if has(":", at: at) {
+            // 60 is a leap second.
             guard let second = number(17, 2), second <= 60 else { return nil }
-            value += second * 1_000_000_000
+            seconds += second
             at = 19
         }
-        if at < bytes.count, bytes[at] == UInt8(ascii: ".") {
-            let digits = text.dropFirst(at + 1).prefix { $0.isASCII && $0.isNumber }
-            guard let nanoseconds = fraction(digits) else { return nil }
-            value += nanoseconds
+        if has(".", at: at) {
+            let digits = bytes[(at + 1)...].prefix { (0x30...0x39).contains($0) }
+            guard let value = fraction(Substring(decoding: digits, as: UTF8.self)) else { return nil }
+            decimals = value
             at += 1 + digits.count
         }
-        if at == bytes.count { return value }
-        if bytes[at] == UInt8(ascii: "Z") || bytes[at] == UInt8(ascii: "z") {
-            return at + 1 == bytes.count ? value : nil
-        }
-        guard bytes[at] == UInt8(ascii: "+") || bytes[at] == UInt8(ascii: "-"), let hours = number(at + 1, 2),
-            let minutes = number(at + 4, 2), bytes.count == at + 6
+        if at == bytes.count { return nanoseconds(seconds, decimals) }
+        if has("Zz", at: at) { return at + 1 == bytes.count ? nanoseconds(seconds, decimals) : nil }
+        guard has("+-", at: at), let hours = number(at + 1, 2), has(":", at: at + 3), let minutes = number(at + 4, 2),
+            hours < 24, minutes < 60, bytes.count == at + 6
         else { return nil }
-        let offset = (hours * 3600 + minutes * 60) * 1_000_000_000
-        return bytes[at] == UInt8(ascii: "+") ? value - offset : value + offset
+        let offset = hours * 3600 + minutes * 60
+        return nanoseconds(has("+", at: at) ? seconds - offset : seconds + offset, decimals)
+    }
+
+    private static func length(ofMonth month: Int64, _ year: Int64) -> Int64 {
+        switch month {
+        case 2: year % 4 == 0 && (year % 100 != 0 || year % 400 == 0) ? 29 : 28
+        case 4, 6, 9, 11: 30
+        default: 31
+        }
     }
 
     /// Days since 1970-01-01 of a date in the proleptic Gregorian calendar, by counting 400-year eras from March.

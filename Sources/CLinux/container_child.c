@@ -8,8 +8,10 @@
 #include <linux/capability.h>
 #include <linux/close_range.h>
 #include <linux/keyctl.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <linux/sched.h>
+#include <linux/seccomp.h>
 #include <net/if.h>
 #include <poll.h>
 #include <sched.h>
@@ -17,24 +19,44 @@
 #include <stddef.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "container_mounts.h"
 
-// SECCOMP_SET_MODE_FILTER of linux/seccomp.h.
-#define SET_MODE_FILTER 1
-
 static int failed(long value) { return value < 0 ? -errno : 0; }
 
+// Opens a file to write. Below /proc only the kernel's own file will do: not one that something was mounted over
+// (CVE-2025-52881).
+static int open_to_write(const char *path) {
+    if (strncmp(path, "/proc/", 6) != 0) {
+        int fd = open(path, O_WRONLY | O_CLOEXEC);
+        return fd < 0 ? -errno : fd;
+    }
+    int proc = open("/proc", O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (proc < 0) return -errno;
+    struct statfs status;
+    struct open_how how = {.flags = O_WRONLY | O_CLOEXEC, .resolve = RESOLVE_NO_XDEV | RESOLVE_NO_MAGICLINKS};
+    long fd = -1;
+    if (fstatfs(proc, &status) == 0 && status.f_type != PROC_SUPER_MAGIC) errno = ENODEV;
+    else fd = syscall(SYS_openat2, proc, path + 6, &how, sizeof how);
+    int result = fd < 0 ? -errno : (int)fd;
+    close(proc);
+    return result;
+}
+
 static int step_write(const cl_step *step) {
-    int fd = open(step->t[0], O_WRONLY | O_CLOEXEC);
-    if (fd < 0) return step->n[0] && (errno == ENOENT || step->n[0] == 2) ? 0 : -errno;
+    int fd = open_to_write(step->t[0]);
+    if (fd < 0) return step->n[0] && (fd == -ENOENT || step->n[0] == 2) ? 0 : fd;
     size_t length = strlen(step->t[1]);
     int result = write(fd, step->t[1], length) == (ssize_t)length || step->n[0] == 2 ? 0 : -errno;
     close(fd);
@@ -50,17 +72,36 @@ static int step_setns(const cl_step *step) {
     return result;
 }
 
-static int step_wait(const cl_step *step, int report) {
-    if (step->n[1]) {
-        cl_report ready = {CL_STAGE_READY, 0};
-        if (write(report, &ready, sizeof ready) != sizeof ready) return -errno;
-    }
+static int report_stage(int report, int stage, int value) {
+    cl_report message = {stage, value};
+    return write(report, &message, sizeof message) == sizeof message ? 0 : -EPIPE;
+}
+
+static int wait_at(int gate) {
     char byte;
     ssize_t got;
-    do got = read((int)step->n[0], &byte, 1);
+    do got = read(gate, &byte, 1);
     while (got < 0 && errno == EINTR);
     if (got == 0) _exit(0);
     return failed(got);
+}
+
+static int step_wait(const cl_step *step, int report) {
+    int result = step->n[1] ? report_stage(report, (int)step->n[1], 0) : 0;
+    return result < 0 ? result : wait_at((int)step->n[0]);
+}
+
+static int step_seccomp(const cl_step *step, int report) {
+    int flags = (int)step->n[0];
+    if (step->n[1] > 0) flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER;
+    long listener = syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, step->d);
+    if (listener < 0) return -errno;
+    if (step->n[1] <= 0) return 0;
+    // From here on calls may be waiting for the listener's owner: only the report's write is known to go through.
+    int result = report_stage(report, CL_STAGE_LISTENER, (int)listener);
+    if (result == 0) result = wait_at((int)step->n[1]);
+    close((int)listener);
+    return result;
 }
 
 static int step_stdio(const cl_step *step) {
@@ -143,7 +184,7 @@ static int get_permitted(uint64_t *permitted) {
 static int step_user(const cl_step *step) {
     if (prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0) return -errno;
     // A user namespace without the right to set groups leaves them.
-    if (syscall(SYS_setgroups, (size_t)step->n[3], step->d) < 0 && (errno != EPERM || step->n[3] > 0)) return -errno;
+    if (!step->n[4] && syscall(SYS_setgroups, (size_t)step->n[3], step->d) < 0 && (errno != EPERM || step->n[3] > 0)) return -errno;
     if (syscall(SYS_setresgid, (gid_t)step->n[1], (gid_t)step->n[1], (gid_t)step->n[1]) < 0) return -errno;
     if (syscall(SYS_setresuid, (uid_t)step->n[0], (uid_t)step->n[0], (uid_t)step->n[0]) < 0) return -errno;
     if (prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) < 0) return -errno;
@@ -236,7 +277,7 @@ static int step_check_program(const cl_step *step) {
 static int step_execute(cl_child *child, const cl_step *step) {
     unsigned first = 3 + (unsigned)step->n[0];
     for (unsigned fd = 3; fd < first; fd++)
-        if (fcntl((int)fd, F_SETFD, 0) < 0) return -errno;
+        if (fcntl((int)fd, F_SETFD, 0) < 0 && errno != EBADF) return -errno;
     if (syscall(SYS_close_range, first, UINT_MAX, CLOSE_RANGE_CLOEXEC) < 0) return -errno;
     char **environment = (char **)step->d3;
     if (child->home) {
@@ -255,10 +296,47 @@ static int step_execute(cl_child *child, const cl_step *step) {
     return -error;
 }
 
+// Executes a hook with the container's state as its input, and waits for it.
+static int step_hook(const cl_step *step) {
+    char pid[12];
+    int at = sizeof pid;
+    for (int left = getpid(); left > 0 && at > 0; left /= 10) pid[--at] = (char)('0' + left % 10);
+    int state = memfd_create("state", MFD_CLOEXEC);
+    if (state < 0) return -errno;
+    const struct iovec pieces[] = {{(void *)step->t[0], strlen(step->t[0])},
+                                   {pid + at, sizeof pid - (size_t)at},
+                                   {(void *)step->t[1], strlen(step->t[1])}};
+    if (writev(state, pieces, 3) < 0 || lseek(state, 0, SEEK_SET) < 0) return -errno;
+    int pidfd = -1;
+    cl_step steps[2] = {{.kind = CL_STEP_STDIO, .n = {state, 1, 2}},
+                        {.kind = CL_STEP_EXECUTE, .d = step->d, .d2 = step->d2, .d3 = step->d3}};
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) < 0) return -errno;
+    int result = cl_spawn(steps, 2, ends[1], 0, -1, &pidfd);
+    close(ends[1]);
+    close(state);
+    if (result < 0) return result;
+    cl_report message;
+    int failure = read(ends[0], &message, sizeof message) == sizeof message ? -message.error : 0;
+    close(ends[0]);
+    struct pollfd poller = {.fd = pidfd, .events = POLLIN};
+    int left;
+    do left = poll(&poller, 1, step->n[0] > 0 && step->n[0] < INT_MAX / 1000 ? (int)step->n[0] * 1000 : -1);
+    while (left < 0 && errno == EINTR);
+    if (left == 0) syscall(SYS_pidfd_send_signal, pidfd, SIGKILL, 0, 0);
+    siginfo_t info = {0};
+    if (waitid(P_PIDFD, (id_t)pidfd, &info, WEXITED) < 0) return -errno;
+    close(pidfd);
+    if (failure) return failure;
+    if (left == 0) return -ETIMEDOUT;
+    return info.si_code == CLD_EXITED && info.si_status == 0 ? 0 : -ECANCELED;
+}
+
 static int perform_mount_step(cl_child *child, const cl_step *step) {
     switch (step->kind) {
     case CL_STEP_PROPAGATION: return cl_step_propagation(step);
     case CL_STEP_ROOT_BIND: return cl_step_root_bind(child, step);
+    case CL_STEP_ROOT_PLAIN: return cl_step_root_plain(child, step);
     case CL_STEP_ROOT_OVERLAY: return cl_step_root_overlay(child, step);
     case CL_STEP_MOUNT: return cl_step_mount(child, step);
     case CL_STEP_BIND: return cl_step_bind(child, step);
@@ -269,6 +347,7 @@ static int perform_mount_step(cl_child *child, const cl_step *step) {
     case CL_STEP_READONLY_PATH: return cl_step_readonly_path(child, step);
     case CL_STEP_READONLY_ROOT: return cl_step_readonly_root(child);
     case CL_STEP_PIVOT: return cl_step_pivot(child);
+    case CL_STEP_CHROOT: return cl_step_chroot(child);
     case CL_STEP_CURRENT_ROOT: return cl_step_current_root(child);
     default: return -ENOSYS;
     }
@@ -298,7 +377,12 @@ static int perform(cl_child *child, const cl_step *step) {
     case CL_STEP_USER: return step_user(step);
     case CL_STEP_CAPABILITIES: return step_capabilities(step);
     case CL_STEP_NO_NEW_PRIVILEGES: return failed(prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0));
-    case CL_STEP_SECCOMP: return failed(syscall(SYS_seccomp, SET_MODE_FILTER, (unsigned)step->n[0], step->d));
+    case CL_STEP_SECCOMP: return step_seccomp(step, child->report);
+    case CL_STEP_HOOK: return step_hook(step);
+    case CL_STEP_SCHEDULER: return failed(syscall(SYS_sched_setattr, 0, step->d, 0));
+    case CL_STEP_IO_PRIORITY: return failed(syscall(SYS_ioprio_set, 1, 0, (int)step->n[0]));
+    case CL_STEP_PERSONALITY: return failed(personality((unsigned long)step->n[0]));
+    case CL_STEP_AFFINITY: return failed(sched_setaffinity(0, (size_t)step->n[0], step->d));
     case CL_STEP_DIRECTORY_CHANGE: return step_change_directory(step);
     case CL_STEP_PARENT_DEATH: return step_parent_death(step, child->report);
     case CL_STEP_HOME: return step_home(child, step);

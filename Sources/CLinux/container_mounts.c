@@ -145,6 +145,8 @@ int cl_step_root_bind(cl_child *child, const cl_step *step) {
     return result < 0 ? result : open_root(child, step->t[0]);
 }
 
+int cl_step_root_plain(cl_child *child, const cl_step *step) { return open_root(child, step->t[0]); }
+
 static int overlay_by_mount(const cl_step *step) {
     return mount("overlay", step->t[2], "overlay", 0, step->t[3]) < 0 ? -errno : 0;
 }
@@ -198,29 +200,40 @@ static int new_tree(const char *type, const char *source, const char *const *opt
     return result;
 }
 
+// Fills a new file system with what its mount point holds (tmpcopyup).
+static int copy_up(int target, int tree) {
+    int from = openat(target, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int to = openat(tree, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int result = from < 0 || to < 0 ? -errno : cl_copy_tree(from, to, 0);
+    if (from >= 0) close(from);
+    if (to >= 0) close(to);
+    return result;
+}
+
 int cl_step_mount(cl_child *child, const cl_step *step) {
     int tree = new_tree(step->t[1], step->t[2], step->d, (uint64_t)step->n[0]);
     if (tree < 0) return tree;
     int result = set_attributes(tree, 0, 0, 0, (uint64_t)step->n[1]);
     if (result < 0) return result;
     int target = make_in_root(child->root, step->t[0], LEAF_DIRECTORY, step->n[2] ? RESOLVE_NO_SYMLINKS : 0);
-    return target < 0 ? target : move_to(tree, target);
+    if (target < 0) return target;
+    if (step->n[3] && (result = copy_up(target, tree)) < 0) return result;
+    return move_to(tree, target);
 }
 
-static int bind_to(cl_child *child, int tree, const char *path) {
+static int bind_to(cl_child *child, int tree, const char *path, uint64_t resolve) {
     struct stat status;
     if (fstat(tree, &status) < 0) return -errno;
     enum leaf leaf = S_ISDIR(status.st_mode) ? LEAF_DIRECTORY : LEAF_FILE;
-    int target = make_in_root(child->root, path, leaf, 0);
+    int target = make_in_root(child->root, path, leaf, resolve);
     return target < 0 ? target : move_to(tree, target);
 }
 
 int cl_step_bind(cl_child *child, const cl_step *step) {
-    unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (step->n[0] ? AT_RECURSIVE : 0);
-    int tree = open_tree(AT_FDCWD, step->t[1], flags);
-    if (tree < 0) return -errno;
+    int tree = step->n[5] ? (int)step->n[5] : cl_clone_mount(AT_FDCWD, step->t[1], (int)step->n[0]);
+    if (tree < 0) return tree;
     int result = set_attributes(tree, (int)step->n[3], (uint64_t)step->n[1], (uint64_t)step->n[2], (uint64_t)step->n[4]);
-    return result < 0 ? result : bind_to(child, tree, step->t[0]);
+    return result < 0 ? result : bind_to(child, tree, step->t[0], 0);
 }
 
 int cl_step_directory(cl_child *child, const cl_step *step) {
@@ -254,7 +267,7 @@ int cl_step_device(cl_child *child, const cl_step *step) {
     if (result != -EPERM) return result;
     // A user namespace may not make devices: bind the host's.
     int tree = open_tree(AT_FDCWD, step->t[1], OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-    return tree < 0 ? -errno : bind_to(child, tree, step->t[0]);
+    return tree < 0 ? -errno : bind_to(child, tree, step->t[0], 0);
 }
 
 int cl_step_symlink(cl_child *child, const cl_step *step) {
@@ -305,7 +318,8 @@ int cl_step_readonly_root(cl_child *child) { return set_attributes(child->root, 
 
 int cl_mount_console(cl_child *child, int slave) {
     int tree = open_tree(slave, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
-    return tree < 0 ? -errno : bind_to(child, tree, "/dev/console");
+    // Through no link: it could lead the terminal over a file of /proc that is masked later (CVE-2025-52565).
+    return tree < 0 ? -errno : bind_to(child, tree, "/dev/console", RESOLVE_NO_SYMLINKS);
 }
 
 int cl_step_pivot(cl_child *child) {
@@ -322,4 +336,25 @@ int cl_step_pivot(cl_child *child) {
     }
     close(old);
     return chdir("/") < 0 ? -errno : 0;
+}
+
+int cl_step_chroot(cl_child *child) {
+    if (fchdir(child->root) < 0 || chroot(".") < 0) return -errno;
+    return 0;
+}
+
+int cl_clone_mount(int dir, const char *path, int recursive) {
+    unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0);
+    int tree = open_tree(dir, path, flags | (*path ? 0 : AT_EMPTY_PATH));
+    return tree < 0 ? -errno : tree;
+}
+
+int cl_change_mount(int mount, int recursive, uint64_t set, uint64_t clear, int users) {
+    struct mount_attr attributes = {.attr_set = set, .attr_clr = clear};
+    if (users >= 0) {
+        attributes.attr_set |= MOUNT_ATTR_IDMAP;
+        attributes.userns_fd = (uint64_t)users;
+    }
+    unsigned flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0);
+    return mount_setattr(mount, "", flags, &attributes, sizeof attributes) < 0 ? -errno : 0;
 }

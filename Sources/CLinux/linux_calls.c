@@ -39,6 +39,7 @@ int64_t cl_copy_file_range(int from, int to, size_t size) {
     return count < 0 ? -errno : count;
 }
 int cl_pidfd_open(pid_t pid, unsigned flags) { return result(syscall(SYS_pidfd_open, pid, flags)); }
+int cl_take_descriptor(int pidfd, int descriptor) { return result(syscall(SYS_pidfd_getfd, pidfd, descriptor, 0)); }
 int cl_pidfd_send_signal(int pidfd, int signal) { return result(syscall(SYS_pidfd_send_signal, pidfd, signal, 0, 0)); }
 
 int cl_idmapped_mount(const char *path, int user_namespace) {

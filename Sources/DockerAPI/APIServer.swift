@@ -6,7 +6,8 @@ import Kernel
 public final class APIServer: Sendable {
     private let server: HTTPServer
 
-    public init(engine: Engine) {
+    /// Every route of the API.
+    static func router(engine: Engine) -> Router {
         var router = Router()
         SystemRoutes(engine: engine).register(&router)
         ContainerRoutes(engine: engine).register(&router)
@@ -14,12 +15,18 @@ public final class APIServer: Sendable {
         ContainerFileRoutes(engine: engine).register(&router)
         ExecRoutes(engine: engine).register(&router)
         ImageRoutes(engine: engine).register(&router)
+        BuildRoutes(engine: engine).register(&router)
         NetworkRoutes(engine: engine).register(&router)
         VolumeRoutes(engine: engine).register(&router)
         SwarmRoutes().register(&router)
+        return router
+    }
+
+    public init(engine: Engine) {
         let log = engine.log
         server = HTTPServer(
-            service: Service(router: router, version: engine.configuration.version) { error, request in
+            service: Service(router: APIServer.router(engine: engine), version: engine.configuration.version) {
+                error, request in
                 log.error("\(request): \(error)")
             })
     }

@@ -14,6 +14,7 @@ extension Engine {
         guard driver == "bridge" else {
             throw SkalaError(.notFound, "could not find plugin \(driver) in v1 plugin registry: plugin not found")
         }
+        try RefusedFields.check("NetworkCreate", body)
         let network = try await context.networks.create(NetworkRequest(json: body))
         try await context.store.put("network", network.id, network.json)
         context.events.publish("network", "create", network.id, ["name": name, "type": driver])
@@ -46,6 +47,7 @@ extension Container {
     ///
     /// - Throws: `.forbidden` with the host's or another container's network; `.conflict` when it is connected already.
     public func connect(network reference: String, settings: JSON) async throws {
+        try RefusedFields.check("EndpointSettings", settings)
         try await lifecycle.withLock {
             let network = try await engine.networks.find(reference)
             let mode = record.hostConfig["NetworkMode"].string ?? ""

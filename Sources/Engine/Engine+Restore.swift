@@ -54,6 +54,9 @@ extension Containers {
         let container = Container(record: record, engine: engine, containers: self)
         adopt(container, name: record.name)
         await engine.images.retain(image: record.imageID, holder: record.id)
+        if record.state.isAlive, let cores = try? CPUSet(parsing: record.dedicatedCores), !cores.isEmpty {
+            adoptCores(record.id, cores)  // written by ourselves, so that it parses
+        }
         for mount in record.mounts where mount.type == "volume" {
             await engine.volumes.retain(mount.name, holder: record.id)
         }

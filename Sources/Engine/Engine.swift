@@ -17,6 +17,7 @@ final class EngineContext: Sendable {
     let log: Log
     let store: Store
     let warden: WardenSupervisor
+    let builder: ImageBuilder
 
     init(configuration: EngineConfiguration, log: Log) async throws {
         self.configuration = configuration
@@ -24,7 +25,9 @@ final class EngineContext: Sendable {
         events = EventBus()
         threads = WorkerThreads(limit: 16)
         store = try await Store(path: configuration.storePath)
-        images = try await ImageStore(root: configuration.dataRoot + "/images")
+        images = try await ImageStore(
+            root: configuration.dataRoot + "/images", mirrors: configuration.registryMirrors)
+        builder = try ImageBuilder(root: configuration.dataRoot + "/build", images: images)
         networks = try await NetworkManager(
             runDirectory: configuration.runRoot,
             options: NetworkOptions(bridge: configuration.bridge, subnet: configuration.subnet))
@@ -46,6 +49,7 @@ public final class Engine: Sendable {
     public var networks: NetworkManager { context.networks }
     public var volumes: Volumes { context.volumes }
     public var events: EventBus { context.events }
+    public var builder: ImageBuilder { context.builder }
     /// For calls that block.
     public var threads: WorkerThreads { context.threads }
     public var log: Log { context.log }
@@ -53,13 +57,19 @@ public final class Engine: Sendable {
     /// Opens the stores, starts or finds the warden, and takes over what runs.
     ///
     /// - Throws: `SkalaError` naming what is missing or broken.
-    public init(configuration: EngineConfiguration, log: Log) async throws {
+    public convenience init(configuration: EngineConfiguration, log: Log) async throws {
         try FileContents.makeDirectories(configuration.dataRoot + "/containers", mode: 0o711)
         try FileContents.makeDirectories(configuration.runRoot, mode: 0o711)
-        context = try await EngineContext(configuration: configuration, log: log)
-        id = try await Engine.identity(context.store)
-        containers = Containers(engine: context)
+        let context = try await EngineContext(configuration: configuration, log: log)
+        self.init(context: context, id: try await Engine.identity(context.store))
         try await restore()
+    }
+
+    /// An engine that has not looked yet at what runs.
+    init(context: EngineContext, id: String) {
+        self.context = context
+        self.id = id
+        containers = Containers(engine: context)
     }
 
     private static func identity(_ store: Store) async throws -> String {

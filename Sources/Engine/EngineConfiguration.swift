@@ -8,6 +8,8 @@ public struct EngineConfiguration: Sendable {
     public var runRoot = "/run/skala"
     /// The static `skala-warden` program.
     public var wardenPath = "/usr/libexec/skala/skala-warden"
+    /// The static `skala-init` program, bound into containers that want an init process.
+    public var initPath = "/usr/libexec/skala/skala-init"
     /// The cgroup all containers are below.
     public var cgroupParent = "/skala"
     public var bridge = "skala0"

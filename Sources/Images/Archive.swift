@@ -9,15 +9,16 @@ import Kernel
 /// so that no link in the container leads to a file of the host.
 public enum Archive {
     /// The parent folder and base name of a path, with links in the parent resolved.
-    private static func locate(_ path: String, in root: Int32) throws -> (parent: OwnedDescriptor, name: String) {
-        let parts = path.split(separator: "/").filter { $0 != "." }
+    private static func locate(_ path: String, in root: Int32) throws -> (parent: OwnedDescriptor, name: [CChar]) {
+        // By bytes: a combining character behind a slash makes one Character of both.
+        let parts = path.utf8.split(separator: UInt8(ascii: "/")).map { String(Substring($0)) }.filter { $0 != "." }
         // `a/..` and `/` have no name of their own: the folder itself, as ".".
         let hasName = parts.last.map { $0 != ".." } ?? false
         let folder = hasName ? "/" + parts.dropLast().joined(separator: "/") : "/" + parts.joined(separator: "/")
         let flags = UInt64(CL_O_PATH | CL_O_DIRECTORY)
         let opened = cl_openat2(root, folder, flags, 0, UInt64(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS))
         guard opened >= 0 else { throw missing(path, -opened) }
-        return (OwnedDescriptor(opened), hasName ? parts.last.map(String.init) ?? "." : ".")
+        return (OwnedDescriptor(opened), Array((hasName ? parts.last ?? "." : ".").utf8CString))
     }
 
     private static func missing(_ path: String, _ error: Int32) -> SkalaError {
@@ -75,7 +76,7 @@ public enum Archive {
         guard fstatat(parent.raw, name, &status, AT_SYMLINK_NOFOLLOW) == 0 else { throw missing(path, errno) }
         let writer = try ArchiveWriter(descriptor: output)
         let folder = try reopened(parent)
-        try writer.add(name, in: folder.raw, as: name == "." ? "." : name)
+        try writer.add(name, in: folder.raw, as: name)
         try writer.finish()
     }
 
@@ -105,10 +106,7 @@ public enum Archive {
     public static func exportTree(_ root: Int32, to output: Int32) throws {
         let folder = OwnedDescriptor(try check(cl_openat(root, ".", O_RDONLY | CL_O_DIRECTORY, 0), "open", "/"))
         let writer = try ArchiveWriter(descriptor: output)
-        for name in try FileContents.names(in: "/proc/self/fd/\(folder.raw)") {
-            if ["proc", "sys", "dev"].contains(name) { continue }
-            try writer.add(name, in: folder.raw, as: name)
-        }
+        try writer.addContents(of: folder.raw, "/", except: ["proc", "sys", "dev"])
         try writer.finish()
     }
 }

@@ -8,7 +8,7 @@ import Kernel
 final class ArchiveWriter {
     private let archive: OpaquePointer
     /// Files with several names: the first one is written, the others are links to it.
-    private var written: [UInt64: String] = [:]
+    private var written: [UInt64: [CChar]] = [:]
 
     /// - Parameter descriptor: not closed.
     init(descriptor: Int32) throws(SkalaError) {
@@ -32,7 +32,14 @@ final class ArchiveWriter {
     }
 
     /// Adds a file made of bytes.
-    func add(_ name: String, _ bytes: [UInt8], mode: UInt32 = 0o644) throws(SkalaError) {
+    func add(_ name: String, _ bytes: [UInt8]) throws(SkalaError) {
+        try add(Array(name.utf8CString), bytes, mode: 0o644)
+    }
+
+    /// Adds an empty file that only means something: a whiteout.
+    private func add(_ marker: [CChar]) throws(SkalaError) { try add(marker, [], mode: 0) }
+
+    private func add(_ name: [CChar], _ bytes: [UInt8], mode: UInt32) throws(SkalaError) {
         guard let entry = archive_entry_new() else { throw SkalaError(.system, "libarchive: out of memory") }
         defer { archive_entry_free(entry) }
         archive_entry_set_pathname(entry, name)
@@ -41,49 +48,70 @@ final class ArchiveWriter {
         archive_entry_set_size(entry, la_int64_t(bytes.count))
         guard archive_write_header(archive, entry) >= ARCHIVE_WARN,
             bytes.withUnsafeBytes({ archive_write_data(archive, $0.baseAddress, $0.count) }) == bytes.count
-        else { throw failure("cannot write \(name)") }
+        else { throw failure("cannot write \(String(decoding: name.map(UInt8.init(bitPattern:)), as: UTF8.self))") }
     }
+
+    /// Folders below each other that are written: more only a program makes, to see what breaks.
+    private static let depthLimit = 1000
 
     /// Adds what `name` in the folder `parent` is, with everything below it, under the path `path`.
     ///
-    /// - Parameter overlay: whiteouts and opaque folders of overlayfs are written as an image's layers have them.
-    func add(_ name: String, in parent: Int32, as path: String, overlay: Bool = false) throws {
+    /// - Parameters:
+    ///   - name: bytes and a zero, as the kernel has them; so is `path`.
+    ///   - overlay: whiteouts and opaque folders of overlayfs are written as an image's layers have them.
+    func add(
+        _ name: [CChar], in parent: Int32, as path: [CChar], overlay: Bool = false, depth: Int = 0
+    ) throws {
+        let text = String(decoding: path.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+        guard depth <= ArchiveWriter.depthLimit else {
+            throw SkalaError(
+                .invalid, "folders are nested deeper than \(ArchiveWriter.depthLimit): \(text.prefix(80))…")
+        }
         var status = stat()
-        try checkErrno(fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW), "stat", path)
+        try checkErrno(fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW), "stat", text)
         let kind = status.st_mode & S_IFMT
         if kind == S_IFSOCK { return }
         if overlay, kind == S_IFCHR, status.st_rdev == 0 {
-            let parts = path.split(separator: "/")
-            return try add((parts.dropLast() + [".wh." + (parts.last ?? "")]).joined(separator: "/"), [], mode: 0)
+            return try add(Array(path.dropLast(name.count)) + ".wh.".utf8CString.dropLast() + name)
         }
         guard let entry = archive_entry_new() else { throw SkalaError(.system, "libarchive: out of memory") }
         defer { archive_entry_free(entry) }
         archive_entry_copy_stat(entry, &status)
-        archive_entry_set_pathname(entry, kind == S_IFDIR ? path + "/" : path)
+        let slash = Array("/".utf8CString)
+        archive_entry_set_pathname(entry, kind == S_IFDIR ? Array(path.dropLast()) + slash : path)
         if kind == S_IFLNK {
             var target = [CChar](repeating: 0, count: 4097)
-            try checkErrno(readlinkat(parent, name, &target, 4096), "readlink", path)
+            try checkErrno(readlinkat(parent, name, &target, 4096), "readlink", text)
             archive_entry_set_symlink(entry, target)
         }
-        guard kind == S_IFREG || kind == S_IFDIR else { return try writeHeader(entry, path) }
+        guard kind == S_IFREG || kind == S_IFDIR else { return try writeHeader(entry, text) }
         // O_NOFOLLOW and O_NONBLOCK: it may have been replaced since by a link or a pipe.
         let opened = cl_openat(parent, name, O_RDONLY | CL_O_NOFOLLOW | O_NONBLOCK, 0)
-        let file = OwnedDescriptor(try check(opened, "open", path))
+        let file = OwnedDescriptor(try check(opened, "open", text))
         try addAttributes(file.raw, to: entry)
         if kind == S_IFREG {
             if status.st_nlink > 1, let first = written[UInt64(status.st_ino)] {
                 archive_entry_set_hardlink(entry, first)
                 archive_entry_set_size(entry, 0)
-                return try writeHeader(entry, path)
+                return try writeHeader(entry, text)
             }
             written[UInt64(status.st_ino)] = path
-            try writeHeader(entry, path)
-            return try writeData(file.raw, size: Int64(status.st_size), path)
+            try writeHeader(entry, text)
+            return try writeData(file.raw, size: Int64(status.st_size), text)
         }
-        try writeHeader(entry, path)
-        if overlay, isOpaque(file.raw) { try add(path + "/.wh..wh..opq", [], mode: 0) }
-        for child in try FileContents.names(in: "/proc/self/fd/\(file.raw)") {
-            try add(child, in: file.raw, as: path.isEmpty ? child : path + "/" + child, overlay: overlay)
+        try writeHeader(entry, text)
+        if overlay, isOpaque(file.raw) { try add(Array(path.dropLast()) + "/.wh..wh..opq".utf8CString) }
+        for child in try FileContents.names(in: file.raw, text) {
+            let below = path.count == 1 ? child : Array(path.dropLast()) + slash.dropLast() + child
+            try add(child, in: file.raw, as: below, overlay: overlay, depth: depth + 1)
+        }
+    }
+
+    /// Adds what is in a folder, but for some names.
+    func addContents(of folder: Int32, _ path: String, except names: Set<String> = [], overlay: Bool = false) throws {
+        for name in try FileContents.names(in: folder, path) {
+            let text = String(decoding: name.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
+            if !names.contains(text) { try add(name, in: folder, as: name, overlay: overlay) }
         }
     }
 

@@ -46,13 +46,29 @@ struct ArchiveLoader {
             .invalid, "the archive is neither of docker save nor an OCI layout: it has no manifest.json or index.json")
     }
 
-    /// A file the archive names: below the folder, no link.
-    private func file(_ name: String, in folder: String) throws -> String {
+    /// Opens a file the archive names: below the folder, and a file. A pipe would not end, a device hold anything.
+    private func open(_ name: String, in folder: String) throws -> OwnedDescriptor {
         let root = try OwnedDescriptor.open(folder, CL_O_PATH | CL_O_DIRECTORY)
         let flags = UInt64(RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS)
         let found = cl_openat2(root.raw, name, UInt64(O_RDONLY | O_NONBLOCK), 0, flags)
         guard found >= 0 else { throw SkalaError(.invalid, "the archive lacks '\(name)'") }
         let file = OwnedDescriptor(found)
+        var status = stat()
+        guard fstat(file.raw, &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            throw SkalaError(.invalid, "'\(name)' of the archive is no file")
+        }
+        return file
+    }
+
+    /// The document in such a file.
+    private func json(_ name: String, in folder: String) throws -> JSON {
+        let file = try open(name, in: folder)
+        return try JSON(parsing: FileContents.read("/proc/self/fd/\(file.raw)", limit: 8 << 20))
+    }
+
+    /// A copy of such a file.
+    private func file(_ name: String, in folder: String) throws -> String {
+        let file = try open(name, in: folder)
         // Old archives link equal layers to each other: the copy is what the link leads to.
         let copy = content.temporaryPath()
         let output = try OwnedDescriptor.open(copy, O_WRONLY | O_CREAT | O_EXCL)
@@ -64,7 +80,7 @@ struct ArchiveLoader {
     }
 
     private func loadDocker(_ folder: String, _ progress: (JSON) -> Void) throws -> [ImageRecord] {
-        let manifest = try JSON(parsing: FileContents.read(folder + "/manifest.json", limit: 8 << 20))
+        let manifest = try json("manifest.json", in: folder)
         return try (manifest.array ?? []).map { entry in
             guard let configName = entry["Config"].string, let names = entry["Layers"].strings else {
                 throw SkalaError(.invalid, "the archive's manifest.json has no configuration or layers")
@@ -81,7 +97,7 @@ struct ArchiveLoader {
     }
 
     private func loadLayout(_ folder: String, _ progress: (JSON) -> Void) throws -> [ImageRecord] {
-        let index = try JSON(parsing: FileContents.read(folder + "/index.json", limit: 8 << 20))
+        let index = try json("index.json", in: folder)
         var records: [ImageRecord] = []
         for descriptor in index["manifests"].array ?? [] {
             let annotations = descriptor["annotations"]

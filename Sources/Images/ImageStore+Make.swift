@@ -44,9 +44,7 @@ extension ImageStore {
                 let file = try OwnedDescriptor.open(path, O_RDWR | O_CREAT | O_EXCL)
                 let writer = try ArchiveWriter(descriptor: file.raw)
                 let folder = try OwnedDescriptor.open(upper, O_RDONLY | CL_O_DIRECTORY)
-                for name in try FileContents.names(in: upper) {
-                    try writer.add(name, in: folder.raw, as: name, overlay: true)
-                }
+                try writer.addContents(of: folder.raw, upper, overlay: true)
                 try writer.finish()
                 return try content.addLayer(file: path)
             }
@@ -109,7 +107,8 @@ private struct ArchiveSaver {
         func add(_ digest: String) throws {
             guard written.insert(digest).inserted else { return }
             let name = Digest.hexadecimal(digest)
-            try writer.add(name, in: folder.raw, as: "blobs/sha256/" + name)
+            try writer.add(
+                Array(name.utf8CString), in: folder.raw, as: Array("blobs/sha256/\(name)".utf8CString))
         }
         var manifests: [JSON] = []
         var descriptors: [JSON] = []

@@ -27,35 +27,33 @@ extension ImageStore {
             let cancellation = Cancellation()
             return try await withTaskCancellationHandler {
                 let manifest = try await threads.run { try puller.manifest() }
-                var layers: [ImageRecord.Layer] = []
+                try await threads.run { try puller.fetch(manifest.configuration, manifest, cancellation, progress) }
                 try await withThrowingTaskGroup(of: Void.self) { group in
-                    var waiting = manifest.blobs[...]
+                    var waiting = Array(manifest.layers.enumerated())[...]
+                    func addNext() {
+                        guard let (index, layer) = waiting.popFirst() else { return }
+                        group.addTask {
+                            try await self.threads.run {
+                                try puller.fetch(layer, manifest, cancellation, progress)
+                                try puller.unpack(layer, index, manifest, progress)
+                            }
+                        }
+                    }
                     // Three at a time, as Docker: more only split the same bandwidth.
-                    for _ in 0..<3 {
-                        if let blob = waiting.popFirst() {
-                            group.addTask { try await self.fetch(blob, puller, cancellation, progress) }
-                        }
-                    }
-                    while try await group.next() != nil {
-                        if let blob = waiting.popFirst() {
-                            group.addTask { try await self.fetch(blob, puller, cancellation, progress) }
-                        }
-                    }
+                    for _ in 0..<3 { addNext() }
+                    while try await group.next() != nil { addNext() }
                 }
-                for blob in manifest.blobs.dropFirst() {
-                    layers.append(ImageRecord.Layer(digest: blob.digest, size: blob.size, mediaType: blob.mediaType))
+                let layers = manifest.layers.map {
+                    ImageRecord.Layer(digest: $0.digest, size: $0.size, mediaType: $0.mediaType)
                 }
                 let isKnown = records[manifest.config] != nil
                 let content = content
                 let full = ImageStore.full(reference)
-                let found = layers
                 let record = try await threads.run {
                     try ArchiveLoader(content: content).finish(
-                        id: manifest.config, layers: found, tags: reference.digest == nil ? [full] : [],
+                        id: manifest.config, layers: layers, tags: reference.digest == nil ? [full] : [],
                         repoDigests: [reference.repository + "@" + manifest.digest]
-                    ) { message in
-                        progress(["status": "Pull complete", "progressDetail": [:], "id": message["id"]])
-                    }
+                    ) { _ in }
                 }
                 let image = try await register(record)
                 progress(["status": JSON("Digest: \(manifest.digest)")])
@@ -66,13 +64,6 @@ extension ImageStore {
                 cancellation.cancel()
             }
         }
-    }
-
-    private func fetch(
-        _ blob: Puller.Blob, _ puller: Puller, _ cancellation: Cancellation,
-        _ progress: @escaping @Sendable (JSON) -> Void
-    ) async throws {
-        try await threads.run { try puller.fetch(blob, cancellation, progress) }
     }
 
     /// Pushes an image under the name it was tagged with.
@@ -123,10 +114,11 @@ extension ImageStore {
 }
 
 /// Tells work on another thread that nobody waits for it any more.
-final class Cancellation: Sendable {
+public final class Cancellation: Sendable {
     private let state = Mutex(false)
-    var isCancelled: Bool { state.withLock { $0 } }
-    func cancel() { state.withLock { $0 = true } }
+    public init() {}
+    public var isCancelled: Bool { state.withLock { $0 } }
+    public func cancel() { state.withLock { $0 = true } }
 }
 
 /// Fetches the parts of one image. Blocking; its calls may run on several threads at once.
@@ -141,8 +133,11 @@ struct Puller: Sendable {
     struct Manifest: Sendable {
         let digest: String
         let config: String
-        /// The configuration, then the layers, lowest first.
-        let blobs: [Blob]
+        let configuration: Blob
+        /// Lowest first.
+        let layers: [Blob]
+        /// The mirror it came from, which its blobs are asked of too; nil is the registry itself.
+        let mirror: String?
     }
 
     let content: ContentStore
@@ -154,12 +149,16 @@ struct Puller: Sendable {
     /// The image's manifest, from the first mirror that has it, or the registry.
     func manifest() throws -> Manifest {
         let name = reference.digest ?? reference.tag ?? "latest"
+        var mirror: String?
+        var client = RegistryClient(reference, credentials: credentials)
         var found: (document: JSON, bytes: [UInt8], digest: String, type: String)?
-        for mirror in mirrors where found == nil {
+        for candidate in mirrors {
             // A mirror that is down or lacks the image: the next one, or the registry itself, is asked.
-            found = try? RegistryClient(reference, credentials: nil, mirror: mirror).manifest(name)
+            let mirrored = RegistryClient(reference, credentials: nil, mirror: candidate)
+            guard let manifest = try? mirrored.manifest(name) else { continue }
+            (found, mirror, client) = (manifest, candidate, mirrored)
+            break
         }
-        let client = RegistryClient(reference, credentials: credentials)
         let top = try found ?? client.manifest(name)
         var manifest = top
         if let choices = top.document["manifests"].array {
@@ -181,10 +180,14 @@ struct Puller: Sendable {
         guard blobs.allSatisfy({ Digest.isValid($0.digest) && $0.size >= 0 }) else {
             throw SkalaError(.invalid, "\(reference.familiar): a descriptor of its manifest has no valid digest")
         }
-        return Manifest(digest: top.digest, config: configDigest, blobs: blobs)
+        return Manifest(
+            digest: top.digest, config: configDigest, configuration: blobs[0], layers: Array(blobs.dropFirst()),
+            mirror: mirror)
     }
 
-    func fetch(_ blob: Blob, _ cancellation: Cancellation, _ progress: @escaping @Sendable (JSON) -> Void) throws {
+    func fetch(
+        _ blob: Blob, _ manifest: Manifest, _ cancellation: Cancellation, _ progress: @escaping @Sendable (JSON) -> Void
+    ) throws {
         let id = JSON(Identifier.short(Digest.hexadecimal(blob.digest)))
         guard !content.has(content.blobPath(blob.digest)) else {
             if !blob.isConfiguration { progress(["status": "Already exists", "progressDetail": [:], "id": id]) }
@@ -194,7 +197,7 @@ struct Puller: Sendable {
         let temporary = content.temporaryPath()
         defer { unlink(temporary) }
         var shown: Int64 = 0
-        let client = RegistryClient(reference, credentials: credentials)
+        let client = RegistryClient(reference, credentials: credentials, mirror: manifest.mirror)
         try client.blob(blob.digest, size: blob.size, to: temporary) { have in
             let now = SystemClock.monotonicNanoseconds()
             if !blob.isConfiguration, now - shown > 100_000_000 {
@@ -205,6 +208,23 @@ struct Puller: Sendable {
         }
         try checkErrno(rename(temporary, content.blobPath(blob.digest)), "rename", temporary)
         if !blob.isConfiguration { progress(["status": "Download complete", "progressDetail": [:], "id": id]) }
+    }
+}
+
+extension Puller {
+    /// Unpacks a layer as soon as it is here, while others are still on their way.
+    func unpack(
+        _ layer: Blob, _ index: Int, _ manifest: Manifest, _ progress: @escaping @Sendable (JSON) -> Void
+    ) throws {
+        let diffIDs = try content.document(manifest.config)["rootfs"]["diff_ids"].strings ?? []
+        guard diffIDs.indices.contains(index), Digest.isValid(diffIDs[index]) else {
+            throw SkalaError(.invalid, "\(reference.familiar): its configuration does not fit its layers")
+        }
+        guard !content.has(content.layerPath(diffIDs[index])) else { return }
+        let id = JSON(Identifier.short(Digest.hexadecimal(layer.digest)))
+        progress(["status": "Extracting", "progressDetail": [:], "id": id])
+        _ = try content.unpack(blob: layer.digest, diffID: diffIDs[index])
+        progress(["status": "Pull complete", "progressDetail": [:], "id": id])
     }
 }
 

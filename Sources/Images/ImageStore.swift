@@ -159,10 +159,17 @@ public actor ImageStore {
             let remaining = record.tags.filter { $0 != full }
             if !remaining.isEmpty {
                 record.tags = remaining
+                // A repository's digests go with its last tag.
+                let isLast = !remaining.contains { $0.hasPrefix(reference.repository + ":") }
+                let gone = record.repoDigests.filter {
+                    $0 == full || isLast && $0.hasPrefix(reference.repository + "@")
+                }
+                record.repoDigests.removeAll { gone.contains($0) }
                 var new = records
                 new[record.id] = record
                 try await save(new)
-                return [["Untagged": JSON(reference.familiar)]]
+                let names = [reference.familiar] + gone.filter { $0 != full }.map(ImageStore.familiar)
+                return names.map { ["Untagged": JSON($0)] }
             }
             names = record.tags + record.repoDigests
         } else if record.tags.count > 1, !force {

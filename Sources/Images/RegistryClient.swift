@@ -28,7 +28,10 @@ final class RegistryClient {
     static func isLoopback(_ host: String) -> Bool {
         let name =
             host.hasPrefix("[") ? String(host.dropFirst().prefix { $0 != "]" }) : String(host.prefix { $0 != ":" })
-        return name == "localhost" || name == "::1" || name.hasPrefix("127.")
+        // An address, not a name that looks like one: 127.0.0.1.example.com may be anybody's.
+        let numbers = name.split(separator: ".", omittingEmptySubsequences: false)
+        let isAddress = numbers.count == 4 && numbers.allSatisfy { UInt8($0) != nil }
+        return name == "localhost" || name == "::1" || isAddress && numbers[0] == "127"
     }
 
     // MARK: documents

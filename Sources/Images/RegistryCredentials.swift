@@ -1,4 +1,5 @@
 public import Base
+import OCI
 
 /// Who asks a registry.
 public struct RegistryCredentials: Sendable {
@@ -21,6 +22,12 @@ public struct RegistryCredentials: Sendable {
         guard let bytes = Base64.decode(header), let json = try? JSON(parsing: bytes) else { return nil }
         self.init(json: json)
         if username.isEmpty, identityToken.isEmpty { return nil }
+    }
+
+    /// The registry a server address names: `https://index.docker.io/v1/` is `docker.io`.
+    public static func registry(of address: String) -> String {
+        let host = address.split(separator: "/").first { $0 != "https:" && $0 != "http:" } ?? ""
+        return host.hasSuffix("docker.io") ? Reference.defaultDomain : String(host)
     }
 
     /// The value of a Basic `Authorization` header.

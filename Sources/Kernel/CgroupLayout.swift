@@ -1,3 +1,5 @@
+import Glibc
+
 /// Where this machine's control groups are mounted: version 1, version 2, or both (hybrid).
 ///
 /// Taken from /proc/self/mountinfo: a directory below /sys/fs/cgroup proves nothing.
@@ -12,8 +14,14 @@ public struct CgroupLayout: Sendable {
     /// Limits are set on version 1 hierarchies.
     public var limitsOnVersion1: Bool { version1["memory"] != nil || version1["pids"] != nil || version1["cpu"] != nil }
 
+    /// No control groups at all.
+    public static let none = CgroupLayout(mountinfo: "")
+
     public static func detect() throws(KernelError) -> CgroupLayout {
         var layout = CgroupLayout(mountinfo: try SmallFile.text("/proc/self/mountinfo"))
+        // A mount that another one covers is listed all the same, and its path leads elsewhere.
+        layout.version1 = layout.version1.filter { access($0.value + "/cgroup.procs", F_OK) == 0 }
+        if let root = layout.version2, access(root + "/cgroup.procs", F_OK) != 0 { layout.version2 = nil }
         if let root = layout.version2, let text = try? SmallFile.text(root + "/cgroup.controllers") {
             // No such file: the tree was unmounted meanwhile; then it has no controllers.
             layout.controllers = Set(text.split(whereSeparator: { $0 == " " || $0 == "\n" }).map(String.init))

@@ -74,14 +74,6 @@ public enum FileContents {
             if mkdir(partial, mode) != 0, errno != EEXIST { throw KernelError("mkdir", partial, errno: errno) }
         }
     }
-
-    /// Removes a folder and everything below it, without following links or crossing into other file systems' mounts.
-    public static func removeTree(_ path: String) throws(KernelError) {
-        if unlink(path) == 0 || errno == ENOENT { return }
-        guard errno == EISDIR || errno == EPERM else { throw KernelError("unlink", path, errno: errno) }
-        for name in try names(in: path) { try removeTree(path + "/" + name) }
-        try checkErrno(rmdir(path), "rmdir", path)
-    }
 }
 
 extension FileContents {

@@ -3,6 +3,11 @@ import Glibc
 /// What the host is: read once, or each time where it changes.
 public enum HostFacts {
     public static let onlineCPUs = max(1, Int(sysconf(Int32(_SC_NPROCESSORS_ONLN))))
+    /// As `0-3`; of /sys, or made of the count where that is missing.
+    public static var onlineCPUList: String {
+        let list = text("/sys/devices/system/cpu/online").filter { !$0.isWhitespace }
+        return list.isEmpty ? "0-\(onlineCPUs - 1)" : list
+    }
     public static let memoryBytes = Int64(sysconf(Int32(_SC_PHYS_PAGES))) * Int64(sysconf(Int32(_SC_PAGESIZE)))
 
     /// Time all CPUs have spent since boot, in nanoseconds: the scale `docker stats` relates a container's CPU time to.

@@ -34,10 +34,13 @@ extension NetlinkSocket {
 
     private static let create = UInt16(NLM_F_CREATE) | UInt16(NLM_F_EXCL)
 
-    public func createBridge(_ name: String) throws(KernelError) {
+    /// - Parameter address: its hardware address, 6 bytes. Without one of its own a bridge takes the lowest of its ports',
+    ///   and changes it when ports come and go: neighbours that know the old one lose their gateway for seconds.
+    public func createBridge(_ name: String, address: [UInt8]) throws(KernelError) {
         var message = NetlinkMessage(
             type: UInt16(RTM_NEWLINK), flags: NetlinkSocket.create, header: NetlinkSocket.linkHeader())
         message.add(Int(IFLA_IFNAME), string: name)
+        message.add(Int(IFLA_ADDRESS), bytes: address)
         message.add(Int(IFLA_LINKINFO)) { $0.add(Int(IFLA_INFO_KIND), string: "bridge") }
         try request(message, "create bridge", name)
     }
@@ -108,6 +111,31 @@ extension NetlinkSocket {
         message.add(Int(RTA_GATEWAY.rawValue), bytes: gateway)
         message.add(Int(RTA_OIF.rawValue), number: index)
         try request(message, "add route", "default")
+    }
+
+    /// Limits what an interface sends, with a token bucket (tc-tbf(8)) that holds a tenth of a second.
+    public func limitRate(of index: UInt32, bytesPerSecond rate: Int64) throws(KernelError) {
+        // struct tcmsg: no handle, parent TC_H_ROOT.
+        var message = NetlinkMessage(
+            type: UInt16(RTM_NEWQDISC), flags: UInt16(NLM_F_CREATE) | UInt16(NLM_F_REPLACE),
+            header: [0, 0, 0, 0] + NetlinkSocket.bytes(index) + NetlinkSocket.bytes(UInt32(0))
+                + NetlinkSocket.bytes(UInt32.max) + NetlinkSocket.bytes(UInt32(0)))
+        // At least a segment as the network card takes it, so that large ones are not dropped.
+        let burst = UInt32(clamping: max(64 * 1024 + 1, rate / 10))
+        message.add(Int(TCA_KIND), string: "tbf")
+        message.add(Int(TCA_OPTIONS)) { options in
+            // struct tc_tbf_qopt: rate, peak rate (each a tc_ratespec), limit, buffer, mtu. Link layer 1: Ethernet.
+            let specification: [UInt8] = [0, 1, 0, 0, 0, 0, 0, 0] + NetlinkSocket.bytes(UInt32(clamping: rate))
+            let none = [UInt8](repeating: 0, count: 12)
+            // TCA_TBF_PARMS, TCA_TBF_RATE64 and TCA_TBF_BURST of linux/pkt_sched.h.
+            options.add(
+                1,
+                bytes: specification + none + NetlinkSocket.bytes(burst * 2) + NetlinkSocket.bytes(burst)
+                    + NetlinkSocket.bytes(UInt32(0)))
+            if rate > Int64(UInt32.max) { options.add(4, bytes: NetlinkSocket.bytes(rate)) }
+            options.add(6, number: burst)
+        }
+        try request(message, "limit the rate of", "interface \(index)")
     }
 
     public func links() throws(KernelError) -> [NetworkInterface] {

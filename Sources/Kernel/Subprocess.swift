@@ -48,6 +48,34 @@ public enum Subprocess {
         return String(decoding: text, as: UTF8.self)
     }
 
+    /// Runs a program and hands on what it prints, on standard output and error alike, as it comes.
+    ///
+    /// - Parameter isCancelled: asked several times a second; the program is killed when it says so.
+    /// - Returns: the exit status, 128 + signal when it was killed.
+    public static func stream(
+        _ arguments: [String], isCancelled: () -> Bool, _ body: ([UInt8]) -> Void
+    ) throws(KernelError) -> Int32 {
+        var ends: [Int32] = [0, 0]
+        try check(cl_pipe2(&ends, 0), "pipe2")
+        let reading = OwnedDescriptor(ends[0])
+        let writing = OwnedDescriptor(ends[1])
+        let pid = try spawn(arguments, output: writing.raw, errors: writing.raw, newSession: true)
+        writing.close()
+        var buffer = [UInt8](repeating: 0, count: 16 * 1024)
+        while true {
+            var poller = pollfd(fd: reading.raw, events: Int16(POLLIN), revents: 0)
+            let ready = poll(&poller, 1, 200)
+            // Its helpers are in its session, which is its process group.
+            if isCancelled() { kill(-pid, SIGKILL) }
+            guard ready > 0 else { continue }
+            let count = read(reading.raw, &buffer, buffer.count)
+            if count < 0, errno == EINTR { continue }
+            guard count > 0 else { break }
+            body(Array(buffer[0..<count]))
+        }
+        return try wait(pid)
+    }
+
     /// Waits for a program's end: its exit status, 128 + signal when it was killed.
     public static func wait(_ pid: pid_t) throws(KernelError) -> Int32 {
         var status: Int32 = 0
@@ -61,10 +89,11 @@ public enum Subprocess {
     ///
     /// - Parameters:
     ///   - input: a descriptor that becomes its standard input; `/dev/null` without one.
-    ///   - output: a descriptor that becomes its standard output.
+    ///   - output, errors: descriptors that become its standard output and error.
     ///   - newSession: it gets a session of its own, and so outlives our terminal.
     public static func spawn(
         _ arguments: [String], inheriting descriptor: Int32? = nil, input: Int32? = nil, output: Int32? = nil,
+        errors: Int32? = nil,
         newSession: Bool = false
     ) throws(KernelError) -> pid_t {
         var actions = posix_spawn_file_actions_t()
@@ -76,6 +105,7 @@ public enum Subprocess {
             posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", O_RDONLY, 0)
         }
         if let output { posix_spawn_file_actions_adddup2(&actions, output, 1) }
+        if let errors { posix_spawn_file_actions_adddup2(&actions, errors, 2) }
         if let descriptor { posix_spawn_file_actions_adddup2(&actions, descriptor, 3) }
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)

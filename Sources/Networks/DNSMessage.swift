@@ -57,11 +57,16 @@ struct DNSQuery {
         return failure
     }
 
-    /// The address asked for in the reverse of `2.0.18.172.in-addr.arpa`.
-    var reversedAddress: String? {
-        guard type == DNSQuery.typePTR, name.hasSuffix(".in-addr.arpa") else { return nil }
-        let parts = name.split(separator: ".").prefix(4)
-        return parts.count == 4 ? parts.reversed().joined(separator: ".") : nil
+    /// The address asked for in the reverse of `2.0.18.172.in-addr.arpa` or of 32 digits before `ip6.arpa`.
+    var reversedAddress: IPAddress? {
+        guard type == DNSQuery.typePTR else { return nil }
+        let parts = name.split(separator: ".")
+        if name.hasSuffix(".in-addr.arpa"), parts.count == 6 {
+            return try? IPAddress(parsing: parts.prefix(4).reversed().joined(separator: "."))
+        }
+        guard name.hasSuffix(".ip6.arpa"), parts.count == 34 else { return nil }
+        let digits = parts.prefix(32).reversed().compactMap { UInt128($0, radix: 16) }.filter { $0 < 16 }
+        return digits.count == 32 ? IPAddress(.v6, digits.reduce(0) { $0 << 4 | $1 }) : nil
     }
 
     /// A name as labels with their lengths.

@@ -5,7 +5,8 @@ extension Endpoint {
         [
             "id": JSON(endpointID), "network": JSON(networkID), "networkName": JSON(networkName),
             "interface": JSON(interface), "mac": JSON(macAddress), "ipv4": JSON(ipv4), "prefix": JSON(prefixLength),
-            "gateway": JSON(gateway), "names": JSON(dnsNames),
+            "gateway": JSON(gateway), "ipv6": JSON(ipv6), "ipv6Prefix": JSON(ipv6PrefixLength),
+            "ipv6Gateway": JSON(ipv6Gateway), "names": JSON(dnsNames),
         ]
     }
 
@@ -18,6 +19,9 @@ extension Endpoint {
         ipv4 = json["ipv4"].string ?? ""
         prefixLength = Int(json["prefix"].int ?? 0)
         gateway = json["gateway"].string ?? ""
+        ipv6 = json["ipv6"].string ?? ""
+        ipv6PrefixLength = Int(json["ipv6Prefix"].int ?? 0)
+        ipv6Gateway = json["ipv6Gateway"].string ?? ""
         dnsNames = json["names"].strings ?? []
     }
 }
@@ -43,8 +47,13 @@ enum MACAddress {
 
     /// - Throws: `.invalid` naming the text.
     static func parse(_ text: String) throws(SkalaError) -> [UInt8] {
-        let bytes = text.split(separator: ":").compactMap { UInt8($0, radix: 16) }
-        guard bytes.count == 6, text.utf8.count == 17, bytes[0] & 1 == 0 else {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        // Two digits each: UInt8's own parser would take a sign for one.
+        let bytes = parts.compactMap { part -> UInt8? in
+            let digits = part.utf8.compactMap(Hexadecimal.value(of:))
+            return digits.count == 2 && part.utf8.count == 2 ? digits[0] << 4 | digits[1] : nil
+        }
+        guard bytes.count == 6, parts.count == 6, bytes[0] & 1 == 0 else {
             throw SkalaError(.invalid, "invalid MAC address: '\(text)'")
         }
         return bytes

@@ -14,6 +14,7 @@ final class NameServer: Sendable {
     private struct Forwarded {
         let query: [UInt8]
         let client: sockaddr_in
+        let server: sockaddr_in
         let expires: Int64
     }
 
@@ -24,7 +25,7 @@ final class NameServer: Sendable {
     private let stopping: OwnedDescriptor
     private let thread = WorkerThreads(limit: 1)
 
-    init(address: IPv4Address, network: String, names: NameTable) throws {
+    init(address: IPAddress, network: String, names: NameTable) throws {
         self.network = network
         self.names = names
         socket = try NameServer.open()
@@ -47,17 +48,16 @@ final class NameServer: Sendable {
         return OwnedDescriptor(try checkErrno(Glibc.socket(AF_INET, type, 0), "socket", "udp"))
     }
 
-    private static func address(_ address: IPv4Address, port: UInt16) -> sockaddr_in {
+    private static func address(_ address: IPAddress, port: UInt16) -> sockaddr_in {
         var result = sockaddr_in()
         result.sin_family = sa_family_t(AF_INET)
         result.sin_port = port.bigEndian
-        result.sin_addr.s_addr = address.value.bigEndian
+        result.sin_addr.s_addr = UInt32(truncatingIfNeeded: address.value).bigEndian
         return result
     }
 
     private func serve() {
         var forwarded: [UInt16: Forwarded] = [:]
-        var nextID: UInt16 = UInt16.random(in: .min ... .max)
         while true {
             var polled = [socket, upstream, stopping].map { pollfd(fd: $0.raw, events: Int16(POLLIN), revents: 0) }
             poll(&polled, 3, forwarded.isEmpty ? -1 : 1000)
@@ -65,17 +65,24 @@ final class NameServer: Sendable {
             if polled[0].revents != 0, let (bytes, client) = receive(socket), let query = DNSQuery(bytes) {
                 if let answer = answer(query) {
                     send(answer, to: client, from: socket)
-                } else if forwarded.count < NameServer.outstandingLimit, forward(bytes, as: nextID) {
+                } else if let server = forwarded.count < NameServer.outstandingLimit ? NameServer.hostServer() : nil {
+                    // No number that could be guessed: whoever guesses it could answer in the server's place.
+                    var id = UInt16.random(in: .min ... .max)
+                    while forwarded[id] != nil { id &+= 1 }
+                    let address = NameServer.address(server, port: 53)
+                    send([UInt8(id >> 8), UInt8(id & 255)] + bytes[2...], to: address, from: upstream)
                     let expires = SystemClock.monotonicNanoseconds() + NameServer.deadline
-                    forwarded[nextID] = Forwarded(query: bytes, client: client, expires: expires)
-                    nextID &+= 1
+                    forwarded[id] = Forwarded(query: bytes, client: client, server: address, expires: expires)
                 } else {
                     send(query.failure(2), to: client, from: socket)
                 }
             }
-            if polled[1].revents != 0, let (bytes, _) = receive(upstream), bytes.count >= 12 {
+            if polled[1].revents != 0, let (bytes, sender) = receive(upstream), bytes.count >= 12 {
                 let id = UInt16(bytes[0]) << 8 | UInt16(bytes[1])
-                if let question = forwarded.removeValue(forKey: id) {
+                if let question = forwarded[id], sender.sin_port == question.server.sin_port,
+                    sender.sin_addr.s_addr == question.server.sin_addr.s_addr
+                {
+                    forwarded[id] = nil
                     send(Array(question.query[0..<2]) + bytes[2...], to: question.client, from: socket)
                 }
             }
@@ -90,26 +97,25 @@ final class NameServer: Sendable {
             return query.answer([DNSQuery.encode(name)])
         }
         guard let addresses = names.addresses(of: query.name, on: network) else { return nil }
-        guard query.type == DNSQuery.typeA else { return query.answer([]) }
+        let family: IPFamily
+        switch query.type {
+        case DNSQuery.typeA: family = .v4
+        case DNSQuery.typeAAAA: family = .v6
+        default: return query.answer([])
+        }
         // Shuffled, so that several containers of one name share the load.
-        return query.answer(addresses.shuffled().compactMap { try? IPv4Address(parsing: $0).bytes })
-    }
-
-    /// Sends the question on under another id.
-    private func forward(_ query: [UInt8], as id: UInt16) -> Bool {
-        guard let server = NameServer.hostServer() else { return false }
-        let question = [UInt8(id >> 8), UInt8(id & 255)] + query[2...]
-        send(question, to: NameServer.address(server, port: 53), from: upstream)
-        return true
+        return query.answer(addresses.filter { $0.family == family }.shuffled().map(\.bytes))
     }
 
     /// The first IPv4 name server of the host; read each time, since it changes with the host's network.
-    private static func hostServer() -> IPv4Address? {
+    private static func hostServer() -> IPAddress? {
         guard let bytes = try? FileContents.read("/etc/resolv.conf") else { return nil }
         for line in String(decoding: bytes, as: UTF8.self).split(separator: "\n") {
             let words = line.split(whereSeparator: \.isWhitespace)
             // An IPv6 server is passed over: the next one may be IPv4.
-            if words.count >= 2, words[0] == "nameserver", let server = try? IPv4Address(parsing: String(words[1])) {
+            if words.count >= 2, words[0] == "nameserver", let server = try? IPAddress(parsing: String(words[1])),
+                server.family == .v4
+            {
                 return server
             }
         }

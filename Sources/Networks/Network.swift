@@ -61,6 +61,11 @@ public struct Network: Sendable {
             bridge: json["bridge"].string ?? "")
     }
 
+    /// The subnet of a family, nil when the network has none.
+    func subnet(_ family: IPFamily) -> Subnet? {
+        subnets.first { $0.subnet.contains(":") == (family == .v6) }
+    }
+
     init(
         id: String, name: String, driver: String, options: [String: String] = [:], labels: [String: String] = [:],
         subnets: [Subnet] = [], created: Timestamp, isInternal: Bool = false, isAttachable: Bool = false,
@@ -77,7 +82,7 @@ public struct Network: Sendable {
         self.isAttachable = isAttachable
         self.bridge = bridge
         enableIPv4 = true
-        enableIPv6 = false
+        enableIPv6 = subnets.contains { $0.subnet.contains(":") }
     }
 }
 
@@ -88,13 +93,16 @@ public struct NetworkRequest: Sendable {
     let labels: [String: String]
     let isInternal: Bool
     let isAttachable: Bool
-    let subnet: Subnet?
+    let wantsIPv6: Bool
+    /// At most one of each family; a family that is missing is chosen.
+    let subnets: [Subnet]
 
     /// - Throws: `.invalid` for what is not supported or malformed.
     public init(json: JSON) throws(SkalaError) {
         name = json["Name"].string ?? ""
         let isValid =
-            name.count >= 2 && name.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "_.-".contains($0)) }
+            name.utf8.count >= 2 && name.first.map { !"_.-".contains($0) } ?? false
+            && name.allSatisfy { $0.isASCII && ($0.isLetter || $0.isNumber || "_.-".contains($0)) }
         guard isValid else {
             throw SkalaError(.invalid, "invalid network name (\(name)), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
         }
@@ -102,38 +110,62 @@ public struct NetworkRequest: Sendable {
         labels = json["Labels"].stringDictionary ?? [:]
         isInternal = json["Internal"].bool ?? false
         isAttachable = json["Attachable"].bool ?? false
-        if json["EnableIPv6"].bool == true {
-            throw SkalaError(.invalid, "IPv6 on networks is not supported yet")
+        if let scope = json["Scope"].string, !["", "local"].contains(scope) {
+            throw SkalaError(.invalid, "networks of the scope '\(scope)' are swarm mode's")
+        }
+        guard json["EnableIPv4"].bool != false else {
+            throw SkalaError(.invalid, "a network without IPv4 is not supported")
         }
         if let driver = json["IPAM"]["Driver"].string, !["", "default"].contains(driver) {
             throw SkalaError(.notFound, "IPAM driver \(driver) not found")
         }
-        let plans = json["IPAM"]["Config"].array ?? []
-        guard plans.count <= 1 else {
-            throw SkalaError(.invalid, "a network has one IPv4 subnet; \(plans.count) were given")
+        var subnets: [Subnet] = []
+        for plan in json["IPAM"]["Config"].array ?? [] {
+            if (plan["Subnet"].string ?? "").isEmpty {
+                // An empty plan asks for nothing; without a subnet nothing else means anything.
+                guard plan.object?.members.allSatisfy({ [.null, "", [:]].contains($0.value) }) ?? true else {
+                    throw SkalaError(.invalid, "an address plan needs a subnet: \(plan.text)")
+                }
+                continue
+            }
+            subnets.append(try NetworkRequest.subnet(plan))
         }
-        subnet = try plans.first.map { (plan) throws(SkalaError) in try NetworkRequest.subnet(plan) }
+        let versions = subnets.map { $0.subnet.contains(":") }
+        guard Set(versions).count == versions.count else {
+            throw SkalaError(.invalid, "a network has at most one subnet of each of IPv4 and IPv6")
+        }
+        wantsIPv6 = json["EnableIPv6"].bool ?? versions.contains(true)
+        guard wantsIPv6 || !versions.contains(true) else {
+            throw SkalaError(.invalid, "an IPv6 subnet needs IPv6 enabled on the network (--ipv6)")
+        }
+        self.subnets = subnets
     }
 
     private static func subnet(_ plan: JSON) throws(SkalaError) -> Subnet {
-        let network = try IPv4Network(parsing: plan["Subnet"].string ?? "")
-        guard network.prefix <= 30 else {
+        let network = try IPNetwork(parsing: plan["Subnet"].string ?? "")
+        guard network.prefix + 2 <= network.family.bits else {
             throw SkalaError(.invalid, "subnet \(network) is too small: it needs room for a gateway and a container")
         }
         let text = plan["Gateway"].string ?? ""
-        let gateway = text.isEmpty ? IPv4Address(network.base.value + 1) : try IPv4Address(parsing: text)
-        guard network.contains(gateway) else {
+        let gateway = text.isEmpty ? network.first : try IPAddress(parsing: text)
+        guard network.contains(gateway), gateway != network.base, gateway != network.last else {
             throw SkalaError(.invalid, "gateway \(gateway) does not belong to subnet \(network)")
         }
         if let range = plan["IPRange"].string, !range.isEmpty {
-            let part = try IPv4Network(parsing: range)
+            let part = try IPNetwork(parsing: range)
             guard network.contains(part.base), network.contains(part.last) else {
                 throw SkalaError(.invalid, "IP range \(part) does not belong to subnet \(network)")
+            }
+        }
+        let auxiliary = plan["AuxiliaryAddresses"].stringDictionary ?? [:]
+        for (name, text) in auxiliary.sorted(by: { $0.key < $1.key }) {
+            guard network.contains(try IPAddress(parsing: text)) else {
+                throw SkalaError(.invalid, "auxiliary address \(name)=\(text) does not belong to subnet \(network)")
             }
         }
         return Subnet(
             subnet: network.description, gateway: gateway.description,
             ipRange: plan["IPRange"].string.flatMap { $0.isEmpty ? nil : $0 },
-            auxiliary: plan["AuxiliaryAddresses"].stringDictionary ?? [:])
+            auxiliary: auxiliary)
     }
 }

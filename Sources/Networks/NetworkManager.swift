@@ -15,43 +15,6 @@ public struct NetworkOptions: Sendable {
     }
 }
 
-/// A container's network namespace.
-public struct Sandbox: Sendable {
-    /// The file it is mounted on.
-    public let path: String
-}
-
-/// What a container asks for on one network.
-public struct EndpointRequest: Sendable {
-    let networkID: String
-    let containerName: String
-    let aliases: [String]
-    let ipv4: String?
-    let macAddress: String?
-
-    public init(networkID: String, containerName: String, aliases: [String], ipv4: String?, macAddress: String?) {
-        self.networkID = networkID
-        self.containerName = containerName
-        self.aliases = aliases
-        self.ipv4 = ipv4
-        self.macAddress = macAddress
-    }
-}
-
-/// A container's place on a network.
-public struct Endpoint: Sendable {
-    public let endpointID: String
-    public let networkID: String
-    public let networkName: String
-    /// Its name in the container, `eth0`.
-    public let interface: String
-    public let macAddress: String
-    public let ipv4: String
-    public let prefixLength: Int
-    public let gateway: String
-    public let dnsNames: [String]
-}
-
 /// Networks, the containers on them, their addresses, names and published ports.
 public actor NetworkManager {
     struct Attached {
@@ -59,22 +22,24 @@ public actor NetworkManager {
         let namespace: OwnedDescriptor
         var endpoints: [Endpoint] = []
         var ports: [PublishedPort] = []
-        var portAddress = ""
+        /// The endpoint published ports lead to.
+        var portTarget: Endpoint? { endpoints.first { !$0.gateway.isEmpty } }
     }
 
     let folder: String
     let tag: String
     private let options: NetworkOptions
-    private let namespaces: NetworkNamespaces
+    let namespaces: NetworkNamespaces
     let netlink: NetlinkSocket
-    private let threads = WorkerThreads(limit: 4)
-    private let firewall: Firewall
+    let threads = WorkerThreads(limit: 4)
+    let firewall: Firewall
     let names = NameTable()
-    private var networks: [String: Network] = [:]
-    private var pools: [String: AddressPool] = [:]
-    private var bridges: [String: UInt32] = [:]
-    private var attached: [String: Attached] = [:]
-    private var nextPort: UInt16 = 32768
+    var networks: [String: Network] = [:]
+    var pools: [String: AddressPool] = [:]
+    var ipv6Pools: [String: AddressPool] = [:]
+    var bridges: [String: UInt32] = [:]
+    var attached: [String: Attached] = [:]
+    var nextPort: UInt16 = 32768
     private var servers: [String: NameServer] = [:]
 
     /// - Parameter runDirectory: a tmpfs; namespaces are mounted below it. Also what tells engines apart.
@@ -102,8 +67,11 @@ public actor NetworkManager {
             id: NetworkManager.fixedID("none"), name: "none", driver: "null", created: SystemClock.now())
         let host = Network(
             id: NetworkManager.fixedID("host"), name: "host", driver: "host", created: SystemClock.now())
-        let subnet = try IPv4Network(parsing: options.subnet)
-        let gateway = IPv4Address(subnet.base.value + 1)
+        let subnet = try IPNetwork(parsing: options.subnet)
+        guard subnet.prefix + 2 <= subnet.family.bits else {
+            throw SkalaError(.invalid, "subnet \(subnet) is too small: it needs room for a gateway and a container")
+        }
+        let gateway = subnet.first
         let bridge = Network(
             id: NetworkManager.fixedID("bridge"), name: "bridge", driver: "bridge",
             options: ["com.docker.network.bridge.name": options.bridge],
@@ -126,37 +94,46 @@ public actor NetworkManager {
     }
 
     private static func fixedID(_ name: String) -> String {
-        let text = Hexadecimal.encode(Array("skala network \(name)".utf8))
+        let text = Hexadecimal.encode(Array("\(name) network of skala".utf8))
         return text + String(repeating: "0", count: Identifier.length - text.count)
     }
 
     private func allowForwarding() async throws {
         try await threads.run {
-            let path = "/proc/sys/net/ipv4/ip_forward"
-            if try FileContents.read(path).first != UInt8(ascii: "1") {
-                try FileContents.overwrite(path, with: Array("1".utf8))
+            for path in ["/proc/sys/net/ipv4/ip_forward", "/proc/sys/net/ipv6/conf/all/forwarding"] {
+                // A kernel without IPv6 has no such file; then networks with it fail, and say so.
+                guard access(path, F_OK) == 0 else { continue }
+                if try FileContents.read(path).first != UInt8(ascii: "1") {
+                    try FileContents.overwrite(path, with: Array("1".utf8))
+                }
             }
         }
     }
 
     private func bringUp(_ network: Network) async throws {
-        guard let first = network.subnets.first else { return }
-        let subnet = try IPv4Network(parsing: first.subnet)
-        let gateway = try IPv4Address(parsing: first.gateway)
-        var reserved = [gateway]
-        for address in first.auxiliary.values { reserved.append(try IPv4Address(parsing: address)) }
-        let range = try first.ipRange.map { (text) throws(SkalaError) in try IPv4Network(parsing: text) }
-        pools[network.id] = AddressPool(network: subnet, range: range, reserved: reserved)
+        guard let first = network.subnet(.v4) else { return }
+        let gateway = try IPAddress(parsing: first.gateway)
+        pools[network.id] = try NetworkManager.pool(first)
+        ipv6Pools[network.id] = try network.subnet(.v6).map { (subnet) throws(SkalaError) in
+            try NetworkManager.pool(subnet)
+        }
         let netlink = netlink
         bridges[network.id] = try await threads.run {
             if try !netlink.links().contains(where: { $0.name == network.bridge }) {
-                try netlink.createBridge(network.bridge)
+                try netlink.createBridge(network.bridge, address: [0x02, 0x42] + gateway.bytes)
             }
             guard let link = try netlink.links().first(where: { $0.name == network.bridge }) else {
                 throw SkalaError(.system, "bridge \(network.bridge) vanished")
             }
-            let has = try netlink.addresses().contains { $0.index == link.index && $0.address == gateway.value }
-            if !has { try netlink.addAddress(gateway.bytes, prefix: subnet.prefix, to: link.index) }
+            for subnet in network.subnets {
+                let address = try IPAddress(parsing: subnet.gateway)
+                do {
+                    try netlink.addAddress(
+                        address.bytes, prefix: try IPNetwork(parsing: subnet.subnet).prefix, to: link.index)
+                } catch let error as KernelError where error.errno == EEXIST {
+                    continue  // the bridge is that of an earlier daemon
+                }
+            }
             // Packets from the host's 127.0.0.1 to a published port cross this interface.
             let path = "/proc/sys/net/ipv4/conf/\(network.bridge)/route_localnet"
             try FileContents.overwrite(path, with: Array("1".utf8))
@@ -168,16 +145,25 @@ public actor NetworkManager {
         }
     }
 
+    private static func pool(_ subnet: Subnet) throws(SkalaError) -> AddressPool {
+        var reserved = [try IPAddress(parsing: subnet.gateway)]
+        for address in subnet.auxiliary.values { reserved.append(try IPAddress(parsing: address)) }
+        let range = try subnet.ipRange.map { (text) throws(SkalaError) in try IPNetwork(parsing: text) }
+        return AddressPool(network: try IPNetwork(parsing: subnet.subnet), range: range, reserved: reserved)
+    }
+
     private func applyRules() async throws {
         let rules = networks.values.filter { $0.driver == "bridge" }.sorted { $0.id < $1.id }.map {
-            (bridge: $0.bridge, subnet: $0.subnets.first?.subnet ?? "", isInternal: $0.isInternal)
+            FirewallNetwork(
+                bridge: $0.bridge, subnet: $0.subnet(.v4)?.subnet ?? "", ipv6Subnet: $0.subnet(.v6)?.subnet,
+                isInternal: $0.isInternal)
         }
         try await firewall.setNetworks(rules)
     }
 
     /// Interfaces of ours that no adopted container has; their namespaces are gone or going.
     private func removeStrayInterfaces() async throws {
-        let known = Set(attached.flatMap { id, one in one.endpoints.map { hostInterface(id, $0.networkID) } })
+        let known = Set(attached.values.flatMap { $0.endpoints.map(hostInterface) })
         let prefix = "sk" + tag
         let bridges = Set(networks.values.map(\.bridge))
         let netlink = netlink
@@ -212,12 +198,12 @@ public actor NetworkManager {
         guard !networks.values.contains(where: { $0.name == request.name }) else {
             throw SkalaError(.conflict, "network with name \(request.name) already exists")
         }
-        let subnet = try await chooseSubnet(request)
+        let subnets = try await chooseSubnets(request)
         let id = Identifier.make()
         let wanted = request.options["com.docker.network.bridge.name"]
         let network = Network(
             id: id, name: request.name, driver: "bridge", options: request.options, labels: request.labels,
-            subnets: [subnet], created: SystemClock.now(), isInternal: request.isInternal,
+            subnets: subnets, created: SystemClock.now(), isInternal: request.isInternal,
             isAttachable: request.isAttachable, bridge: wanted ?? "sk\(tag)b\(id.prefix(8))")
         networks[id] = network
         do {
@@ -230,26 +216,45 @@ public actor NetworkManager {
         return network
     }
 
-    private func chooseSubnet(_ request: NetworkRequest) async throws -> Subnet {
-        var taken = try networks.values.flatMap(\.subnets).map { try IPv4Network(parsing: $0.subnet) }
-        if let subnet = request.subnet {
-            let network = try IPv4Network(parsing: subnet.subnet)
+    private func chooseSubnets(_ request: NetworkRequest) async throws -> [Subnet] {
+        var taken = try networks.values.flatMap(\.subnets).map { try IPNetwork(parsing: $0.subnet) }
+        for subnet in request.subnets {
+            let network = try IPNetwork(parsing: subnet.subnet)
             guard !taken.contains(where: network.overlaps) else {
                 throw SkalaError(.forbidden, "Pool overlaps with other one on this address space")
             }
-            return subnet
         }
         let netlink = netlink
         let host = try await threads.run { try netlink.addresses() }
-        taken += host.map { IPv4Network(base: IPv4Address($0.address), prefix: $0.prefix) }
-        // Docker's pools: 172.17.0.0/16 … 172.31.0.0/16, then 192.168.0.0/20 ….
-        let candidates =
-            (17...31).map { IPv4Network(base: IPv4Address(172 << 24 | UInt32($0) << 16), prefix: 16) }
-            + (0..<16).map { IPv4Network(base: IPv4Address(192 << 24 | 168 << 16 | UInt32($0) << 12), prefix: 20) }
+        taken += host.map { IPNetwork(containing: IPAddress(.v4, UInt128($0.address)), prefix: $0.prefix) }
+        var subnets = request.subnets
+        if !subnets.contains(where: { !$0.subnet.contains(":") }) {
+            // Docker's pools: 172.17.0.0/16 … 172.31.0.0/16, then 192.168.0.0/20 ….
+            let large = (17...31).map { NetworkManager.network(172 << 24 | UInt128($0) << 16, 16) }
+            let small = (0..<16).map { NetworkManager.network(192 << 24 | 168 << 16 | UInt128($0) << 12, 20) }
+            subnets.insert(try NetworkManager.choose(large + small, taken), at: 0)
+        }
+        if request.wantsIPv6, !subnets.contains(where: { $0.subnet.contains(":") }) {
+            // A unique local prefix (RFC 4193) is 40 random bits and a subnet of 16.
+            let random = UInt128(UInt64.random(in: 0..<1 << 40))
+            let prefix = UInt128(0xFD) << 120 | random << 80
+            let candidates = (0..<256).map {
+                IPNetwork(containing: IPAddress(.v6, prefix | UInt128($0) << 64), prefix: 64)
+            }
+            subnets.append(try NetworkManager.choose(candidates, taken))
+        }
+        return subnets
+    }
+
+    private static func network(_ value: UInt128, _ prefix: UInt8) -> IPNetwork {
+        IPNetwork(containing: IPAddress(.v4, value), prefix: prefix)
+    }
+
+    private static func choose(_ candidates: [IPNetwork], _ taken: [IPNetwork]) throws(SkalaError) -> Subnet {
         guard let free = candidates.first(where: { candidate in !taken.contains(where: candidate.overlaps) }) else {
             throw SkalaError(.exhausted, "all predefined address pools have been fully subnetted")
         }
-        return Subnet(subnet: free.description, gateway: IPv4Address(free.base.value + 1).description)
+        return Subnet(subnet: free.description, gateway: free.first.description)
     }
 
     /// - Throws: `.forbidden` with Docker's text while running containers are connected.
@@ -267,179 +272,12 @@ public actor NetworkManager {
     private func takeDown(_ network: Network) async {
         networks[network.id] = nil
         pools[network.id] = nil
+        ipv6Pools[network.id] = nil
         bridges[network.id] = nil
         servers.removeValue(forKey: network.id)?.stop()
         let netlink = netlink
         // It may not have been made.
         try? await threads.run { try netlink.deleteLink(network.bridge) }
-    }
-
-    // MARK: containers
-
-    /// Makes a container's network namespace.
-    public func makeSandbox(containerID: String) async throws -> Sandbox {
-        let path = folder + "/" + containerID
-        let made = try await namespaces.create(at: path)
-        attached[containerID] = Attached(socket: made.socket, namespace: made.namespace)
-        return Sandbox(path: path)
-    }
-
-    private func adopt(_ container: String, _ document: JSON) async throws {
-        let opened = try await namespaces.open(folder + "/" + container)
-        var one = Attached(socket: opened.socket, namespace: opened.namespace)
-        for json in document["endpoints"].array ?? [] {
-            let endpoint = Endpoint(json: json)
-            one.endpoints.append(endpoint)
-            try pools[endpoint.networkID]?.take(try IPv4Address(parsing: endpoint.ipv4))
-            names.add(endpoint)
-        }
-        one.ports = (document["ports"].array ?? []).map(PublishedPort.init(json:))
-        one.portAddress = document["portAddress"].string ?? ""
-        attached[container] = one
-        if !one.ports.isEmpty { try await firewall.publish(one.ports, to: one.portAddress) }
-    }
-
-    /// What `restore` needs of a container after the daemon's restart.
-    public func document(of container: String) -> JSON {
-        guard let one = attached[container] else { return .null }
-        return [
-            "endpoints": JSON(one.endpoints.map(\.json)), "ports": JSON(one.ports.map(\.json)),
-            "portAddress": JSON(one.portAddress),
-        ]
-    }
-
-    /// The host's end of a container's interface: `sk`, the engine's tag, and nine digits of the two ids.
-    private func hostInterface(_ container: String, _ network: String) -> String {
-        "sk" + tag + container.prefix(6) + network.prefix(3)
-    }
-
-    /// Connects a container's namespace to a network.
-    ///
-    /// - Throws: `.conflict` when the wanted address is taken; `.exhausted` when none is left.
-    public func connect(containerID: String, _ request: EndpointRequest) async throws -> Endpoint {
-        let network = try find(request.networkID)
-        guard let one = attached[containerID], let bridge = bridges[network.id], var pool = pools[network.id],
-            let gateway = network.subnets.first?.gateway
-        else { throw SkalaError(.conflict, "container \(containerID) cannot be connected to network \(network.name)") }
-        let address: IPv4Address
-        if let wanted = request.ipv4 {
-            address = try IPv4Address(parsing: wanted)
-            try pool.take(address)
-        } else {
-            address = try pool.take()
-        }
-        let prefix = pool.network.prefix
-        pools[network.id] = pool
-        do {
-            let mac = try request.macAddress.map(MACAddress.parse) ?? [0x02, 0x42] + address.bytes
-            let endpoint = Endpoint(
-                endpointID: Identifier.make(), networkID: network.id, networkName: network.name,
-                interface: "eth\(one.endpoints.count)", macAddress: MACAddress.text(mac), ipv4: address.description,
-                prefixLength: Int(prefix), gateway: network.isInternal ? "" : gateway,
-                dnsNames: network.name == "bridge" ? [] : [request.containerName] + request.aliases)
-            let hasRoute = one.endpoints.contains { !$0.gateway.isEmpty }
-            try await plug(endpoint, into: one, container: containerID, bridge: bridge, mac: mac, routes: !hasRoute)
-            attached[containerID]?.endpoints.append(endpoint)
-            names.add(endpoint)
-            return endpoint
-        } catch {
-            pools[network.id]?.free(address)
-            throw error
-        }
-    }
-
-    private func plug(
-        _ endpoint: Endpoint, into one: Attached, container: String, bridge: UInt32, mac: [UInt8], routes: Bool
-    ) async throws {
-        let name = hostInterface(container, endpoint.networkID)
-        let netlink = netlink
-        try await threads.run {
-            try netlink.createVeth(
-                name, bridge: bridge, peer: endpoint.interface, peerAddress: mac, namespace: one.namespace.raw,
-                mtu: 1500)
-            do {
-                guard let link = try one.socket.links().first(where: { $0.name == endpoint.interface }) else {
-                    throw SkalaError(.system, "interface \(endpoint.interface) vanished")
-                }
-                let address = try IPv4Address(parsing: endpoint.ipv4)
-                try one.socket.addAddress(address.bytes, prefix: UInt8(endpoint.prefixLength), to: link.index)
-                try one.socket.setUp(endpoint.interface)
-                if routes, !endpoint.gateway.isEmpty {
-                    let gateway = try IPv4Address(parsing: endpoint.gateway)
-                    try one.socket.addDefaultRoute(gateway: gateway.bytes, index: link.index)
-                }
-            } catch {
-                try? netlink.deleteLink(name)  // the first error is the one that tells
-                throw error
-            }
-        }
-    }
-
-    public func disconnect(containerID: String, networkID: String) async throws {
-        guard let index = attached[containerID]?.endpoints.firstIndex(where: { $0.networkID == networkID }),
-            let endpoint = attached[containerID]?.endpoints.remove(at: index)
-        else { throw SkalaError(.forbidden, "container \(containerID) is not connected to network \(networkID)") }
-        names.remove(endpoint)
-        pools[networkID]?.free(try IPv4Address(parsing: endpoint.ipv4))
-        let name = hostInterface(containerID, networkID)
-        let netlink = netlink
-        try await threads.run { try netlink.deleteLink(name) }
-    }
-
-    /// Frees everything a container has here. The kernel takes the interfaces down in the background.
-    public func destroySandbox(_ containerID: String) async {
-        guard let one = attached.removeValue(forKey: containerID) else { return }
-        if !one.ports.isEmpty {
-            // Elements may be missing after a failed start; the rest of the release must go on.
-            try? await firewall.unpublish(one.ports, from: one.portAddress)
-        }
-        for endpoint in one.endpoints {
-            names.remove(endpoint)
-            if let address = try? IPv4Address(parsing: endpoint.ipv4) { pools[endpoint.networkID]?.free(address) }
-        }
-        NetworkNamespaces.remove(at: folder + "/" + containerID)
-    }
-
-    // MARK: published ports
-
-    /// Publishes a container's ports on the host; all or none.
-    ///
-    /// - Throws: `.conflict` with Docker's text when one is taken.
-    public func publish(containerID: String, ports: [PublishedPort]) async throws -> [PublishedPort] {
-        guard let endpoint = attached[containerID]?.endpoints.first(where: { !$0.gateway.isEmpty }) else { return [] }
-        var chosen: [PublishedPort] = []
-        for port in ports {
-            var port = port
-            if port.hostPort == 0 { port.hostPort = try freePort(port, besides: chosen) }
-            guard isFree(port, besides: chosen) else {
-                let address = port.hostIP.isEmpty ? "0.0.0.0" : port.hostIP
-                throw SkalaError(
-                    .conflict,
-                    "driver failed programming external connectivity on endpoint: Bind for "
-                        + "\(address):\(port.hostPort) failed: port is already allocated")
-            }
-            chosen.append(port)
-        }
-        // Recorded before the rules are there, so that nobody else takes the ports meanwhile.
-        attached[containerID]?.ports = chosen
-        attached[containerID]?.portAddress = endpoint.ipv4
-        try await firewall.publish(chosen, to: endpoint.ipv4)
-        return chosen
-    }
-
-    private func isFree(_ port: PublishedPort, besides chosen: [PublishedPort]) -> Bool {
-        let taken = attached.values.contains { $0.ports.contains { $0.collides(with: port) } }
-        return !taken && !chosen.contains { $0.collides(with: port) } && PortProbe.isFree(port)
-    }
-
-    private func freePort(_ port: PublishedPort, besides chosen: [PublishedPort]) throws -> UInt16 {
-        var candidate = port
-        for _ in 32768..<60999 {
-            candidate.hostPort = nextPort
-            nextPort = nextPort >= 60999 ? 32768 : nextPort + 1
-            if isFree(candidate, besides: chosen) { return candidate.hostPort }
-        }
-        throw SkalaError(.exhausted, "all ports from 32768 to 60999 are allocated")
     }
 
     // MARK: facts
@@ -465,7 +303,7 @@ public actor NetworkManager {
     /// The container's /etc/resolv.conf; nil to take the host's.
     public func resolvConf(for container: String) -> String? {
         let named = attached[container]?.endpoints.first { $0.networkName != "bridge" }
-        guard let named, let gateway = networks[named.networkID]?.subnets.first?.gateway else { return nil }
+        guard let named, let gateway = networks[named.networkID]?.subnet(.v4)?.gateway else { return nil }
         return "nameserver \(gateway)\noptions ndots:0\n"
     }
 

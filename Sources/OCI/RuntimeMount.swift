@@ -6,6 +6,9 @@ public struct RuntimeMount: Sendable, Hashable {
     public var type: String?
     public var source: String?
     public var options: [String]
+    /// How the ids of the source appear in the mount, `container` being those of the source's file system.
+    public var uidMappings: [RuntimeIDMapping] = []
+    public var gidMappings: [RuntimeIDMapping] = []
 
     public init(destination: String, type: String?, source: String?, options: [String]) {
         self.destination = destination
@@ -23,6 +26,11 @@ public struct RuntimeMount: Sendable, Hashable {
         type = json["type"].string
         source = json["source"].string
         options = json["options"].strings ?? []
+        uidMappings = try RuntimeSpec.list(json["uidMappings"], "mounts.uidMappings", RuntimeIDMapping.init)
+        gidMappings = try RuntimeSpec.list(json["gidMappings"], "mounts.gidMappings", RuntimeIDMapping.init)
+        guard uidMappings.isEmpty == gidMappings.isEmpty else {
+            throw SkalaError(.invalid, "mount \(destination): uidMappings and gidMappings go together")
+        }
         for text in [self.destination, source ?? ""] + options where text.utf8.contains(0) {
             throw SkalaError(.invalid, "mount \(destination): a zero byte in '\(text)'")
         }

@@ -27,6 +27,26 @@ public struct RuntimeNamespace: Sendable, Hashable {
     }
 }
 
+/// How far a clock of a time namespace is set off from the host's.
+public struct RuntimeTimeOffset: Sendable, Hashable {
+    /// `monotonic` or `boottime`.
+    public var clock: String
+    public var seconds: Int64
+    public var nanoseconds: Int64
+
+    init(clock: String, _ json: JSON) throws(SkalaError) {
+        guard clock == "monotonic" || clock == "boottime" else {
+            throw SkalaError(.invalid, "linux.timeOffsets: no such clock: '\(clock)'")
+        }
+        self.clock = clock
+        seconds = json["secs"].int ?? 0
+        nanoseconds = json["nanosecs"].int ?? 0
+    }
+
+    /// The line for timens_offsets.
+    public var line: String { "\(clock) \(seconds) \(nanoseconds)" }
+}
+
 /// A range of ids of a user namespace.
 public struct RuntimeIDMapping: Sendable, Hashable {
     public var container: UInt32
@@ -38,6 +58,12 @@ public struct RuntimeIDMapping: Sendable, Hashable {
             let host = json["hostID"].int.flatMap(UInt32.init(exactly:)),
             let size = json["size"].int.flatMap(UInt32.init(exactly:)), size > 0
         else { throw SkalaError(.invalid, "invalid id mapping: \(json.text)") }
+        self.container = container
+        self.host = host
+        self.size = size
+    }
+
+    public init(container: UInt32, host: UInt32, size: UInt32) {
         self.container = container
         self.host = host
         self.size = size

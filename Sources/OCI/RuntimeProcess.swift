@@ -23,6 +23,12 @@ public struct RuntimeProcess: Sendable {
     public var limits: [Limit]
     public var noNewPrivileges: Bool
     public var oomScoreAdjust: Int64?
+    public var scheduler: RuntimeScheduler?
+    /// As ioprio_set(2) takes it.
+    public var ioPriority: Int32?
+    /// The processors a process that is executed later runs on before and after it joins the container's groups.
+    public var initialAffinity: ProcessorSet?
+    public var finalAffinity: ProcessorSet?
 
     public struct Capabilities: Sendable, Hashable {
         public var bounding: [String]
@@ -59,12 +65,29 @@ public struct RuntimeProcess: Sendable {
         limits = try RuntimeSpec.list(json["rlimits"], "process.rlimits", Limit.init)
         noNewPrivileges = json["noNewPrivileges"].bool ?? false
         oomScoreAdjust = json["oomScoreAdj"].int
+        scheduler = json["scheduler"].isNull ? nil : try RuntimeScheduler(json["scheduler"])
+        ioPriority = json["ioPriority"].isNull ? nil : try RuntimeProcess.ioPriority(json["ioPriority"])
+        initialAffinity = try RuntimeProcess.processors(json["execCPUAffinity"]["initial"])
+        finalAffinity = try RuntimeProcess.processors(json["execCPUAffinity"]["final"])
         if let label = json["apparmorProfile"].string, !label.isEmpty, label != "unconfined" {
             throw SkalaError(.unsupported, "process.apparmorProfile '\(label)': AppArmor is not supported")
         }
         if let label = json["selinuxLabel"].string, !label.isEmpty {
             throw SkalaError(.unsupported, "process.selinuxLabel '\(label)': SELinux is not supported")
         }
+    }
+
+    private static func ioPriority(_ json: JSON) throws(SkalaError) -> Int32 {
+        let classes = ["IOPRIO_CLASS_RT": 1, "IOPRIO_CLASS_BE": 2, "IOPRIO_CLASS_IDLE": 3]
+        guard let number = classes[json["class"].string ?? ""], let priority = Optional(json["priority"].int ?? 0),
+            (0...7).contains(priority)
+        else { throw SkalaError(.invalid, "invalid process.ioPriority: \(json.text)") }
+        return Int32(number << 13) | Int32(priority)
+    }
+
+    private static func processors(_ json: JSON) throws(SkalaError) -> ProcessorSet? {
+        guard let text = json.string, !text.isEmpty else { return nil }
+        return try ProcessorSet(text)
     }
 
     private static func id(_ json: JSON, _ field: String) throws(SkalaError) -> UInt32 {

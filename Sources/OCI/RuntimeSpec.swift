@@ -22,7 +22,10 @@ public struct RuntimeSpec: Sendable {
     public var rootfsPropagation: String?
     /// `linux.seccomp` as it is written; `{"profile": "default"}` asks for the built-in profile.
     public var seccomp: JSON
-    public var hooks: JSON
+    public var hooks: RuntimeHooks
+    public var timeOffsets: [RuntimeTimeOffset]
+    /// The execution domain, as personality(2) takes it.
+    public var personality: Int64?
     public var annotations: [(key: String, value: String)]
 
     /// - Throws: `SkalaError` `.invalid` or `.unsupported` naming the field.
@@ -49,9 +52,34 @@ public struct RuntimeSpec: Sendable {
         readonlyPaths = linux["readonlyPaths"].strings ?? []
         rootfsPropagation = linux["rootfsPropagation"].string
         seccomp = linux["seccomp"]
-        hooks = json["hooks"]
+        hooks = try RuntimeHooks(json["hooks"])
+        timeOffsets = []
+        for (clock, offset) in linux["timeOffsets"].object?.members ?? [] {
+            timeOffsets.append(try RuntimeTimeOffset(clock: clock, offset))
+        }
+        personality = try RuntimeSpec.personality(linux["personality"])
         annotations = json["annotations"].stringPairs ?? []
-        if !linux["intelRdt"].isNull { throw SkalaError(.unsupported, "linux.intelRdt is not supported") }
+        try RuntimeSpec.refuse(linux)
+    }
+
+    /// What has no meaning here is refused: a container without it would not be what the spec asks for.
+    private static func refuse(_ linux: JSON) throws(SkalaError) {
+        for field in ["intelRdt", "netDevices", "memoryPolicy"] where !linux[field].isNull {
+            if linux[field].object?.isEmpty == true { continue }
+            throw SkalaError(.unsupported, "linux.\(field) is not supported")
+        }
+        if let label = linux["mountLabel"].string, !label.isEmpty {
+            throw SkalaError(.unsupported, "linux.mountLabel '\(label)': SELinux is not supported")
+        }
+    }
+
+    private static func personality(_ json: JSON) throws(SkalaError) -> Int64? {
+        if json.isNull { return nil }
+        let domains: [String: Int64] = ["LINUX": 0, "LINUX32": 8]
+        guard let domain = domains[json["domain"].string ?? ""], json["flags"].array?.isEmpty ?? true else {
+            throw SkalaError(.unsupported, "linux.personality: only the domains LINUX and LINUX32, without flags")
+        }
+        return domain
     }
 
     static func list<Element>(

@@ -18,12 +18,12 @@ final class ChildPlan {
         _ kind: cl_step_kind, _ description: String, _ numbers: [Int64] = [], texts: [String?] = [],
         data: UnsafeRawPointer? = nil, data2: UnsafeRawPointer? = nil, data3: UnsafeRawPointer? = nil
     ) {
-        precondition(numbers.count <= 5 && texts.count <= 4)
+        precondition(numbers.count <= 6 && texts.count <= 4)
         var step = cl_step()
         step.kind = Int32(kind.rawValue)
         step.stage = Int32(descriptions.count)
         func number(_ index: Int) -> Int64 { index < numbers.count ? numbers[index] : 0 }
-        step.n = (number(0), number(1), number(2), number(3), number(4))
+        step.n = (number(0), number(1), number(2), number(3), number(4), number(5))
         func pointer(_ index: Int) -> UnsafePointer<CChar>? {
             index < texts.count ? texts[index].map { text($0) } : nil
         }
@@ -61,6 +61,13 @@ final class ChildPlan {
         return UnsafeRawPointer(buffer)
     }
 
+    func bytes(_ bytes: [UInt8]) -> UnsafeRawPointer {
+        let buffer = UnsafeMutableRawPointer.allocate(byteCount: max(1, bytes.count), alignment: 8)
+        memory.append(buffer)
+        buffer.copyMemory(from: bytes, byteCount: bytes.count)
+        return UnsafeRawPointer(buffer)
+    }
+
     func groups(_ groups: [UInt32]) -> UnsafeRawPointer {
         let buffer = UnsafeMutableRawPointer.allocate(byteCount: max(4, groups.count * 4), alignment: 4)
         memory.append(buffer)
@@ -71,8 +78,12 @@ final class ChildPlan {
     }
 
     /// Adds the installation of a filter and keeps it alive.
-    func add(_ filter: SeccompFilter) {
+    ///
+    /// - Parameter gate: where the process waits until somebody took the filter's listener; nil: it has none.
+    func add(_ filter: SeccompFilter, listenerGate gate: Int32?) {
         filters.append(filter)
-        add(CL_STEP_SECCOMP, "install the seccomp filter", [Int64(filter.flags)], data: filter.descriptor)
+        add(
+            CL_STEP_SECCOMP, "install the seccomp filter", [Int64(filter.flags), Int64(gate ?? 0)],
+            data: filter.descriptor)
     }
 }

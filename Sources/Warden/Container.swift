@@ -34,6 +34,8 @@ final class Container {
     var finishedAt: Timestamp?
     var oomKilled = false
     var paused = false
+    /// Why a start was given up: the process was killed.
+    var startFailure: SkalaError?
 
     init(id: String, spec: RuntimeSpec, cgroup: ControlGroup, first: ContainerProcess) {
         self.id = id
@@ -50,6 +52,16 @@ final class Container {
         case .running: paused ? "paused" : "running"
         case .ended: "stopped"
         }
+    }
+
+    /// The state as hooks and listeners get it.
+    static func state(_ id: String, _ spec: RuntimeSpec, _ status: String, pid: Int32?) -> JSON {
+        var state: JSON = [
+            "ociVersion": JSON(RuntimeCommand.specificationVersion), "id": JSON(id), "status": JSON(status),
+            "bundle": "", "annotations": .object(JSONObject(spec.annotations.map { ($0.key, JSON($0.value)) })),
+        ]
+        if let pid { state["pid"] = JSON(pid) }
+        return state
     }
 
     /// The container as `state` and `list` show it.

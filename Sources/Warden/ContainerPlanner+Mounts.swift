@@ -11,11 +11,15 @@ extension ContainerPlanner {
         "/proc/loadavg", "/proc/slabinfo", "/proc/sys/kernel/ns_last_pid",
     ]
 
-    func add(_ mount: RuntimeMount, to plan: ChildPlan) throws(SkalaError) {
+    static func isBind(_ mount: RuntimeMount, _ options: MountOptions) -> Bool {
+        options.bind || mount.type == "bind" || mount.type == "rbind"
+    }
+
+    func add(_ mount: RuntimeMount, _ index: Int, to plan: ChildPlan) throws(SkalaError) {
         let options = MountOptions(mount.options)
         let destination = mount.destination
         let type = mount.type ?? ""
-        let isBind = options.bind || type == "bind" || type == "rbind"
+        let isBind = ContainerPlanner.isBind(mount, options)
         let parts = destination.split(separator: "/").filter { $0 != "." }
         guard !parts.contains(".."), !parts.isEmpty else {
             throw SkalaError(.invalid, "invalid mount destination '\(destination)'")
@@ -26,22 +30,25 @@ extension ContainerPlanner {
             throw SkalaError(.forbidden, "a mount may not cover \(destination)")
         }
         if isBind {
-            try bind(mount, options, plan)
+            try bind(mount, options, sources.trees[index], plan)
         } else if type == "cgroup" || type == "cgroup2" {
             controlGroups(mount, options, plan)
         } else {
             guard !type.isEmpty else { throw SkalaError(.invalid, "mount \(destination): no type") }
             let strict = type == "proc" || type == "sysfs"
-            // These take no options of their own but what procfs and tmpfs define.
+            if options.copiesUp, type != "tmpfs" {
+                throw SkalaError(.invalid, "mount \(destination): tmpcopyup is for tmpfs only")
+            }
             plan.add(
                 CL_STEP_MOUNT, "mount \(type) on \(destination)",
-                [Int64(options.set), Int64(options.propagation), strict ? 1 : 0],
-                texts: [destination, type, mount.source ?? type],
-                data: plan.list(options.data.filter { !$0.hasPrefix("tmpcopyup") && $0 != "notmpcopyup" }))
+                [Int64(options.set), Int64(options.propagation), strict ? 1 : 0, options.copiesUp ? 1 : 0],
+                texts: [destination, type, mount.source ?? type], data: plan.list(options.data))
         }
     }
 
-    private func bind(_ mount: RuntimeMount, _ options: MountOptions, _ plan: ChildPlan) throws(SkalaError) {
+    private func bind(
+        _ mount: RuntimeMount, _ options: MountOptions, _ tree: OwnedDescriptor?, _ plan: ChildPlan
+    ) throws(SkalaError) {
         guard let source = mount.source, !source.isEmpty else {
             throw SkalaError(.invalid, "mount \(mount.destination): a bind needs a source")
         }
@@ -53,6 +60,7 @@ extension ContainerPlanner {
             [
                 recursive ? 1 : 0, Int64(options.set | options.recursiveSet),
                 Int64(options.clear | options.recursiveClear), recursiveAttributes ? 1 : 0, Int64(options.propagation),
+                Int64(tree?.raw ?? 0),
             ], texts: [mount.destination, path])
     }
 
@@ -106,6 +114,12 @@ extension ContainerPlanner {
 
     private func addDevices(_ devices: [RuntimeDevice], _ plan: ChildPlan) {
         for device in devices {
+            if let tree = sources.devices[device.path] {
+                plan.add(
+                    CL_STEP_BIND, "bind the device \(device.path)", [0, 0, 0, 0, 0, Int64(tree.raw)],
+                    texts: [device.path])
+                continue
+            }
             let kind: UInt32 = device.type == "b" ? S_IFBLK : device.type == "p" ? S_IFIFO : S_IFCHR
             let number = cl_device_number(UInt32(clamping: device.major), UInt32(clamping: device.minor))
             plan.add(

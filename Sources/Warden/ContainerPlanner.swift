@@ -30,26 +30,32 @@ struct ContainerPlanner {
     let cgroup: ControlGroup
     let seccomp: SeccompFilter?
     let wiring: Wiring
+    var sources = MountSources()
+    /// The container's state for hooks, without its pid.
+    var state: JSON = [:]
 
     static let cloneFlags: [RuntimeNamespace.Kind: UInt64] = [
         .pid: 0x2000_0000, .network: 0x4000_0000, .mount: 0x2_0000, .ipc: 0x800_0000, .uts: 0x400_0000,
-        .user: 0x1000_0000, .cgroup: 0x200_0000,
+        .user: 0x1000_0000, .cgroup: 0x200_0000, .time: 0x80,
     ]
     private static let maximumLength = 64
 
-    /// The namespaces the clone itself makes; the cgroup namespace comes after joining the groups.
+    /// The namespaces the clone itself makes; the cgroup namespace comes after joining the groups, and a time namespace
+    /// takes its offsets before anybody is in it.
     var flags: UInt64 {
         spec.namespaces.reduce(0) { flags, namespace in
-            guard namespace.path == nil, namespace.kind != .cgroup else { return flags }
+            guard namespace.path == nil, namespace.kind != .cgroup, namespace.kind != .time else { return flags }
             return flags | (ContainerPlanner.cloneFlags[namespace.kind] ?? 0)
         }
     }
 
     func validate() throws(SkalaError) {
-        guard let mount = spec.namespace(.mount), mount.path == nil else {
-            throw SkalaError(.unsupported, "linux.namespaces must hold a new mount namespace")
+        guard spec.namespace(.mount) != nil else {
+            throw SkalaError(.unsupported, "linux.namespaces must hold a mount namespace")
         }
-        if spec.namespace(.time) != nil { throw SkalaError(.unsupported, "time namespaces are not supported") }
+        if !spec.timeOffsets.isEmpty, spec.namespace(.time).map({ $0.path == nil }) != true {
+            throw SkalaError(.invalid, "linux.timeOffsets needs a new time namespace")
+        }
         if spec.namespace(.user).map({ $0.path == nil }) == true, spec.uidMappings.isEmpty || spec.gidMappings.isEmpty {
             throw SkalaError(.invalid, "a user namespace needs linux.uidMappings and linux.gidMappings")
         }
@@ -72,7 +78,7 @@ struct ContainerPlanner {
         let owner: RuntimeNamespace.Kind? =
             if key.hasPrefix("net.") { .network } else if ipc.contains(key) || key.hasPrefix("fs.mqueue.") {
                 .ipc
-            } else if key == "kernel.domainname" || key == "kernel.hostname" { .uts } else { nil }
+            } else if key == "kernel.domainname" { .uts } else { nil }
         guard let owner, spec.namespace(owner) != nil, !key.contains("/"), !key.contains("..") else {
             throw SkalaError(.invalid, "sysctl '\(key)' is not in a namespace of the container's own")
         }
@@ -86,12 +92,19 @@ struct ContainerPlanner {
         settings(plan)
         try root(plan)
         if spec.process?.terminal == true || wiring.terminalSocket != nil { terminal(plan, console: true) }
-        plan.add(CL_STEP_PIVOT, "pivot_root")
-        if let name = spec.rootfsPropagation, let flags = MountOptions.propagation(name) {
+        hooks(plan)
+        if joinsMounts {
+            plan.add(CL_STEP_CHROOT, "chroot")
+        } else {
+            plan.add(CL_STEP_PIVOT, "pivot_root")
+        }
+        if !joinsMounts, let name = spec.rootfsPropagation, let flags = MountOptions.propagation(name) {
             plan.add(CL_STEP_PROPAGATION, "set the propagation of / to \(name)", [Int64(flags)])
         }
         if let process = spec.process {
-            ProcessPlanner(process: process, seccomp: seccomp, wiring: wiring, isFirst: true).add(to: plan)
+            ProcessPlanner(
+                process: process, seccomp: seccomp, wiring: wiring, isFirst: true, spec: spec, state: state
+            ).add(to: plan)
         } else {
             if wiring.diesWithParent { plan.add(CL_STEP_PARENT_DEATH, "prctl PR_SET_PDEATHSIG", [Int64(SIGKILL)]) }
             plan.add(CL_STEP_HOLD, "hold")
@@ -99,8 +112,37 @@ struct ContainerPlanner {
         return plan
     }
 
+    /// The container lives in somebody else's mount namespace.
+    private var joinsMounts: Bool { spec.namespace(.mount)?.path != nil }
+
+    /// Whether the runtime has something to do while the process waits at the gate before its start.
+    var needsGate: Bool { ContainerPlanner.needsGate(spec) }
+
+    static func needsGate(_ spec: RuntimeSpec) -> Bool {
+        spec.namespace(.user).map { $0.path == nil } == true || !spec.hooks.createRuntime.isEmpty
+            || spec.seccomp["listenerPath"].string?.isEmpty == false
+    }
+
+    private func hooks(_ plan: ChildPlan) {
+        if !spec.hooks.createRuntime.isEmpty, let gate = wiring.gate {
+            plan.add(CL_STEP_WAIT, "wait for the hooks", [Int64(gate), Int64(CL_STAGE_HOOKS)])
+        }
+        ContainerPlanner.add(spec.hooks.createContainer, "creating", state, to: plan)
+    }
+
+    /// Hooks that run in the container's namespaces.
+    static func add(_ hooks: [RuntimeHook], _ status: String, _ state: JSON, to plan: ChildPlan) {
+        var state = state
+        state["status"] = JSON(status)
+        // Only the process itself knows its pid in its namespace.
+        let text = state.text.dropLast() + (state.object?.isEmpty == false ? "," : "") + "\"pid\":"
+        for hook in hooks {
+            HookProcess.addExecution(of: hook, CL_STEP_HOOK, [hook.timeout ?? 0], texts: [String(text), "}"], to: plan)
+        }
+    }
+
     private func joinGroups(_ plan: ChildPlan) {
-        for path in cgroup.processFiles { plan.add(CL_STEP_WRITE, "join \(path)", texts: [path, "0"]) }
+        for path in cgroup.joinFiles() { plan.add(CL_STEP_WRITE, "join \(path)", texts: [path, "0"]) }
         if let namespace = spec.namespace(.cgroup), namespace.path == nil {
             plan.add(CL_STEP_UNSHARE, "unshare the cgroup namespace", [0x200_0000])
         }
@@ -117,11 +159,24 @@ struct ContainerPlanner {
             if user.path == nil, let gate = wiring.gate {
                 plan.add(CL_STEP_WAIT, "wait for the id mappings", [Int64(gate), 0])
             }
-            plan.add(CL_STEP_BECOME_ROOT, "become root of the user namespace")
         }
+        if let time = spec.namespace(.time), time.path == nil { makeTimeNamespace(plan) }
+        if user != nil { plan.add(CL_STEP_BECOME_ROOT, "become root of the user namespace") }
         if let network = spec.namespace(.network), network.path == nil {
             plan.add(CL_STEP_LOOPBACK, "bring lo up")
         }
+    }
+
+    /// A new time namespace is entered after its offsets were set; before the process becomes another user, which could
+    /// not write them.
+    private func makeTimeNamespace(_ plan: ChildPlan) {
+        let kind = Int64(ContainerPlanner.cloneFlags[.time] ?? 0)
+        plan.add(CL_STEP_UNSHARE, "unshare the time namespace", [kind])
+        for offset in spec.timeOffsets {
+            plan.add(
+                CL_STEP_WRITE, "set the time offset \(offset.line)", texts: ["/proc/self/timens_offsets", offset.line])
+        }
+        plan.add(CL_STEP_SETNS, "enter the time namespace", [0, kind], texts: ["/proc/self/ns/time_for_children"])
     }
 
     /// What is written through the host's /proc, while it can be reached: the container's might be anything.
@@ -143,22 +198,12 @@ struct ContainerPlanner {
     }
 
     private func root(_ plan: ChildPlan) throws(SkalaError) {
-        let shared = spec.rootfsPropagation.map { $0.contains("private") } == true ? "rprivate" : "rslave"
-        let flags = MountOptions.propagation(shared) ?? 0
-        plan.add(CL_STEP_PROPAGATION, "make / \(shared)", [Int64(flags)])
-        if let overlay = rootFileSystem {
-            plan.add(
-                CL_STEP_ROOT_OVERLAY, "mount the root file system",
-                texts: [overlay.upper, overlay.work, overlay.mountPoint, overlay.mountData],
-                data: plan.list(overlay.lower))
+        if joinsMounts {
+            try plainRoot(plan)
         } else {
-            guard spec.rootPath.hasPrefix("/") || bundle != nil, !spec.rootPath.isEmpty else {
-                throw SkalaError(.invalid, "root.path is not absolute: '\(spec.rootPath)'")
-            }
-            let path = spec.rootPath.hasPrefix("/") ? spec.rootPath : (bundle ?? "") + "/" + spec.rootPath
-            plan.add(CL_STEP_ROOT_BIND, "bind the root \(path)", texts: [path])
+            try ownRoot(plan)
         }
-        for mount in spec.mounts { try add(mount, to: plan) }
+        for (index, mount) in spec.mounts.enumerated() { try add(mount, index, to: plan) }
         if spec.process != nil { devices(plan) }
         if let directory = spec.process?.directory, directory != "/" {
             plan.add(CL_STEP_DIRECTORY, "make the working directory \(directory)", texts: [directory])
@@ -168,6 +213,36 @@ struct ContainerPlanner {
         }
         for path in spec.maskedPaths { plan.add(CL_STEP_MASK, "mask \(path)", texts: [path]) }
         if spec.rootReadonly { plan.add(CL_STEP_READONLY_ROOT, "make the root read-only") }
+    }
+
+    /// In a mount namespace of somebody else, a directory becomes the root without a mount of its own.
+    private func plainRoot(_ plan: ChildPlan) throws(SkalaError) {
+        guard rootFileSystem == nil, !spec.rootReadonly else {
+            throw SkalaError(.unsupported, "a joined mount namespace allows no root of layers and no read-only root")
+        }
+        plan.add(CL_STEP_ROOT_PLAIN, "open the root \(try rootPath())", texts: [try rootPath()])
+    }
+
+    private func rootPath() throws(SkalaError) -> String {
+        guard spec.rootPath.hasPrefix("/") || bundle != nil, !spec.rootPath.isEmpty else {
+            throw SkalaError(.invalid, "root.path is not absolute: '\(spec.rootPath)'")
+        }
+        return spec.rootPath.hasPrefix("/") ? spec.rootPath : (bundle ?? "") + "/" + spec.rootPath
+    }
+
+    private func ownRoot(_ plan: ChildPlan) throws(SkalaError) {
+        let shared = spec.rootfsPropagation.map { $0.contains("private") } == true ? "rprivate" : "rslave"
+        let flags = MountOptions.propagation(shared) ?? 0
+        plan.add(CL_STEP_PROPAGATION, "make / \(shared)", [Int64(flags)])
+        if let overlay = rootFileSystem {
+            plan.add(
+                CL_STEP_ROOT_OVERLAY, "mount the root file system",
+                texts: [overlay.upper, overlay.work, overlay.mountPoint, overlay.mountData],
+                data: plan.list(overlay.lower))
+        } else {
+            let path = try rootPath()
+            plan.add(CL_STEP_ROOT_BIND, "bind the root \(path)", texts: [path])
+        }
     }
 
     func terminal(_ plan: ChildPlan, console: Bool) {

@@ -28,8 +28,14 @@ final class ControlGroup {
         version2Path = layout.version2.map { $0 + "/" + parts.joined(separator: "/") }
     }
 
-    /// The `cgroup.procs` files a process writes itself into; the version 2 one is joined by the clone.
-    var processFiles: [String] { Set(paths.values).sorted().map { $0 + "/cgroup.procs" } }
+    /// The version 1 files that a process of one thread joins the group (or a group below it) by, writing "0"; the
+    /// version 2 group is joined by the clone.
+    ///
+    /// Not `cgroup.procs`: a write there takes a lock over all processes, which after a pause of some 20 ms waits for an
+    /// RCU grace period (10 to 20 ms measured). A thread that moves itself needs no such lock.
+    func joinFiles(below subgroup: String = "") -> [String] {
+        Set(paths.values).sorted().map { $0 + subgroup + "/tasks" }
+    }
 
     /// Makes the directories and sets the limits. What was made is removed again when this fails.
     func create(_ resources: RuntimeResources) throws {
@@ -53,12 +59,37 @@ final class ControlGroup {
         }
     }
 
-    /// The group's process ids as the host sees them.
+    /// The process ids of the group and the groups below it, as the host sees them.
     func processes() -> [Int32] {
-        let directory = version2Path ?? paths["pids"] ?? paths["memory"] ?? ""
+        ControlGroup.processes(in: version2Path ?? paths["pids"] ?? paths["memory"] ?? paths.values.min() ?? "")
+    }
+
+    private static func processes(in directory: String) -> [Int32] {
         // A group that is gone holds nothing.
         let text = (try? SmallFile.text(directory + "/cgroup.procs")) ?? ""
         return text.split(separator: "\n").compactMap { Int32($0) }
+            + subgroups(of: directory).flatMap { processes(in: directory + "/" + $0) }
+    }
+
+    private static func subgroups(of directory: String) -> [String] {
+        guard let listing = opendir(directory) else { return [] }
+        defer { closedir(listing) }
+        var names: [String] = []
+        while let entry = readdir(listing) {
+            guard entry.pointee.d_type == UInt8(DT_DIR) else { continue }
+            let name = withUnsafePointer(to: &entry.pointee.d_name) {
+                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+            }
+            if name != ".", name != ".." { names.append(name) }
+        }
+        return names
+    }
+
+    /// Removes a group and those below it; true when it is gone.
+    private static func removeTree(_ directory: String) -> Bool {
+        if rmdir(directory) == 0 || errno != EBUSY { return true }
+        for name in subgroups(of: directory) where !removeTree(directory + "/" + name) { return false }
+        return rmdir(directory) == 0 || errno != EBUSY
     }
 
     /// The version 1 directory of a controller, made when it is missing; nil when the host has no such controller.
@@ -72,10 +103,21 @@ final class ControlGroup {
         } else {
             try SmallFile.makeDirectories(directory)
         }
-        let running = paths.isEmpty ? [] : processes()
+        let joins = !paths.isEmpty
+        if joins { join(directory) }
         paths[controller] = directory
-        for pid in running { try? SmallFile.write(String(pid), to: directory + "/cgroup.procs") }  // it may have ended
         return directory
+    }
+
+    /// Moves the group's processes, again until none was forked meanwhile, within a bound.
+    private func join(_ directory: String) {
+        var moved: Set<Int32> = []
+        for _ in 0..<50 {
+            let new = processes().filter { !moved.contains($0) }
+            if new.isEmpty { return }
+            for pid in new { try? SmallFile.write(String(pid), to: directory + "/cgroup.procs") }  // it may have ended
+            moved.formUnion(new)
+        }
     }
 
     /// A new cpuset group is empty and takes no process until it has processors and memory nodes.
@@ -110,11 +152,14 @@ final class ControlGroup {
     /// Kills every process of the group and does not wait.
     func kill() {
         if let version2Path, (try? SmallFile.write("1", to: version2Path + "/cgroup.kill")) != nil { return }
-        // Before Linux 5.14: again until nothing new was forked, within a bound.
+        // Before Linux 5.14: stopped, nothing can fork away; and again within a bound, for what cannot be stopped.
+        let freezes = freeze(true)
+        for _ in 0..<100 where freezes && !isFrozen { usleep(1000) }
         for _ in 0..<50 {
             let running = processes()
-            if running.isEmpty { return }
             for pid in running { _ = Glibc.kill(pid, SIGKILL) }
+            if freezes { freeze(false) }
+            if running.isEmpty { return }
             usleep(1000)
         }
     }
@@ -125,7 +170,7 @@ final class ControlGroup {
         var left = Set(paths.values)
         if let version2Path { left.insert(version2Path) }
         for attempt in 0..<200 {
-            left = left.filter { rmdir($0) != 0 && errno == EBUSY }
+            left = left.filter { !ControlGroup.removeTree($0) }
             if left.isEmpty { break }
             if attempt % 20 == 0 {
                 freeze(false)
@@ -144,6 +189,12 @@ final class ControlGroup {
         }
         guard let directory = try? make("freezer") else { return false }
         return (try? SmallFile.write(frozen ? "FROZEN" : "THAWED", to: directory + "/freezer.state")) != nil
+    }
+
+    /// Lets a group go on that the version 1 freezer stopped: what is killed in it does not end before.
+    func thawVersion1() throws(KernelError) {
+        guard version2Path == nil, let directory = paths["freezer"] else { return }
+        try SmallFile.write("THAWED", to: directory + "/freezer.state")
     }
 
     /// Whether every process is stopped now.

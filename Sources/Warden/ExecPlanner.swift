@@ -12,11 +12,17 @@ struct ExecPlanner {
     let target: Int32
     let seccomp: SeccompFilter?
     let wiring: ContainerPlanner.Wiring
+    /// A group below the container's, such as `/foo`.
+    var subgroup = ""
 
     func plan() -> ChildPlan {
         let plan = ChildPlan()
         if wiring.terminalSocket == nil { plan.add(CL_STEP_SESSION, "setsid") }
-        for path in cgroup.processFiles { plan.add(CL_STEP_WRITE, "join \(path)", texts: [path, "0"]) }
+        if let affinity = process.initialAffinity { add(affinity, to: plan) }
+        for path in cgroup.joinFiles(below: subgroup) {
+            plan.add(CL_STEP_WRITE, "join \(path)", texts: [path, "0"])
+        }
+        if let affinity = process.finalAffinity { add(affinity, to: plan) }
         if let adjust = process.oomScoreAdjust ?? spec.process?.oomScoreAdjust {
             plan.add(
                 CL_STEP_WRITE, "set oom_score_adj to \(adjust)", [2],
@@ -33,7 +39,13 @@ struct ExecPlanner {
                 CL_STEP_PTY, "open a terminal", [Int64(socket), wiring.rows, wiring.columns, 0, Int64(process.uid)])
         }
         plan.add(CL_STEP_KEYRING, "make a session keyring", texts: ["_ses.skala"])
-        ProcessPlanner(process: process, seccomp: seccomp, wiring: wiring, isFirst: false).add(to: plan)
+        ProcessPlanner(process: process, seccomp: seccomp, wiring: wiring, isFirst: false, spec: spec).add(to: plan)
         return plan
+    }
+
+    private func add(_ processors: ProcessorSet, to plan: ChildPlan) {
+        plan.add(
+            CL_STEP_AFFINITY, "set the processors", [Int64(processors.bytes.count)],
+            data: plan.bytes(processors.bytes))
     }
 }

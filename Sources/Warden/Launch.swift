@@ -26,6 +26,10 @@ final class Launch {
     enum Report {
         /// The process waits for `release`.
         case ready
+        /// The process waits for the host's hooks, then for `release`.
+        case hooks
+        /// The process installed a filter with this descriptor as its listener, and waits for `release`.
+        case listener(Int32)
         /// The program runs (or the process was killed before; its pidfd tells).
         case executed
         case failed(SkalaError)
@@ -36,10 +40,13 @@ final class Launch {
     let pidfd: OwnedDescriptor
     let report: OwnedDescriptor
     private let gate: OwnedDescriptor?
+    /// What must stay until the process has carried out its plan.
+    private var held: AnyObject?
 
     /// Clones. `pidNamespace` is joined by the child alone.
     init(
-        plan: ChildPlan, flags: UInt64, cgroup: String?, gate: OwnedDescriptor?, pidNamespace: OwnedDescriptor? = nil
+        plan: ChildPlan, flags: UInt64, cgroup: String?, gate: OwnedDescriptor?, pidNamespace: OwnedDescriptor? = nil,
+        holding held: AnyObject? = nil
     ) throws {
         let pipe = try Pipe()
         let directory = try cgroup.map { path throws(KernelError) in
@@ -59,6 +66,7 @@ final class Launch {
         report = pipe.reading
         self.plan = plan
         self.gate = gate
+        self.held = held
     }
 
     /// Lets a waiting process go on.
@@ -74,10 +82,18 @@ final class Launch {
         while true {
             let count = Glibc.read(report.raw, &message, MemoryLayout<cl_report>.size)
             if count < 0, errno == EINTR { continue }
-            guard count == MemoryLayout<cl_report>.size else { return .executed }
-            break
+            if count == MemoryLayout<cl_report>.size { break }
+            held = nil
+            return .executed
         }
-        if message.stage == CL_STAGE_READY { return .ready }
+        switch message.stage {
+        case CL_STAGE_READY:
+            held = nil
+            return .ready
+        case CL_STAGE_HOOKS: return .hooks
+        case CL_STAGE_LISTENER: return .listener(message.error)
+        default: break
+        }
         let index = Int(message.stage)
         let what = plan.descriptions.indices.contains(index) ? plan.descriptions[index] : "start"
         let error = KernelError(what, "", errno: message.error)

@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import OCI
 
 /// The options of a mount as mount(8) writes them, sorted into what the kernel's calls take.
 struct MountOptions {
@@ -11,6 +12,14 @@ struct MountOptions {
     var recursiveBind = false
     var propagation: UInt64 = 0
     var data: [String] = []
+    /// The mount maps ids: itself, or with everything below it.
+    var idMap: IDMap?
+    /// The maps an `idmap=` option names.
+    var idMapping: (uids: [RuntimeIDMapping], gids: [RuntimeIDMapping])?
+    /// A tmpfs begins with what its mount point holds.
+    var copiesUp = false
+
+    enum IDMap { case single, recursive }
 
     private static let readonly: UInt64 = 0x1
     private static let attributes: [String: (set: UInt64, clear: UInt64)] = [
@@ -26,9 +35,14 @@ struct MountOptions {
     /// Options of mount(8) that ask the kernel for nothing.
     private static let ignored: Set = [
         "defaults", "async", "nofail", "auto", "noauto", "user", "nouser", "_netdev", "norelatime", "nostrictatime",
-        "z",
-        "Z", "consistent", "cached", "delegated",
+        "z", "Z", "consistent", "cached", "delegated", "notmpcopyup",
     ]
+
+    /// All that are known; others go to the file system.
+    static var names: [String] {
+        let known = attributes.keys.flatMap { [$0, "r" + $0] } + propagations.keys + ignored
+        return (known + ["bind", "rbind", "idmap", "ridmap", "tmpcopyup"]).sorted()
+    }
 
     init(_ options: [String]) {
         for option in options { add(option) }
@@ -46,9 +60,32 @@ struct MountOptions {
         } else if option == "bind" || option == "rbind" {
             bind = true
             recursiveBind = option == "rbind"
+        } else if option == "tmpcopyup" {
+            copiesUp = true
+        } else if option == "idmap" || option == "ridmap" {
+            idMap = option == "ridmap" ? .recursive : .single
+        } else if option.hasPrefix("idmap="), let mapping = MountOptions.idMapping(option.dropFirst(6)) {
+            idMap = .single
+            idMapping = mapping
         } else if !option.isEmpty, !MountOptions.ignored.contains(option) {
             data.append(option)
         }
+    }
+
+    /// `uids=CONTAINER-HOST-SIZE#…;gids=…`, as crun writes it.
+    private static func idMapping(_ text: Substring) -> (uids: [RuntimeIDMapping], gids: [RuntimeIDMapping])? {
+        var maps: [Substring: [RuntimeIDMapping]] = [:]
+        for part in text.split(separator: ";") {
+            guard let equals = part.firstIndex(of: "=") else { return nil }
+            for range in part[part.index(after: equals)...].split(separator: "#") {
+                let numbers = range.split(separator: "-").compactMap { UInt32($0) }
+                guard numbers.count == 3, numbers[2] > 0 else { return nil }
+                maps[part[..<equals], default: []].append(
+                    RuntimeIDMapping(container: numbers[0], host: numbers[1], size: numbers[2]))
+            }
+        }
+        guard let uids = maps["uids"], let gids = maps["gids"], maps.count == 2 else { return nil }
+        return (uids, gids)
     }
 
     /// Flags of mount(2) for a propagation name of `linux.rootfsPropagation`.

@@ -42,6 +42,10 @@ final class OutputLog {
         var start = 0
         let time = Array(SystemClock.now().text.utf8)
         while start < bytes.count {
+            if maximumBytes > 0, size + Int64(output.count) >= maximumBytes {
+                flush(output)
+                output.removeAll(keepingCapacity: true)
+            }
             let room = OutputLog.longestLine - partial[index].count
             let end = min(bytes.count, start + room)
             let slice = UnsafeBufferPointer(rebasing: bytes[start..<end])

@@ -1,3 +1,4 @@
+import Base
 import CLinux
 import Glibc
 import Kernel
@@ -10,6 +11,9 @@ struct ProcessPlanner {
     let wiring: ContainerPlanner.Wiring
     /// The container's first process, not one executed later.
     let isFirst: Bool
+    let spec: RuntimeSpec
+    /// The container's state for hooks, without its pid.
+    var state: JSON = [:]
 
     static let defaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
     private static let limits = [
@@ -37,7 +41,9 @@ struct ProcessPlanner {
         if isFirst, wiring.waitsForStart {
             plan.add(CL_STEP_CHECK_PROGRAM, "find the program '\(process.arguments[0])'", data: plan.list(programs))
         }
-        if wiring.waitsForStart, let gate = wiring.gate { plan.add(CL_STEP_WAIT, "wait for start", [Int64(gate), 1]) }
+        // A listener must get its descriptor while the runtime is still there: then the wait comes after the filter.
+        if !listens { waitForStart(plan) }
+        scheduling(plan)
         if let capabilities = process.capabilities {
             plan.add(
                 CL_STEP_BOUNDING, "drop the bounding set", [Int64(bitPattern: Capability.mask(capabilities.bounding))])
@@ -46,16 +52,55 @@ struct ProcessPlanner {
             CL_STEP_USER, "become user \(process.uid):\(process.gid)",
             [
                 Int64(process.uid), Int64(process.gid), process.umask.map(Int64.init) ?? -1,
-                Int64(process.groups.count),
+                Int64(process.groups.count), keepsGroups ? 1 : 0,
             ], data: plan.groups(process.groups))
         privileges(plan)
         if !process.environment.contains(where: { $0.hasPrefix("HOME=") }) {
             plan.add(CL_STEP_HOME, "find the home directory", [Int64(process.uid)])
         }
+        if listens { waitForStart(plan) }
         if wiring.diesWithParent { plan.add(CL_STEP_PARENT_DEATH, "prctl PR_SET_PDEATHSIG", [Int64(SIGKILL)]) }
         plan.add(
             CL_STEP_EXECUTE, "execute '\(process.arguments[0])'", [wiring.keptDescriptors], data: plan.list(programs),
             data2: plan.list(process.arguments), data3: plan.list(process.environment, spare: 1))
+    }
+
+    private var listens: Bool { seccomp != nil && spec.seccomp["listenerPath"].string?.isEmpty == false }
+
+    /// crun's annotation: the process keeps the groups of the runtime, as an unprivileged one must.
+    private var keepsGroups: Bool {
+        spec.annotations.contains { $0.key == "run.oci.keep_original_groups" && $0.value == "1" }
+    }
+
+    private func waitForStart(_ plan: ChildPlan) {
+        guard isFirst else { return }
+        if wiring.waitsForStart, let gate = wiring.gate {
+            plan.add(CL_STEP_WAIT, "wait for start", [Int64(gate), Int64(CL_STAGE_READY)])
+        }
+        ContainerPlanner.add(spec.hooks.startContainer, "created", state, to: plan)
+    }
+
+    private func scheduling(_ plan: ChildPlan) {
+        if let scheduler = process.scheduler {
+            // struct sched_attr of linux/sched/types.h, in its first size.
+            var bytes: [UInt8] = []
+            func put(_ value: some FixedWidthInteger) {
+                withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
+            }
+            put(UInt32(48))
+            put(scheduler.policy)
+            put(scheduler.flags)
+            put(scheduler.nice)
+            put(scheduler.priority)
+            put(scheduler.runtime)
+            put(scheduler.deadline)
+            put(scheduler.period)
+            plan.add(CL_STEP_SCHEDULER, "set the scheduler", data: plan.bytes(bytes))
+        }
+        if let priority = process.ioPriority { plan.add(CL_STEP_IO_PRIORITY, "set the io priority", [Int64(priority)]) }
+        if let personality = spec.personality {
+            plan.add(CL_STEP_PERSONALITY, "set the personality", [personality])
+        }
     }
 
     /// Without no_new_privs a filter needs CAP_SYS_ADMIN, which goes with the capabilities; with it, the filter comes
@@ -66,10 +111,10 @@ struct ProcessPlanner {
             capabilities(plan)
             plan.add(CL_STEP_DIRECTORY_CHANGE, name, texts: [process.directory])
             plan.add(CL_STEP_NO_NEW_PRIVILEGES, "set no_new_privs")
-            if let seccomp { plan.add(seccomp) }
+            if let seccomp { plan.add(seccomp, listenerGate: listens ? wiring.gate : nil) }
         } else {
             plan.add(CL_STEP_DIRECTORY_CHANGE, name, texts: [process.directory])
-            if let seccomp { plan.add(seccomp) }
+            if let seccomp { plan.add(seccomp, listenerGate: listens ? wiring.gate : nil) }
             capabilities(plan)
         }
     }

@@ -5,7 +5,7 @@ struct RuntimeArguments {
     /// Long names of options without a value, by command line word.
     static let switches: Set = [
         "debug", "systemd-cgroup", "help", "version", "detach", "no-pivot", "no-new-keyring", "force", "all", "tty",
-        "quiet", "stats", "rootless-spec", "keep", "allow-paused", "ignore-paused", "no-new-privs", "no-subreaper",
+        "quiet", "stats", "rootless", "keep", "ignore-paused", "no-new-privs", "no-subreaper", "regex",
     ]
     private static let short: [String: String] = [
         "b": "bundle", "d": "detach", "f": "force", "a": "all", "t": "tty", "u": "user", "e": "env", "p": "process",

@@ -5,70 +5,53 @@ import Kernel
 import OCI
 
 extension RuntimeCommand {
+    /// `create`, and `run` when it `starts`.
     func create(_ local: RuntimeArguments, starts: Bool) throws -> Int32 {
         let id = try local.first("the container id")
         let folder = try RuntimeState.folder(root: root, id: id)
         let bundle = try RuntimeCommand.absolute(local["bundle"] ?? ".")
-        let config = local["config"] ?? bundle + "/config.json"
-        let json = try JSON(parsing: try SmallFile.read(config))
+        let config = local["config"].map { $0.hasPrefix("/") ? $0 : bundle + "/" + $0 } ?? bundle + "/config.json"
+        var json = try JSON(parsing: try SmallFile.read(config))
+        let notify = NotifySocket(folder: folder)
+        if let notify { notify.add(to: &json) }
+        RuntimeCommand.passSockets(to: &json)
+        let isAttached = starts && !local.has("detach")
+        try RuntimeCommand.checkTerminal(json["process"]["terminal"].bool ?? false, local, isAttached: isAttached)
         let spec = try RuntimeSpec(json)
         guard let process = spec.process else { throw SkalaError(.invalid, "the spec has no process") }
-        guard spec.hooks.object?.members.allSatisfy({ $0.value.array?.isEmpty ?? true }) ?? true else {
-            throw SkalaError(.unsupported, "hooks are not supported")
-        }
         try SmallFile.makeDirectories(root, mode: 0o700)
         guard mkdir(folder, 0o711) == 0 else {
             throw errno == EEXIST
                 ? SkalaError(.conflict, "container \(id) exists")
                 : KernelError("mkdir", folder, errno: errno).asSkalaError
         }
-        let layout = try CgroupLayout.detect()
-        let group = try ControlGroup(path: RuntimeCommand.cgroupPath(spec.cgroupsPath, id), layout: layout)
         var state = RuntimeState(folder: folder, id: id, json: [:], spec: json)
+        state.json = try initialState(spec, id, bundle, json)
+        let group = try state.cgroup()
         do {
+            try notify?.prepare()
             try group.create(spec.resources)
-            let wiring = try wire(process, local, state, starts: starts && spec.namespace(.user) == nil)
-            let planner = ContainerPlanner(
-                spec: spec, bundle: bundle, rootFileSystem: nil, layout: layout, cgroup: group,
-                seccomp: try SeccompCompiler().filter(
-                    for: spec.seccomp, capabilities: ProcessPlanner.capabilityMask(process)),
-                wiring: wiring.0)
-            try planner.validate()
-            let launch = try Launch(
-                plan: try planner.plan(), flags: planner.flags, cgroup: group.version2Path, gate: wiring.gate,
-                pidNamespace: try spec.namespace(.pid)?.path.map { path throws(KernelError) in
-                    try OwnedDescriptor.open(path, O_RDONLY)
-                })
+            let (launch, terminal) = try start(spec, process, state, group, local, bundle: bundle, starts: starts)
             do {
-                if spec.namespace(.user).map({ $0.path == nil }) == true {
-                    for (file, mappings) in [("uid_map", spec.uidMappings), ("gid_map", spec.gidMappings)] {
-                        try SmallFile.write(
-                            mappings.map(\.line).joined(separator: "\n"), to: "/proc/\(launch.pid)/\(file)")
-                    }
-                    try launch.release()
-                }
-                wiring.childSocket?.close()
-                if let socket = wiring.socket { try forwardTerminal(socket, to: local["console-socket"] ?? "", launch) }
-                if case .failed(let error) = launch.read() { throw error }
-                state.json = [
-                    "pid": JSON(launch.pid), "startTime": JSON(RuntimeState.startTime(launch.pid)),
-                    "bundle": JSON(bundle), "cgroup": JSON(group.path), "created": JSON(SystemClock.now().text),
-                    "rootfs": JSON(spec.rootPath.hasPrefix("/") ? spec.rootPath : bundle + "/" + spec.rootPath),
-                ]
-                try state.save()
+                if starts { try notify?.listen() }
+                try supervise(launch, spec, &state)
                 if let path = local["pid-file"] { try RuntimeState.write(String(launch.pid), to: path) }
-                if starts, wiring.gate != nil, access(state.gatePath, F_OK) == 0 {
-                    try launch.release()
-                    unlink(state.gatePath)
+                guard starts else { return 0 }
+                try state.runPoststart(spec)
+                if !isAttached {
+                    try notify?.waitForReady(launch.pidfd)
+                    return 0
                 }
             } catch {
                 launch.destroy()
                 throw error
             }
-            guard starts, !local.has("detach") else { return 0 }
-            let code = try RuntimeCommand.wait(launch)
+            let code = try RuntimeCommand.wait(launch, terminal: terminal, notify: notify)
             group.remove()
-            if !local.has("keep") { state.remove() }
+            if !local.has("keep") {
+                state.remove()
+                state.runPoststop(spec)
+            }
             return code
         } catch {
             group.remove()
@@ -77,20 +60,106 @@ extension RuntimeCommand {
         }
     }
 
-    /// The standard streams of a process of the command line: the runtime's own, or a terminal.
-    private func wire(
-        _ process: RuntimeProcess, _ local: RuntimeArguments, _ state: RuntimeState, starts: Bool
-    ) throws -> (
-        ContainerPlanner.Wiring, gate: OwnedDescriptor?, socket: OwnedDescriptor?, childSocket: OwnedDescriptor?
-    ) {
+    private static func checkTerminal(
+        _ terminal: Bool, _ local: RuntimeArguments, isAttached: Bool
+    ) throws(SkalaError) {
+        if terminal, local["console-socket"] == nil, !isAttached {
+            throw SkalaError(.invalid, "process.terminal: use --console-socket when nobody stays to serve it")
+        }
+        if !terminal, local["console-socket"] != nil {
+            throw SkalaError(.invalid, "--console-socket needs process.terminal")
+        }
+    }
+
+    private func initialState(_ spec: RuntimeSpec, _ id: String, _ bundle: String, _ json: JSON) throws -> JSON {
+        var manager = global["cgroup-manager"] ?? (global.has("systemd-cgroup") ? "systemd" : "cgroupfs")
+        guard ["cgroupfs", "systemd", "disabled"].contains(manager) else {
+            throw SkalaError(.invalid, "unknown --cgroup-manager '\(manager)'")
+        }
+        if getuid() != 0 { manager = "disabled" }
+        if manager == "disabled" {
+            let limits = (json["linux"]["resources"].object?.members ?? []).filter { $0.key != "devices" }
+            guard limits.allSatisfy({ $0.value.object?.isEmpty ?? true }) else {
+                throw SkalaError(.unsupported, "linux.resources without control groups: \(limits[0].key)")
+            }
+        }
+        let descriptors = (0..<3).map { (descriptor: Int) -> JSON in
+            // A closed one has no name.
+            JSON((try? RuntimeCommand.absolute("/proc/self/fd/\(descriptor)")) ?? "")
+        }
+        return [
+            "bundle": JSON(bundle), "cgroup": JSON(RuntimeCommand.cgroupPath(spec.cgroupsPath, id)),
+            "cgroupManager": JSON(manager), "created": JSON(SystemClock.now().text),
+            "rootfs": JSON(spec.rootPath.hasPrefix("/") ? spec.rootPath : bundle + "/" + spec.rootPath),
+            "external_descriptors": JSON(JSON(descriptors).text), "owner": JSON(RuntimeCommand.userName()),
+        ]
+    }
+
+    /// Clones the first process and gives it what only we can: id maps, its terminal.
+    private func start(
+        _ spec: RuntimeSpec, _ process: RuntimeProcess, _ state: RuntimeState, _ group: ControlGroup,
+        _ local: RuntimeArguments, bundle: String, starts: Bool
+    ) throws -> (Launch, RuntimeTerminal?) {
+        let isRoot = getuid() == 0
         var (wiring, socket, childSocket) = try RuntimeCommand.streams(process, local)
-        guard !starts else { return (wiring, nil, socket, childSocket) }
+        var gate: OwnedDescriptor?
         // Held open for reading and writing, the gate outlives `create`: the process sleeps until `start` writes to it.
-        try checkErrno(mkfifo(state.gatePath, 0o600), "mkfifo", state.gatePath)
-        let gate = try OwnedDescriptor.open(state.gatePath, O_RDWR)
-        wiring.gate = gate.raw
-        wiring.waitsForStart = true
-        return (wiring, gate, socket, childSocket)
+        if !starts || ContainerPlanner.needsGate(spec) {
+            try checkErrno(mkfifo(state.gatePath, 0o600), "mkfifo", state.gatePath)
+            let file = try OwnedDescriptor.open(state.gatePath, O_RDWR)
+            if starts { unlink(state.gatePath) }
+            wiring.gate = file.raw
+            wiring.waitsForStart = !starts
+            gate = file
+        }
+        let planner = ContainerPlanner(
+            spec: spec, bundle: bundle, rootFileSystem: nil, layout: group.layout, cgroup: group,
+            seccomp: try SeccompCompiler().filter(
+                for: spec.seccomp, capabilities: ProcessPlanner.capabilityMask(process)),
+            wiring: wiring, sources: isRoot ? try MountSources(spec, bundle: bundle, scratch: state.folder) : .init(),
+            state: state.hookState("creating", pid: nil))
+        try planner.validate()
+        let launch = try Launch(
+            plan: try planner.plan(), flags: planner.flags, cgroup: group.version2Path, gate: gate,
+            pidNamespace: try spec.namespace(.pid)?.path.map { path throws(KernelError) in
+                try OwnedDescriptor.open(path, O_RDONLY)
+            }, holding: planner.sources)
+        do {
+            if let users = spec.namespace(.user) {
+                if let adjust = process.oomScoreAdjust, isRoot {
+                    try SmallFile.write(String(adjust), to: "/proc/\(launch.pid)/oom_score_adj")
+                }
+                if users.path == nil {
+                    try UserNamespace.write(spec.uidMappings, spec.gidMappings, pid: launch.pid)
+                    try launch.release()
+                }
+            }
+            childSocket?.close()
+            let terminal = try socket.flatMap { try RuntimeTerminal.receive($0, forwardTo: local["console-socket"]) }
+            return (launch, terminal)
+        } catch {
+            launch.destroy()
+            throw error
+        }
+    }
+
+    /// Does what the process waits for, until it is created or runs; records it.
+    private func supervise(_ launch: Launch, _ spec: RuntimeSpec, _ state: inout RuntimeState) throws {
+        state.json["pid"] = JSON(launch.pid)
+        state.json["startTime"] = JSON(RuntimeState.startTime(launch.pid))
+        while true {
+            switch launch.read() {
+            case .hooks:
+                try HookProcess.run(spec.hooks.createRuntime, state: state.hookState("creating", pid: launch.pid))
+                try launch.release()
+            case .listener(let descriptor):
+                try SeccompListener(spec.seccomp)?.send(
+                    descriptor, of: launch, state: state.hookState("creating", pid: launch.pid))
+                try launch.release()
+            case .ready, .executed: return try state.save()
+            case .failed(let error): throw error
+            }
+        }
     }
 
     static func streams(
@@ -98,14 +167,12 @@ extension RuntimeCommand {
     ) throws -> (ContainerPlanner.Wiring, OwnedDescriptor?, OwnedDescriptor?) {
         var wiring = ContainerPlanner.Wiring()
         wiring.diesWithParent = false
-        wiring.keptDescriptors = local["preserve-fds"].flatMap { Int64($0) } ?? 0
+        let sockets = getenv("LISTEN_FDS").flatMap { Int64(String(cString: $0)) } ?? 0
+        wiring.keptDescriptors = (local["preserve-fds"].flatMap { Int64($0) } ?? 0) + sockets
         guard (0...1024).contains(wiring.keptDescriptors) else { throw SkalaError(.invalid, "invalid --preserve-fds") }
         guard process.terminal else {
             wiring.stdio = [0, 1, 2]
             return (wiring, nil, nil)
-        }
-        guard local["console-socket"] != nil else {
-            throw SkalaError(.unsupported, "process.terminal needs --console-socket")
         }
         var ends: [Int32] = [-1, -1]
         let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue)
@@ -116,50 +183,49 @@ extension RuntimeCommand {
         return (wiring, OwnedDescriptor(ends[0]), OwnedDescriptor(ends[1]))
     }
 
-    /// Hands the terminal's master to whoever listens at the console socket.
-    func forwardTerminal(_ socket: OwnedDescriptor, to path: String, _ launch: Launch) throws {
-        var poller = pollfd(fd: socket.raw, events: Int16(POLLIN), revents: 0)
-        guard poll(&poller, 1, 60_000) == 1 else { throw SkalaError(.timedOut, "no terminal from the container") }
-        let result = cl_receive_descriptor(socket.raw)
-        // No terminal: the report says why.
-        guard result >= 0 else { return }
-        let master = OwnedDescriptor(result)
-        var address = sockaddr_un()
-        address.sun_family = sa_family_t(AF_UNIX)
-        guard path.utf8.count < MemoryLayout.size(ofValue: address.sun_path) else {
-            throw SkalaError(.invalid, "socket path too long: '\(path)'")
+    /// Sockets a service manager passed to us are the container's: its program is process 1 (sd_listen_fds(3)).
+    private static func passSockets(to json: inout JSON) {
+        guard let count = getenv("LISTEN_FDS").map({ String(cString: $0) }) else { return }
+        var environment = json["process"]["env"].strings ?? []
+        environment += ["LISTEN_FDS=" + count, "LISTEN_PID=1"]
+        if let names = getenv("LISTEN_FDNAMES").map({ String(cString: $0) }) {
+            environment.append("LISTEN_FDNAMES=" + names)
         }
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
-        let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue)
-        let console = OwnedDescriptor(try checkErrno(Glibc.socket(AF_UNIX, kind, 0), "socket", path))
-        let connected = withUnsafePointer(to: &address) {
-            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                connect(console.raw, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
-            }
-        }
-        try checkErrno(connected, "connect", path)
-        try check(cl_send_descriptor(console.raw, master.raw, "/dev/ptmx"), "sendmsg", path)
+        json["process"]["env"] = JSON(environment)
     }
 
     /// Waits for the process and passes signals on to it; its exit code.
-    static func wait(_ launch: Launch) throws -> Int32 {
+    static func wait(_ launch: Launch, terminal: RuntimeTerminal? = nil, notify: NotifySocket? = nil) throws -> Int32 {
         var set = sigset_t()
         sigfillset(&set)
         for number in [SIGSEGV, SIGBUS, SIGILL, SIGFPE, SIGCHLD] { sigdelset(&set, number) }
         sigprocmask(SIG_BLOCK, &set, nil)
         let signals = OwnedDescriptor(try checkErrno(signalfd(-1, &set, Int32(O_CLOEXEC | O_NONBLOCK)), "signalfd"))
+        try terminal?.begin()
+        defer { terminal?.end() }
         while true {
-            var pollers = [
-                pollfd(fd: launch.pidfd.raw, events: Int16(POLLIN), revents: 0),
-                pollfd(fd: signals.raw, events: Int16(POLLIN), revents: 0),
-            ]
-            _ = poll(&pollers, 2, -1)
+            var pollers = [launch.pidfd.raw, signals.raw].map { pollfd(fd: $0, events: Int16(POLLIN), revents: 0) }
+            if let descriptor = notify?.descriptor {
+                pollers.append(pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0))
+            }
+            let first = pollers.count
+            if let terminal { pollers += terminal.pollers }
+            _ = poll(&pollers, nfds_t(pollers.count), -1)
+            terminal?.serve(Array(pollers[first...]))
             var info = signalfd_siginfo()
             while read(signals.raw, &info, MemoryLayout<signalfd_siginfo>.size) > 0 {
-                // It may have ended in this moment.
-                try? launch.signal(Int32(info.ssi_signo))
+                if info.ssi_signo == UInt32(SIGWINCH), let terminal {
+                    terminal.resize()
+                } else {
+                    // It may have ended in this moment.
+                    try? launch.signal(Int32(info.ssi_signo))
+                }
             }
-            if let exit = launch.reap() { return exit.code }
+            if notify?.descriptor != nil { notify?.forward() }
+            if let exit = launch.reap() {
+                terminal?.drain()
+                return exit.code
+            }
         }
     }
 
@@ -169,11 +235,33 @@ extension RuntimeCommand {
         return String(cString: resolved)
     }
 
+    /// The name of the user who runs us, out of /etc/passwd: a static program has no name service.
+    static func userName() -> String {
+        let own = String(getuid())
+        // Without the file users have numbers only.
+        for line in ((try? SmallFile.text("/etc/passwd")) ?? "").split(separator: "\n") {
+            let fields = line.split(separator: ":", omittingEmptySubsequences: false)
+            if fields.count > 2, fields[2] == own { return String(fields[0]) }
+        }
+        return own
+    }
+
     /// `slice:prefix:name`, systemd's form, becomes a path as well: there is no need to ask systemd.
     static func cgroupPath(_ path: String?, _ id: String) -> String {
         guard let path, !path.isEmpty else { return "/skala-runtime/" + id }
         let parts = path.split(separator: ":", omittingEmptySubsequences: false)
         guard parts.count == 3 else { return path }
-        return "/" + (parts[0].isEmpty ? "system.slice" : parts[0]) + "/\(parts[1])-\(parts[2]).scope"
+        // `a-b.slice` lies in `a.slice` (systemd.slice(5)).
+        let slice = parts[0].isEmpty ? "system.slice" : parts[0]
+        var folders = ""
+        if slice != "-.slice", slice.hasSuffix(".slice") {
+            var name = ""
+            for part in slice.dropLast(6).split(separator: "-") {
+                name += name.isEmpty ? part : "-" + part
+                folders += "/" + name + ".slice"
+            }
+        }
+        let prefix = parts[1].isEmpty ? "" : parts[1] + "-"
+        return folders + "/" + prefix + parts[2] + (parts[2].hasSuffix(".slice") ? "" : ".scope")
     }
 }

@@ -10,38 +10,73 @@ extension RuntimeCommand {
         let spec = try RuntimeSpec(state.spec)
         let process = try RuntimeProcess(try processJSON(local, state))
         let status = try state.status()
-        guard status == "running" || status == "created" else {
+        guard status == "running" || status == "created" || status == "paused" && local.has("ignore-paused") else {
             throw SkalaError(.conflict, "container \(state.id) is \(status)")
         }
+        if process.terminal, local["console-socket"] == nil, local.has("detach") {
+            throw SkalaError(.invalid, "a terminal: use --console-socket when nobody stays to serve it")
+        }
         let group = try state.cgroup()
+        let subgroup = try subgroup(local)
         let target = OwnedDescriptor(try check(cl_pidfd_open(state.pid, 0), "pidfd_open", "container \(state.id)"))
         // The id is the container's only if it still is after the descriptor was made.
         guard state.isAlive else { throw SkalaError(.conflict, "container \(state.id) is not running") }
-        let (wiring, socket, childSocket) = try RuntimeCommand.streams(process, local)
+        var (wiring, socket, childSocket) = try RuntimeCommand.streams(process, local)
+        let gate = try ContainerPlanner.needsGate(spec) ? Pipe() : nil
+        wiring.gate = gate?.reading.raw
         let plan = ExecPlanner(
             process: process, spec: spec, cgroup: group, target: target.raw,
             seccomp: try SeccompCompiler().filter(
                 for: spec.seccomp, capabilities: ProcessPlanner.capabilityMask(process)),
-            wiring: wiring
+            wiring: wiring, subgroup: subgroup
         ).plan()
         let launch = try Launch(
-            plan: plan, flags: 0, cgroup: group.version2Path, gate: nil,
+            plan: plan, flags: 0, cgroup: group.version2Path.map { $0 + subgroup }, gate: gate?.writing,
             pidNamespace: spec.namespace(.pid) == nil ? nil : try .open("/proc/\(state.pid)/ns/pid", O_RDONLY))
         childSocket?.close()
+        var terminal: RuntimeTerminal?
         do {
-            if let socket { try forwardTerminal(socket, to: local["console-socket"] ?? "", launch) }
-            if case .failed(let error) = launch.read() { throw error }
+            if let socket { terminal = try RuntimeTerminal.receive(socket, forwardTo: local["console-socket"]) }
+            try supervise(launch, spec, state)
             if let path = local["pid-file"] { try RuntimeState.write(String(launch.pid), to: path) }
         } catch {
             launch.destroy()
             throw error
         }
-        return local.has("detach") ? 0 : try RuntimeCommand.wait(launch)
+        return local.has("detach") ? 0 : try RuntimeCommand.wait(launch, terminal: terminal)
+    }
+
+    private func supervise(_ launch: Launch, _ spec: RuntimeSpec, _ state: RuntimeState) throws {
+        while true {
+            switch launch.read() {
+            case .listener(let descriptor):
+                try SeccompListener(spec.seccomp)?.send(
+                    descriptor, of: launch, state: state.hookState("running", pid: state.pid))
+                try launch.release()
+            case .failed(let error): throw error
+            case .ready, .hooks, .executed: return
+            }
+        }
+    }
+
+    /// A group below the container's: `PATH`, or `CONTROLLER:PATH` as runc writes it.
+    private func subgroup(_ local: RuntimeArguments) throws -> String {
+        guard let text = local["cgroup"] else { return "" }
+        let parts = text.split(separator: ":").last.map { $0.split(separator: "/") } ?? []
+        guard !parts.contains("..") else { throw SkalaError(.invalid, "invalid --cgroup '\(text)'") }
+        return parts.isEmpty ? "" : "/" + parts.joined(separator: "/")
     }
 
     /// The process of `--process FILE`, or the container's own with other arguments.
     private func processJSON(_ local: RuntimeArguments, _ state: RuntimeState) throws -> JSON {
-        if let path = local["process"] { return try JSON(parsing: try SmallFile.read(path)) }
+        for option in ["apparmor", "process-label"] where local[option]?.isEmpty == false {
+            throw SkalaError(.unsupported, "--\(option): AppArmor and SELinux are not supported")
+        }
+        if let path = local["process"] {
+            var process = try JSON(parsing: try SmallFile.read(path))
+            if local.has("tty") { process["terminal"] = true }
+            return process
+        }
         var process = state.spec["process"]
         process["args"] = JSON(Array(local.rest.dropFirst()))
         process["terminal"] = JSON(local.has("tty"))
@@ -53,68 +88,25 @@ extension RuntimeCommand {
             }
             process["user"] = ["uid": JSON(uid), "gid": JSON(gid)]
         }
-        process["env"] = JSON((process["env"].strings ?? []) + local.all("env"))
+        let groups = try local.all("additional-gids").flatMap { $0.split(separator: ",") }.map { text in
+            guard let group = UInt32(text) else { throw SkalaError(.invalid, "not a group id: '\(text)'") }
+            return JSON(group)
+        }
+        if !groups.isEmpty {
+            process["user"]["additionalGids"] = .array((process["user"]["additionalGids"].array ?? []) + groups)
+        }
+        process["env"] = JSON(RuntimeCommand.merged(process["env"].strings ?? [], local.all("env")))
         if local.has("no-new-privs") { process["noNewPrivileges"] = true }
+        let added = local.all("cap")
+        for set in ["bounding", "effective", "permitted"] where !added.isEmpty {
+            process["capabilities"][set] = JSON((process["capabilities"][set].strings ?? []) + added)
+        }
         return process
     }
 
-    static let features: JSON = [
-        "ociVersionMin": "1.0.0", "ociVersionMax": "1.2.0",
-        "mountOptions": [
-            "bind", "rbind", "ro", "rw", "nosuid", "suid", "nodev", "dev", "noexec", "exec", "noatime", "relatime",
-            "strictatime", "nodiratime", "private", "rprivate", "slave", "rslave", "shared", "rshared", "rro",
-        ],
-        "linux": [
-            "namespaces": ["cgroup", "ipc", "mount", "network", "pid", "user", "uts"],
-            "capabilities": JSON(Capability.names),
-            "cgroup": ["v1": true, "v2": true, "systemd": false, "systemdUser": false],
-            "seccomp": [
-                "enabled": true,
-                "actions": [
-                    "SCMP_ACT_ALLOW", "SCMP_ACT_ERRNO", "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS",
-                    "SCMP_ACT_KILL_THREAD",
-                    "SCMP_ACT_LOG", "SCMP_ACT_TRACE", "SCMP_ACT_TRAP",
-                ],
-            ],
-            "apparmor": ["enabled": false], "selinux": ["enabled": false],
-        ],
-    ]
-
-    static func writeExample(_ bundle: String) throws {
-        let path = bundle + "/config.json"
-        guard access(path, F_OK) != 0 else { throw SkalaError(.conflict, "\(path) exists") }
-        func mount(_ type: String, _ path: String, _ options: JSON) -> JSON {
-            ["destination": JSON(path), "type": JSON(type), "source": JSON(type), "options": options]
-        }
-        let capabilities: JSON = ["CAP_AUDIT_WRITE", "CAP_KILL", "CAP_NET_BIND_SERVICE"]
-        let spec: JSON = [
-            "ociVersion": "1.2.0",
-            "process": [
-                "terminal": false, "user": ["uid": 0, "gid": 0], "args": ["sh"],
-                "env": ["PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"], "cwd": "/",
-                "capabilities": ["bounding": capabilities, "effective": capabilities, "permitted": capabilities],
-                "noNewPrivileges": true,
-            ],
-            "root": ["path": "rootfs", "readonly": true], "hostname": "skala",
-            "mounts": [
-                mount("proc", "/proc", []),
-                mount("tmpfs", "/dev", ["nosuid", "strictatime", "mode=755", "size=65536k"]),
-                mount(
-                    "devpts", "/dev/pts", ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"]),
-                mount("tmpfs", "/dev/shm", ["nosuid", "noexec", "nodev", "mode=1777", "size=65536k"]),
-                mount("mqueue", "/dev/mqueue", ["nosuid", "noexec", "nodev"]),
-                mount("sysfs", "/sys", ["nosuid", "noexec", "nodev", "ro"]),
-                mount("cgroup", "/sys/fs/cgroup", ["nosuid", "noexec", "nodev", "relatime", "ro"]),
-            ],
-            "linux": [
-                "namespaces": .array(
-                    ["pid", "network", "ipc", "uts", "mount", "cgroup"].map { ["type": JSON($0)] }),
-                "maskedPaths": [
-                    "/proc/acpi", "/proc/kcore", "/proc/keys", "/proc/latency_stats", "/proc/timer_list", "/proc/scsi",
-                    "/sys/firmware",
-                ], "readonlyPaths": ["/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"],
-            ],
-        ]
-        try RuntimeState.write(spec.pretty() + "\n", to: path)
+    /// Later variables replace earlier ones of the same name.
+    private static func merged(_ environment: [String], _ added: [String]) -> [String] {
+        let names = Set(added.map { $0.prefix { $0 != "=" } })
+        return environment.filter { !names.contains($0.prefix { $0 != "=" }) } + added
     }
 }

@@ -4,7 +4,7 @@ import Glibc
 import Kernel
 import OCI
 
-/// A container of the command-line runtime: a folder below `--root` with its state, spec and start gate.
+/// A container of the command-line runtime: a folder below `--root` with its status, spec and start gate.
 struct RuntimeState {
     let folder: String
     let id: String
@@ -24,16 +24,16 @@ struct RuntimeState {
 
     static func load(root: String, id: String) throws -> RuntimeState {
         let folder = try folder(root: root, id: id)
-        guard access(folder + "/state.json", F_OK) == 0 else {
+        guard access(folder + "/status", F_OK) == 0 else {
             throw SkalaError(.notFound, "container does not exist: \(id)")
         }
         return RuntimeState(
-            folder: folder, id: id, json: try JSON(parsing: try SmallFile.read(folder + "/state.json")),
+            folder: folder, id: id, json: try JSON(parsing: try SmallFile.read(folder + "/status")),
             spec: try JSON(parsing: try SmallFile.read(folder + "/config.json")))
     }
 
     func save() throws {
-        for (name, json) in [("config.json", spec), ("state.json", json)] {
+        for (name, json) in [("config.json", spec), ("status", json)] {
             try RuntimeState.write(json.text, to: folder + "/" + name)
         }
     }
@@ -51,7 +51,8 @@ struct RuntimeState {
     }
 
     func remove() {
-        for name in ["state.json", "config.json", "exec.fifo"] { unlink(folder + "/" + name) }
+        for name in ["status", "config.json", "exec.fifo", "notify/notify"] { unlink(folder + "/" + name) }
+        rmdir(folder + "/notify")
         rmdir(folder)
     }
 
@@ -69,7 +70,9 @@ struct RuntimeState {
     var isAlive: Bool { RuntimeState.startTime(pid).map { $0 == json["startTime"].string } ?? false }
 
     func cgroup() throws -> ControlGroup {
-        let group = try ControlGroup(path: json["cgroup"].string ?? "", layout: try CgroupLayout.detect())
+        let isDisabled = json["cgroupManager"].string == "disabled"
+        let group = try ControlGroup(
+            path: json["cgroup"].string ?? "", layout: isDisabled ? .none : try CgroupLayout.detect())
         group.adopt()
         return group
     }
@@ -83,11 +86,37 @@ struct RuntimeState {
     /// The state as the specification's `state` operation shows it.
     func description() throws -> JSON {
         let status = try status()
-        return [
+        var answer = hookState(status, pid: status == "stopped" ? 0 : pid)
+        for key in ["rootfs", "created", "owner"] { answer[key] = json[key] }
+        return answer
+    }
+
+    /// The state as hooks and listeners get it (runtime specification, "State").
+    func hookState(_ status: String, pid: Int32?) -> JSON {
+        var state: JSON = [
             "ociVersion": spec["ociVersion"].isNull ? "1.0.2" : spec["ociVersion"], "id": JSON(id),
-            "pid": JSON(status == "stopped" ? 0 : pid), "status": JSON(status), "bundle": json["bundle"],
-            "rootfs": json["rootfs"], "created": json["created"], "owner": "",
-            "annotations": spec["annotations"].isNull ? [:] : spec["annotations"],
+            "status": JSON(status),
         ]
+        if let pid { state["pid"] = JSON(pid) }
+        state["bundle"] = json["bundle"]
+        state["annotations"] = spec["annotations"].isNull ? [:] : spec["annotations"]
+        return state
+    }
+
+    /// A hook that fails ends the container.
+    func runPoststart(_ spec: RuntimeSpec) throws {
+        guard !spec.hooks.poststart.isEmpty else { return }
+        try HookProcess.run(spec.hooks.poststart, state: hookState("running", pid: pid))
+    }
+
+    /// Each of them, whatever becomes of the others: the container is gone.
+    func runPoststop(_ spec: RuntimeSpec) {
+        for hook in spec.hooks.poststop {
+            do {
+                try HookProcess.run([hook], state: hookState("stopped", pid: 0))
+            } catch {
+                StandardStreams.error("skala-runtime: warning: poststop: \(error)\n")
+            }
+        }
     }
 }

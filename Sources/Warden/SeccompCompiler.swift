@@ -54,9 +54,7 @@ final class SeccompCompiler {
     }
 
     private func compile(_ profile: JSON) throws -> SeccompFilter {
-        if !profile["listenerPath"].isNull {
-            throw SkalaError(.unsupported, "linux.seccomp.listenerPath is not supported")
-        }
+        try checkNotify(profile)
         let builder = try SeccompBuilder(
             defaultAction: try action(profile["defaultAction"].string ?? "", profile["defaultErrnoRet"].int))
         for name in profile["architectures"].strings ?? [] {
@@ -80,12 +78,30 @@ final class SeccompCompiler {
         return try builder.build(flags: try flags(profile["flags"].strings ?? []))
     }
 
+    /// A filter's listener is told of by a write, which therefore nobody may wait for.
+    private func checkNotify(_ profile: JSON) throws(SkalaError) {
+        let rules = (profile["syscalls"].array ?? []).filter { $0["action"].string == "SCMP_ACT_NOTIFY" }
+        let listener = try SeccompListener(profile)
+        guard profile["defaultAction"].string != "SCMP_ACT_NOTIFY",
+            !rules.contains(where: { $0["names"].strings?.contains("write") == true })
+        else { throw SkalaError(.invalid, "linux.seccomp: SCMP_ACT_NOTIFY for every call, or for write") }
+        guard rules.isEmpty || listener != nil else {
+            throw SkalaError(.invalid, "linux.seccomp: SCMP_ACT_NOTIFY without listenerPath")
+        }
+    }
+
+    static let flagNames = [
+        "SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
+        "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV",
+    ]
+
     private func flags(_ names: [String]) throws -> UInt32 {
         try names.reduce(0) { flags, name in
             switch name {
             case "SECCOMP_FILTER_FLAG_TSYNC": flags
             case "SECCOMP_FILTER_FLAG_LOG": flags | 2
             case "SECCOMP_FILTER_FLAG_SPEC_ALLOW": flags | 4
+            case "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV": flags | 32
             default: throw SkalaError(.unsupported, "linux.seccomp: the flag '\(name)' is not supported")
             }
         }
@@ -100,6 +116,7 @@ final class SeccompCompiler {
         case "SCMP_ACT_KILL_PROCESS": 0x8000_0000
         case "SCMP_ACT_TRAP": 0x0003_0000
         case "SCMP_ACT_LOG": 0x7FFC_0000
+        case "SCMP_ACT_NOTIFY": 0x7FC0_0000
         case "SCMP_ACT_TRACE": 0x7FF0_0000 | data
         default: throw SkalaError(.unsupported, "linux.seccomp: the action '\(name)' is not supported")
         }

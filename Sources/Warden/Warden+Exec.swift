@@ -3,11 +3,12 @@ import CLinux
 import Glibc
 import Kernel
 import OCI
+import WardenProtocol
 
 extension Warden {
     static let maximumExecs = 1000
 
-    func exec(_ request: JSON, _ reply: Reply) throws {
+    func exec(_ request: JSON, _ reply: Reply, _ send: @escaping (Frame) -> Void) throws {
         let container = try container(request)
         guard let name = request["exec"].string, !name.isEmpty, container.execs[name] == nil else {
             throw SkalaError(.conflict, "exec '\(request["exec"].string ?? "")' exists, or has no name")
@@ -17,7 +18,10 @@ extension Warden {
             throw SkalaError(.conflict, "container \(container.id) is \(container.status)")
         }
         let process = try RuntimeProcess(request["process"])
+        let attachments = try (request["attach"].array ?? []).map { try makeAttachment($0, send) }
         var ends = try StreamEnds(request["io"], terminal: process.terminal)
+        let gate = try ContainerPlanner.needsGate(container.spec) ? Pipe() : nil
+        ends.wiring.gate = gate?.reading.raw
         let plan = ExecPlanner(
             process: process, spec: container.spec, cgroup: container.cgroup, target: container.first.launch.pidfd.raw,
             seccomp: try seccomp.filter(
@@ -26,12 +30,16 @@ extension Warden {
         ).plan()
         let joinsPid = container.spec.namespace(.pid) != nil
         let launch = try Launch(
-            plan: plan, flags: 0, cgroup: container.cgroup.version2Path, gate: nil,
+            plan: plan, flags: 0, cgroup: container.cgroup.version2Path, gate: gate?.writing,
             pidNamespace: joinsPid
                 ? try .open("/proc/\(container.first.launch.pid)/ns/pid", O_RDONLY) : nil)
         let started = try adopt(launch, &ends, log: nil, io: request["io"])
         container.execs[name] = started
+        for attachment in attachments { connect(attachment, to: started, send) }
         started.onReport = { [unowned self, unowned container, unowned started] report in
+            if case .listener(let descriptor) = report {
+                return sendListener(descriptor, started.launch, container)
+            }
             started.onReport = nil
             guard case .failed(let error) = report else {
                 started.state = .running
@@ -43,6 +51,17 @@ extension Warden {
         }
         try watch(started) { [unowned self, weak container, weak started] in
             if let container, let started { emitExit(container, exec: name, started) }
+        }
+    }
+
+    private func sendListener(_ descriptor: Int32, _ launch: Launch, _ container: Container) {
+        do {
+            let state = Container.state(container.id, container.spec, "running", pid: container.first.launch.pid)
+            try SeccompListener(container.spec.seccomp)?.send(descriptor, of: launch, state: state)
+            try launch.release()
+        } catch {
+            // Its end is the failure of the start.
+            _ = cl_pidfd_send_signal(launch.pidfd.raw, SIGKILL)
         }
     }
 
@@ -59,7 +78,7 @@ extension Warden {
         }
         guard holders.count < Warden.maximumContainers else { throw SkalaError(.exhausted, "too many held containers") }
         let root = try RootFileSystem(request["rootfs"])
-        let spec = try RuntimeSpec(["linux": ["namespaces": [["type": "mount"]]]])
+        let spec = try RuntimeSpec(["linux": ["namespaces": [["type": "mount"]]], "mounts": request["mounts"]])
         let cgroup = try ControlGroup(path: cgroupRoot + "/hold", layout: layout)
         let planner = ContainerPlanner(
             spec: spec, bundle: nil, rootFileSystem: root, layout: layout, cgroup: cgroup, seccomp: nil,

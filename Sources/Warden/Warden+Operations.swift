@@ -10,13 +10,13 @@ extension Warden {
     func perform(_ request: JSON, _ reply: Reply, send: @escaping (Frame) -> Void) throws {
         switch request["op"].string ?? "" {
         case "hello": reply.answer(try hello(request))
-        case "create": try create(request, reply)
+        case "create": try create(request, reply, send)
         case "start": try start(request, reply)
         case "signal": reply.answer(try signal(request))
         case "delete": reply.answer(try delete(request))
         case "state": reply.answer(try container(request).description)
         case "list": reply.answer(list())
-        case "exec": try exec(request, reply)
+        case "exec": try exec(request, reply, send)
         case "forget": reply.answer(try forget(request))
         case "resize": reply.answer(try resize(request))
         case "pause": reply.answer(try pause(request, true))
@@ -76,6 +76,13 @@ extension Warden {
     private func delete(_ request: JSON) throws -> JSON {
         let container = try container(request)
         discard(container)
+        for hook in container.spec.hooks.poststop {
+            // Each of them, whatever becomes of the others.
+            let state = Container.state(container.id, container.spec, "stopped", pid: 0)
+            HookSequence(loop: loop, [hook], state: state) { error in
+                if let error { StandardStreams.error("skala-warden: warning: poststop: \(error.message)\n") }
+            }.next()
+        }
         return [:]
     }
 
@@ -146,18 +153,28 @@ extension Warden {
 
     private func attach(_ request: JSON, _ reply: Reply, _ send: @escaping (Frame) -> Void) throws {
         let process = try process(request)
+        let attachment = try makeAttachment(request, send)
+        reply.answer([:])
+        connect(attachment, to: process, send)
+    }
+
+    /// - Throws: `.invalid` for a stream number that is in use.
+    func makeAttachment(_ request: JSON, _ send: @escaping (Frame) -> Void) throws(SkalaError) -> Attachment {
         guard let stream = request["stream"].int.flatMap(UInt32.init(exactly:)), streams[stream] == nil else {
             throw SkalaError(.invalid, "invalid stream \(request["stream"].text)")
         }
         guard streams.count < Warden.maximumStreams else { throw SkalaError(.exhausted, "too many attached streams") }
-        let attachment = Attachment(
+        return Attachment(
             stream: stream, input: request["stdin"].bool ?? false, output: request["stdout"].bool ?? false,
             errors: request["stderr"].bool ?? false, send: send)
-        streams[stream] = (process, attachment)
+    }
+
+    /// From now on the process's streams are the client's too.
+    func connect(_ attachment: Attachment, to process: ContainerProcess, _ send: @escaping (Frame) -> Void) {
+        streams[attachment.stream] = (process, attachment)
         process.streams.grantInput = { send(.credit(stream: $0, count: UInt32($1))) }
-        reply.answer([:])
         process.streams.attach(attachment)
-        forgetStreamIfEnded(stream)
+        forgetStreamIfEnded(attachment.stream)
     }
 
     private func detach(_ request: JSON) throws -> JSON {

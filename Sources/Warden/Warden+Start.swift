@@ -3,9 +3,10 @@ import CLinux
 import Glibc
 import Kernel
 import OCI
+import WardenProtocol
 
 extension Warden {
-    func create(_ request: JSON, _ reply: Reply) throws {
+    func create(_ request: JSON, _ reply: Reply, _ send: @escaping (Frame) -> Void) throws {
         guard let id = request["id"].string, id.count == Identifier.length, id.allSatisfy(\.isHexDigit) else {
             throw SkalaError(.invalid, "not a container id: '\(request["id"].string ?? "")'")
         }
@@ -13,12 +14,9 @@ extension Warden {
         guard containers.count < Warden.maximumContainers else { throw SkalaError(.exhausted, "too many containers") }
         let spec = try RuntimeSpec(request["spec"])
         guard let process = spec.process else { throw SkalaError(.invalid, "the spec has no process") }
-        guard spec.hooks.object?.isEmpty ?? true else {
-            throw SkalaError(.unsupported, "hooks are not supported by the resident warden")
-        }
         let cgroup = try ControlGroup(path: spec.cgroupsPath ?? cgroupRoot + "/" + id, layout: layout)
         let starts = request["start"].bool ?? false
-        let gate = try starts && spec.namespace(.user) == nil ? nil : Pipe()
+        let gate = try starts && !ContainerPlanner.needsGate(spec) ? nil : Pipe()
         var ends = try StreamEnds(request["io"], terminal: process.terminal)
         ends.wiring.gate = gate?.reading.raw
         ends.wiring.waitsForStart = !starts
@@ -27,8 +25,10 @@ extension Warden {
             rootFileSystem: request["rootfs"].isNull ? nil : try RootFileSystem(request["rootfs"]), layout: layout,
             cgroup: cgroup,
             seccomp: try seccomp.filter(for: spec.seccomp, capabilities: ProcessPlanner.capabilityMask(process)),
-            wiring: ends.wiring)
+            wiring: ends.wiring, sources: try MountSources(spec, bundle: nil, scratch: scratch),
+            state: Container.state(id, spec, "creating", pid: nil))
         try planner.validate()
+        let attachments = try (request["attach"].array ?? []).map { try makeAttachment($0, send) }
         let log = request["io"]["log"].isNull ? nil : try OutputLog(request["io"]["log"])
         try cgroup.create(spec.resources)
         do {
@@ -37,6 +37,7 @@ extension Warden {
             let first = try adopt(launch, &ends, log: log, io: request["io"])
             let container = Container(id: id, spec: spec, cgroup: cgroup, first: first)
             containers[id] = container
+            for attachment in attachments { connect(attachment, to: first, send) }
             first.onReport = { [unowned self, unowned container] in created(container, $0, starts: starts, reply) }
             try watch(first) { [unowned self, weak container] in
                 if let container { ended(container) }
@@ -54,13 +55,14 @@ extension Warden {
         }
         let launch = try Launch(
             plan: try planner.plan(), flags: planner.flags, cgroup: planner.cgroup.version2Path, gate: gate,
-            pidNamespace: pidNamespace)
+            pidNamespace: pidNamespace, holding: planner.sources)
         guard let user = planner.spec.namespace(.user), user.path == nil else { return launch }
         do {
             let spec = planner.spec
-            for (file, mappings) in [("uid_map", spec.uidMappings), ("gid_map", spec.gidMappings)] {
-                try SmallFile.write(mappings.map(\.line).joined(separator: "\n"), to: "/proc/\(launch.pid)/\(file)")
+            if let adjust = spec.process?.oomScoreAdjust {
+                try SmallFile.write(String(adjust), to: "/proc/\(launch.pid)/oom_score_adj")
             }
+            try UserNamespace.write(spec.uidMappings, spec.gidMappings, pid: launch.pid)
             try launch.release()
         } catch {
             launch.destroy()
@@ -114,9 +116,13 @@ extension Warden {
         let report = process.launch.report.raw
         try loop.watch(report, .readable) { [unowned self, weak process] _ in
             guard let process else { return }
-            loop.cancel(deadline)
             let message = process.launch.read()
-            if case .ready = message {} else { loop.forget(report) }
+            // Hooks have time limits of their own.
+            loop.cancel(deadline)
+            switch message {
+            case .ready, .hooks, .listener: break
+            case .executed, .failed: loop.forget(report)
+            }
             process.onReport?(message)
         }
         try loop.watch(process.launch.pidfd.raw, .readable) { [unowned self, weak process] _ in
@@ -137,15 +143,20 @@ extension Warden {
 
     private func created(_ container: Container, _ report: Launch.Report, starts: Bool, _ reply: Reply) {
         switch report {
+        case .hooks: runHooks(container)
+        case .listener(let descriptor): sendListener(descriptor, container)
         case .ready:
             container.first.state = .created
             container.first.onReport = nil
             reply.answer(["pid": JSON(container.first.launch.pid)])
+        case .executed where container.startFailure != nil:
+            created(
+                container, .failed(container.startFailure ?? SkalaError(.system, "start")), starts: starts, reply)
         case .executed:
             container.first.state = .running
             container.first.onReport = nil
             container.startedAt = SystemClock.now()
-            reply.answer(["pid": JSON(container.first.launch.pid)])
+            started(container, reply, ["pid": JSON(container.first.launch.pid)])
         case .failed(let error):
             container.first.onReport = nil
             discard(container)
@@ -153,17 +164,58 @@ extension Warden {
         }
     }
 
+    /// The host's hooks, while the process waits at its gate.
+    private func runHooks(_ container: Container) {
+        let state = Container.state(container.id, container.spec, "creating", pid: container.first.launch.pid)
+        HookSequence(loop: loop, container.spec.hooks.createRuntime, state: state) { [weak container] error in
+            guard let container, container.first.state == .starting else { return }
+            container.startFailure = error
+            do {
+                if error == nil { try container.first.launch.release() }
+            } catch {
+                container.startFailure = SkalaError(.system, "\(error)")
+            }
+            // Its end is then reported as the failure of the start.
+            if container.startFailure != nil { _ = cl_pidfd_send_signal(container.first.launch.pidfd.raw, SIGKILL) }
+        }.next()
+    }
+
+    private func sendListener(_ descriptor: Int32, _ container: Container) {
+        do {
+            let launch = container.first.launch
+            let state = Container.state(container.id, container.spec, "creating", pid: launch.pid)
+            try SeccompListener(container.spec.seccomp)?.send(descriptor, of: launch, state: state)
+            try launch.release()
+        } catch {
+            container.startFailure = SkalaError(.system, "seccomp listener: \(error)")
+            _ = cl_pidfd_send_signal(container.first.launch.pidfd.raw, SIGKILL)
+        }
+    }
+
+    /// Answers after the poststart hooks; one that fails ends the container.
+    private func started(_ container: Container, _ reply: Reply, _ answer: JSON) {
+        let hooks = container.spec.hooks.poststart
+        guard !hooks.isEmpty else { return reply.answer(answer) }
+        let state = Container.state(container.id, container.spec, "running", pid: container.first.launch.pid)
+        HookSequence(loop: loop, hooks, state: state) { [weak container] error in
+            guard let error else { return reply.answer(answer) }
+            container?.cgroup.kill()
+            reply.fail(error)
+        }.next()
+    }
+
     func start(_ request: JSON, _ reply: Reply) throws {
         let container = try container(request)
         guard container.first.state == .created, container.first.onReport == nil else {
             throw SkalaError(.conflict, "container \(container.id) is \(container.status)")
         }
-        container.first.onReport = { [unowned container] report in
+        container.first.onReport = { [unowned self, unowned container] report in
+            if case .listener(let descriptor) = report { return sendListener(descriptor, container) }
             container.first.onReport = nil
             guard case .failed(let error) = report else {
                 if container.first.state == .created { container.first.state = .running }
                 container.startedAt = SystemClock.now()
-                return reply.answer([:])
+                return started(container, reply, [:])
             }
             reply.fail(error)
         }

@@ -18,6 +18,8 @@ public final class Warden {
     let loop: EventLoop
     let layout: CgroupLayout
     let cgroupRoot: String
+    /// Where device files are made on their way into a container.
+    private(set) var scratch = "/tmp"
     let seccomp = SeccompCompiler()
     var containers: [String: Container] = [:]
     var holders: [String: ContainerProcess] = [:]
@@ -50,6 +52,7 @@ public final class Warden {
             throw SkalaError(.conflict, "another warden serves \(path)")
         }
         self.lock = lock
+        scratch = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
         removeLeftovers()
         try listen(path)
         try watchSignals()

@@ -15,5 +15,9 @@ struct DaemonLock {
         }
     }
 
-    func release() { descriptor.close() }
+    func release() {
+        // Said, not left to the close: a child that is just being started holds a copy of the descriptor until its exec.
+        flock(descriptor.raw, LOCK_UN)
+        descriptor.close()
+    }
 }

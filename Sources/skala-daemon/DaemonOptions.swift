@@ -44,6 +44,7 @@ struct DaemonOptions {
     static func parse(_ arguments: [String]) throws(SkalaError) -> DaemonOptions? {
         var options = DaemonOptions()
         options.configuration.wardenPath = programFolder() + "/skala-warden"
+        options.configuration.initPath = programFolder() + "/skala-init"
         var socket: String?
         var hosts: [String] = []
         var group: String?

@@ -9,5 +9,6 @@
 #include "linux_headers.h"
 #include "linux_calls.h"
 #include "container_child.h"
+#include "device_filter.h"
 
 #endif

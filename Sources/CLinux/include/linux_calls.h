@@ -24,6 +24,8 @@ int cl_pidfd_send_signal(int pidfd, int signal);
 int cl_idmapped_mount(const char *path, int user_namespace);
 // Loads a seccomp filter that allows everything into the calling thread, without new privileges from then on.
 int cl_seccomp_allow_all(void);
+// pidfd_getfd(2): a copy of another process's descriptor.
+int cl_take_descriptor(int pidfd, int descriptor);
 // makedev(3), which is a macro.
 uint64_t cl_device_number(unsigned major, unsigned minor);
 

@@ -26,5 +26,6 @@
 #define CL_O_DIRECTORY 0200000
 #define CL_O_NOFOLLOW 0400000
 #define CL_AT_EMPTY_PATH 0x1000
+#define CL_AT_FDCWD (-100)
 
 #endif

@@ -35,4 +35,21 @@ struct JSONLines: Sendable {
             }
         }
     }
+
+    /// Runs something that reports progress, one JSON object a line as it comes.
+    static func progress(
+        _ work: @escaping @Sendable (@escaping @Sendable (JSON) -> Void) async throws -> Void
+    ) -> Response {
+        response { lines in
+            // Progress may be dropped for a slow client; its end, and errors, never are.
+            let (stream, continuation) = AsyncStream.makeStream(of: JSON.self, bufferingPolicy: .bufferingNewest(1024))
+            let working = Task {
+                defer { continuation.finish() }
+                try await work { continuation.yield($0) }
+            }
+            lines.writer.onClose { working.cancel() }
+            for await message in stream { try await lines.write(message) }
+            try await working.value
+        }
+    }
 }

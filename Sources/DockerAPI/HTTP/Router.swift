@@ -10,6 +10,7 @@ struct Router: Sendable {
         let pattern: [Segment]
         let handler: Handler
         let rank: Int
+        let refusal: SkalaError?
     }
 
     private enum Segment: Equatable {
@@ -27,8 +28,19 @@ struct Router: Sendable {
     mutating func put(_ pattern: String, _ handler: @escaping Handler) { add("PUT", pattern, handler) }
     mutating func delete(_ pattern: String, _ handler: @escaping Handler) { add("DELETE", pattern, handler) }
 
+    /// Registers a route of the API that is answered with an error, always: what Skala does not do, and why.
+    mutating func refuse(_ method: String, _ pattern: String, _ error: SkalaError) {
+        add(method, pattern, refusal: error) { _ in throw error }
+    }
+
     /// Registers a handler. Patterns are written by programmers: a malformed or repeated one stops the program.
     mutating func add(_ method: String, _ pattern: String, _ handler: @escaping Handler) {
+        add(method, pattern, refusal: nil, handler)
+    }
+
+    private mutating func add(
+        _ method: String, _ pattern: String, refusal: SkalaError?, _ handler: @escaping Handler
+    ) {
         let segments = Router.segments(of: pattern).map(Router.segment)
         guard case .text(let first)? = segments.first else {
             preconditionFailure("a route starts with a text segment: \(pattern)")
@@ -36,7 +48,8 @@ struct Router: Sendable {
         let wildcards = segments.count { if case .many = $0 { true } else { false } }
         precondition(wildcards <= 1, "at most one {name:*} in a route: \(pattern)")
         let texts = segments.count { if case .text = $0 { true } else { false } }
-        let route = Route(method: method, pattern: segments, handler: handler, rank: texts * 2 - wildcards)
+        let route = Route(
+            method: method, pattern: segments, handler: handler, rank: texts * 2 - wildcards, refusal: refusal)
         precondition(
             !(routes[first] ?? []).contains { $0.method == method && $0.pattern == segments },
             "registered twice: \(method) \(pattern)")
@@ -44,13 +57,35 @@ struct Router: Sendable {
         routes[first]?.sort { $0.rank > $1.rank }
     }
 
+    /// The error a path is always answered with; nil when the route does something, or there is none.
+    func refusal(method: String, path: String) -> SkalaError? { route(method: method, path: path)?.route.refusal }
+
+    /// Every route, sorted: `GET`, `/images/{name:*}/json`.
+    var list: [(method: String, pattern: String)] {
+        let all = routes.values.joined().map { route in
+            let segments = route.pattern.map { segment in
+                switch segment {
+                case .text(let text): String(text)
+                case .one(let name): "{\(name)}"
+                case .many(let name): "{\(name):*}"
+                }
+            }
+            return (method: route.method, pattern: "/" + segments.joined(separator: "/"))
+        }
+        return all.sorted { ($0.pattern, $0.method) < ($1.pattern, $1.method) }
+    }
+
     /// The handler of a path and what its parameters matched; nil when no route fits, also when only the method differs
     /// (Docker answers 404 to both).
     func find(method: String, path: String) -> (handler: Handler, parameters: [String: String])? {
+        route(method: method, path: path).map { ($0.route.handler, $0.parameters) }
+    }
+
+    private func route(method: String, path: String) -> (route: Route, parameters: [String: String])? {
         let segments = Router.segments(of: path)
         guard let first = segments.first, let candidates = routes[first] else { return nil }
         for route in candidates where route.method == method {
-            if let parameters = Router.match(route.pattern, segments) { return (route.handler, parameters) }
+            if let parameters = Router.match(route.pattern, segments) { return (route, parameters) }
         }
         return nil
     }

@@ -11,8 +11,10 @@ final class UnixListener: Sendable {
     /// Makes the socket: takes the lock `<path>.lock`, replaces a stale socket file, binds, sets mode 0660 and group,
     /// and only then listens, so that nobody connects under looser rights.
     ///
-    /// - Throws: `SkalaError` `.conflict` when another daemon serves the path.
+    /// - Throws: `SkalaError` `.invalid` for a path no socket can have (nothing is made then), `.conflict` when another
+    ///   daemon serves the path.
     init(path: String, group: String?) throws {
+        try UnixListener.check(path)
         self.path = path
         lock = try UnixListener.takeLock(path + ".lock", for: path)
         try UnixListener.removeStaleSocket(path)
@@ -42,6 +44,8 @@ final class UnixListener: Sendable {
     /// locks on two files of the same name).
     func close() {
         unlink(path)
+        // Said, not left to the close: a child that is just being started holds a copy of the descriptor until its exec.
+        flock(lock.raw, LOCK_UN)
         lock.close()
     }
 
@@ -81,17 +85,21 @@ final class UnixListener: Sendable {
         try checkErrno(unlink(path), "unlink", path)
     }
 
+    /// A socket's path must fit the kernel's address, with the zero behind it.
+    private static func check(_ path: String) throws(SkalaError) {
+        let longest = MemoryLayout.size(ofValue: sockaddr_un().sun_path) - 1
+        guard (1...longest).contains(path.utf8.count), !path.utf8.contains(0) else {
+            throw SkalaError(.invalid, "socket path must have 1 to \(longest) bytes: \"\(path)\"")
+        }
+    }
+
+    /// `path` has been checked.
     private static func withAddress<Value>(
         of path: String, _ body: (UnsafePointer<sockaddr>, socklen_t) throws(KernelError) -> Value
     ) throws -> Value {
         var address = sockaddr_un()
         address.sun_family = sa_family_t(AF_UNIX)
-        let bytes = Array(path.utf8)
-        let capacity = MemoryLayout.size(ofValue: address.sun_path)
-        guard !bytes.isEmpty, bytes.count < capacity, !bytes.contains(0) else {
-            throw SkalaError(.invalid, "socket path must have 1 to \(capacity - 1) bytes: \"\(path)\"")
-        }
-        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: bytes) }
+        withUnsafeMutableBytes(of: &address.sun_path) { $0.copyBytes(from: path.utf8) }
         return try withUnsafePointer(to: &address) { pointer throws(KernelError) in
             try pointer.withMemoryRebound(to: sockaddr.self, capacity: 1) { address throws(KernelError) in
                 try body(address, socklen_t(MemoryLayout<sockaddr_un>.size))

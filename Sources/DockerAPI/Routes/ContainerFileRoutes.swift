@@ -10,7 +10,10 @@ struct ContainerFileRoutes {
     func register(_ router: inout Router) {
         router.head("/containers/{id}/archive") { request in
             let container = try await find(request)
-            let stat = try await container.withFiles { root in try Archive.stat(path(request), in: root) }
+            let path = try path(request)
+            let stat = try await naming(path, in: request) {
+                try await container.withFiles { root in try Archive.stat(path, in: root) }
+            }
             return Response(headers: [header(stat)])
         }
         router.get("/containers/{id}/archive") { try await get($0) }
@@ -18,9 +21,11 @@ struct ContainerFileRoutes {
             let container = try await find(request)
             let replaces = !request.query.flag("noOverwriteDirNonDir")
             let path = try path(request)
-            try await BodyPipe.reading(request.body, threads: engine.threads) { descriptor in
-                try await container.withFiles { root in
-                    try Archive.unpack(from: descriptor.raw, into: root, path: path, replacesDirectories: replaces)
+            try await naming(path, in: request) {
+                try await BodyPipe.reading(request.body, threads: engine.threads) { descriptor in
+                    try await container.withFiles { root in
+                        try Archive.unpack(from: descriptor.raw, into: root, path: path, replacesDirectories: replaces)
+                    }
                 }
             }
             await container.copied("extract-to-dir", path)
@@ -48,6 +53,18 @@ struct ContainerFileRoutes {
         return path
     }
 
+    /// What is missing is told with the container's name as the client gave it.
+    private func naming<Value: Sendable>(
+        _ path: String, in request: Request, _ body: () async throws -> Value
+    ) async throws -> Value {
+        do {
+            return try await body()
+        } catch let error as SkalaError where error.code == .notFound {
+            throw SkalaError(
+                .notFound, "Could not find the file \(path) in container \(request.parameter("id"))", cause: error)
+        }
+    }
+
     /// The `X-Docker-Container-Path-Stat` header: base64 of a JSON document.
     private func header(_ stat: JSON) -> (name: String, value: String) {
         ("X-Docker-Container-Path-Stat", Base64.encode(stat.bytes))
@@ -56,7 +73,9 @@ struct ContainerFileRoutes {
     private func get(_ request: Request) async throws -> Response {
         let container = try await find(request)
         let path = try path(request)
-        let stat = try await container.withFiles { root in try Archive.stat(path, in: root) }
+        let stat = try await naming(path, in: request) {
+            try await container.withFiles { root in try Archive.stat(path, in: root) }
+        }
         return Response(
             headers: [("Content-Type", "application/x-tar"), header(stat)],
             body: .stream { writer in

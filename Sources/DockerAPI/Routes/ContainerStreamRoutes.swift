@@ -16,10 +16,9 @@ struct ContainerStreamRoutes {
             try await find(request).resize(rows: rows, columns: columns)
             return .noContent
         }
-        router.get("/containers/{id}/attach/ws") { _ in
-            throw SkalaError(
-                .unsupported, "attach over a web socket is not supported; use POST /containers/{id}/attach")
-        }
+        router.refuse(
+            "GET", "/containers/{id}/attach/ws",
+            SkalaError(.unsupported, "attach over a web socket is not supported; use POST /containers/{id}/attach"))
     }
 
     private func find(_ request: Request) async throws -> Container {

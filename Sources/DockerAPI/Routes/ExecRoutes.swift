@@ -27,13 +27,25 @@ struct ExecRoutes {
         let (container, session) = try await engine.containers.find(exec: request.parameter("id"))
         let body = try await request.body.json()
         let isDetached = body["Detach"].bool ?? false
-        let attachment = try await container.startExec(
-            session, attached: !isDetached, consoleSize: body["ConsoleSize"])
-        guard let attachment else { return Response(status: 200) }
         let raw = session.hasTerminal
+        let attachment: Attachment?
+        do {
+            attachment = try await container.startExec(
+                session, attached: !isDetached, consoleSize: body["ConsoleSize"])
+        } catch let error as SkalaError where !isDetached && session.hasExited {
+            // As Docker: that the program cannot be executed is told in the stream, and clients find 126 or 127.
+            return Response(
+                body: .hijack(contentType: StreamRelay.contentType(raw: raw)) { connection in
+                    await StreamRelay(connection: connection, raw: raw).tell("OCI runtime exec failed: \(error.message)\r\n")
+                })
+        }
+        guard let attachment else { return Response(status: 200) }
         return Response(
             body: .hijack(contentType: StreamRelay.contentType(raw: raw)) { connection in
-                await StreamRelay(connection: connection, raw: raw).run(attachment)
+                // Clients ask for the exit code as soon as the output has ended, and take a missing one for 0.
+                await StreamRelay(connection: connection, raw: raw).run(attachment) {
+                    await session.waitForExit(seconds: 5)
+                }
             })
     }
 }

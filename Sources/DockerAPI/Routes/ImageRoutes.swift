@@ -20,9 +20,8 @@ struct ImageRoutes {
             try await save($0.query.all("names").flatMap { $0.split(separator: ",").map(String.init) })
         }
         router.post("/images/prune") { try await prune($0) }
-        router.get("/images/search") { _ in
-            throw SkalaError(.unsupported, "searching Docker Hub is not supported")
-        }
+        router.refuse(
+            "GET", "/images/search", SkalaError(.unsupported, "searching Docker Hub is not supported"))
         router.get("/images/{name:*}/json") { request in
             .json(document(try await engine.images.find(request.parameter("name"))))
         }
@@ -76,7 +75,10 @@ struct ImageRoutes {
                 && before.allSatisfy { image.created < $0 } && since.allSatisfy { image.created > $0 }
                 && filters.any("reference") { pattern in image.tags.contains { matches($0, pattern) } }
         }
-        return chosen.sorted { ($0.created, $0.id) > ($1.created, $1.id) }.map(summary)
+        return chosen.sorted { ($0.created, $0.id) > ($1.created, $1.id) }.map { image in
+            // As Docker: other names of an image that was found by name are not shown.
+            summary(image, tags: image.tags.filter { tag in filters.any("reference") { matches(tag, $0) } })
+        }
     }
 
     /// `nginx`, `nginx:1.*`, `*/web`: shell patterns on the name with and without its tag.
@@ -85,12 +87,12 @@ struct ImageRoutes {
         return ShellPattern.matches(pattern, tag) || ShellPattern.matches(pattern, repository)
     }
 
-    private func summary(_ image: Image) -> JSON {
+    private func summary(_ image: Image, tags: [String]) -> JSON {
         let created = (try? Timestamp(parsing: image.created))?.seconds ?? 0
         return [
             "Containers": -1, "Created": JSON(created), "Id": JSON(image.id),
             "Labels": JSON(image.configuration.labels), "ParentId": JSON(image.parent),
-            "RepoDigests": JSON(image.repoDigests), "RepoTags": JSON(image.tags), "SharedSize": -1,
+            "RepoDigests": JSON(image.repoDigests), "RepoTags": JSON(tags), "SharedSize": -1,
             "Size": JSON(image.size),
         ]
     }
@@ -119,27 +121,10 @@ struct ImageRoutes {
         let reference = try Reference(parsing: tag.isEmpty ? image : image + separator + tag)
         let credentials = credentials(request)
         let platform = query.first("platform").flatMap { $0.isEmpty ? nil : $0 }
-        return progress { report in
+        return JSONLines.progress { report in
             _ = try await engine.images.pull(
                 reference, platform: platform, credentials: credentials, progress: report)
             publish("pull", reference.familiar)
-        }
-    }
-
-    /// Runs something that reports progress, one JSON object a line as it comes.
-    private func progress(
-        _ work: @escaping @Sendable (@escaping @Sendable (JSON) -> Void) async throws -> Void
-    ) -> Response {
-        JSONLines.response { lines in
-            // Progress may be dropped for a slow client; its end, and errors, never are.
-            let (stream, continuation) = AsyncStream.makeStream(of: JSON.self, bufferingPolicy: .bufferingNewest(1024))
-            let working = Task {
-                defer { continuation.finish() }
-                try await work { continuation.yield($0) }
-            }
-            lines.writer.onClose { working.cancel() }
-            for await message in stream { try await lines.write(message) }
-            try await working.value
         }
     }
 
@@ -148,7 +133,7 @@ struct ImageRoutes {
         let tag = request.query.first("tag") ?? ""
         let reference = try Reference(parsing: tag.isEmpty ? name : name + ":" + tag)
         let credentials = credentials(request)
-        return progress { report in
+        return JSONLines.progress { report in
             try await engine.images.push(reference, credentials: credentials, progress: report)
             publish("push", reference.familiar)
         }
@@ -176,7 +161,7 @@ struct ImageRoutes {
 
     private func load(_ request: Request) async throws -> Response {
         let body = request.body
-        return progress { report in
+        return JSONLines.progress { report in
             let images = try await BodyPipe.reading(body, threads: engine.threads) { descriptor in
                 try await engine.images.load(from: descriptor, progress: report)
             }

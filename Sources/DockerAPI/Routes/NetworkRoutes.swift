@@ -70,7 +70,8 @@ struct NetworkRoutes {
                     "Name": JSON(name ?? ""), "EndpointID": JSON(endpoint.endpointID),
                     "MacAddress": JSON(endpoint.macAddress),
                     "IPv4Address": JSON("\(endpoint.ipv4)/\(endpoint.prefixLength)"),
-                    "IPv6Address": "",
+                    "IPv6Address": JSON(
+                        endpoint.ipv6.isEmpty ? "" : "\(endpoint.ipv6)/\(endpoint.ipv6PrefixLength)"),
                 ]
             }
         }

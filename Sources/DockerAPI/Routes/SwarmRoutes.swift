@@ -7,29 +7,42 @@ struct SwarmRoutes {
         "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to "
             + "swarm and try again.")
 
+    private static let noPlugins = SkalaError(
+        .unsupported, "plugins are not supported: volumes, networks and logs have built-in drivers only")
+
     func register(_ router: inout Router) {
-        for collection in ["services", "tasks", "nodes", "configs", "secrets"] {
-            router.get("/\(collection)") { _ in throw SwarmRoutes.notAManager }
-            router.get("/\(collection)/{id}") { _ in throw SwarmRoutes.notAManager }
-            router.delete("/\(collection)/{id}") { _ in throw SwarmRoutes.notAManager }
-            router.post("/\(collection)/create") { _ in throw SwarmRoutes.notAManager }
-            router.post("/\(collection)/{id}/update") { _ in throw SwarmRoutes.notAManager }
-            router.get("/\(collection)/{id}/logs") { _ in throw SwarmRoutes.notAManager }
+        for collection in ["services", "secrets", "configs"] {
+            router.refuse("POST", "/\(collection)/create", SwarmRoutes.notAManager)
         }
-        router.get("/swarm") { _ in throw SwarmRoutes.notAManager }
-        router.get("/swarm/unlockkey") { _ in throw SwarmRoutes.notAManager }
+        for collection in ["services", "nodes", "secrets", "configs"] {
+            router.refuse("DELETE", "/\(collection)/{id}", SwarmRoutes.notAManager)
+            router.refuse("POST", "/\(collection)/{id}/update", SwarmRoutes.notAManager)
+        }
+        for collection in ["services", "tasks", "nodes", "secrets", "configs"] {
+            router.refuse("GET", "/\(collection)", SwarmRoutes.notAManager)
+            router.refuse("GET", "/\(collection)/{id}", SwarmRoutes.notAManager)
+        }
+        for collection in ["services", "tasks"] {
+            router.refuse("GET", "/\(collection)/{id}/logs", SwarmRoutes.notAManager)
+        }
+        router.refuse("GET", "/swarm", SwarmRoutes.notAManager)
+        router.refuse("GET", "/swarm/unlockkey", SwarmRoutes.notAManager)
         for action in ["init", "join", "leave", "update", "unlock"] {
-            router.post("/swarm/\(action)") { _ in
-                throw SkalaError(
-                    .unavailable, "swarm mode is not available: this engine manages one node without services")
-            }
+            router.refuse(
+                "POST", "/swarm/\(action)",
+                SkalaError(.unavailable, "swarm mode is not available: this engine manages one node without services"))
         }
         router.get("/plugins") { _ in .json([]) }
         router.get("/plugins/{name:*}/json") { request in
             throw SkalaError(.notFound, "plugin \"\(request.parameter("name"))\" not found")
         }
-        router.post("/session") { _ in
-            throw SkalaError(.unsupported, "BuildKit sessions are not supported: set DOCKER_BUILDKIT=0")
+        router.refuse("GET", "/plugins/privileges", SwarmRoutes.noPlugins)
+        router.refuse("DELETE", "/plugins/{name:*}", SwarmRoutes.noPlugins)
+        for action in ["pull", "create"] { router.refuse("POST", "/plugins/\(action)", SwarmRoutes.noPlugins) }
+        for action in ["enable", "disable", "upgrade", "push", "set"] {
+            router.refuse("POST", "/plugins/{name:*}/\(action)", SwarmRoutes.noPlugins)
         }
+        router.refuse(
+            "POST", "/session", SkalaError(.unsupported, "BuildKit sessions are not supported: set DOCKER_BUILDKIT=0"))
     }
 }

@@ -103,7 +103,7 @@ struct SystemRoutes {
             "NodeID": "", "LocalNodeState": "inactive", "ControlAvailable": false, "RemoteManagers": .null,
         ]
         info["LiveRestoreEnabled"] = true
-        info["InitBinary"] = "skala-warden"
+        info["InitBinary"] = "skala-init"
         info["SecurityOptions"] = ["name=seccomp,profile=builtin", "name=cgroupns"]
         info["Warnings"] = []
         return info
@@ -159,7 +159,14 @@ struct SystemRoutes {
         func wants(_ type: String) -> Bool { types.isEmpty || types.contains(type) }
         var json: JSON = [:]
         if wants("image") {
-            let images = try await ImageRoutes(engine: engine).summaries(Filters(), all: true)
+            var users: [String: Int] = [:]
+            for container in await engine.containers.all() {
+                users[await container.snapshot.imageID, default: 0] += 1
+            }
+            var images = try await ImageRoutes(engine: engine).summaries(Filters(), all: true)
+            for index in images.indices {
+                images[index]["Containers"] = JSON(users[images[index]["Id"].string ?? ""] ?? 0)
+            }
             json["LayersSize"] = JSON(images.reduce(0) { $0 + ($1["Size"].int ?? 0) })
             json["Images"] = JSON(images)
         }
@@ -182,7 +189,10 @@ struct SystemRoutes {
             }
             json["Volumes"] = JSON(volumes)
         }
-        if wants("build-cache") { json["BuildCache"] = [] }
+        if wants("build-cache") {
+            let bytes = try await engine.builder.cacheBytes()
+            json["BuildCache"] = bytes == 0 ? [] : [BuildRoutes.cacheDocument(bytes)]
+        }
         return .json(json)
     }
 }

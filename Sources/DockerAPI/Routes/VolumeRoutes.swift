@@ -9,6 +9,7 @@ struct VolumeRoutes {
         router.get("/volumes") { try await list($0) }
         router.post("/volumes/create") { request in
             let body = try await request.body.json()
+            try RefusedFields.check("VolumeCreate", body)
             let volume = try await engine.volumes.create(
                 name: body["Name"].string ?? "", driver: body["Driver"].string ?? "local",
                 options: body["DriverOpts"].stringDictionary ?? [:], labels: body["Labels"].stringDictionary ?? [:])
@@ -18,9 +19,9 @@ struct VolumeRoutes {
         router.get("/volumes/{name}") { request in
             .json(try await engine.volumes.find(request.parameter("name")).json)
         }
-        router.put("/volumes/{name}") { _ in
-            throw SkalaError(.unavailable, "this node is not a swarm manager; only cluster volumes can be updated")
-        }
+        router.refuse(
+            "PUT", "/volumes/{name}",
+            SkalaError(.unavailable, "this node is not a swarm manager; only cluster volumes can be updated"))
         router.delete("/volumes/{name}") { request in
             try await engine.volumes.remove(request.parameter("name"), force: request.query.flag("force"))
             return .noContent

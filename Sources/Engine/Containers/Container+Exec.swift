@@ -68,15 +68,13 @@ extension Container {
             let wanted = Attachment(
                 stream: stream, stdin: config["AttachStdin"].bool ?? false,
                 stdout: config["AttachStdout"].bool ?? false, stderr: config["AttachStderr"].bool ?? false)
-            request["attach"] = [
-                "stream": JSON(stream.number), "stdin": JSON(wanted.stdin), "stdout": JSON(wanted.stdout),
-                "stderr": JSON(wanted.stderr),
-            ]
+            request["attach"] = [wanted.request]
             attachment = wanted
         }
         do {
             session.state.withLock { $0.isRunning = true }
             let answer = try await engine.warden.request("exec", request)
+            attachment?.stream.connected()
             session.state.withLock { $0.pid = answer["pid"].int ?? 0 }
         } catch {
             attachment?.stream.end()

@@ -20,7 +20,10 @@ extension Container {
                 "work": JSON(directory + "/work"),
             ]
             let binds = record.mounts.filter { $0.type != "tmpfs" }.map { mount -> JSON in
-                ["source": JSON(mount.source), "destination": JSON(mount.destination)]
+                [
+                    "type": "bind", "source": JSON(mount.source), "destination": JSON(mount.destination),
+                    "options": ["rbind", "rprivate"],
+                ]
             }
             let answer = try await engine.warden.request(
                 "hold", ["id": JSON(id), "rootfs": rootfs, "mounts": JSON(binds)])
@@ -53,7 +56,10 @@ extension Container {
         let upper = directory + "/upper"
         let found = try await engine.threads.run { try LayerChanges.changes(upper: upper, lower: layers) }
         // The folders and files we bind things over are none of the container's changes.
-        let ours = Set(record.mounts.map(\.destination) + ["/etc/resolv.conf", "/etc/hosts", "/etc/hostname"])
+        let ours = Set(
+            record.mounts.map(\.destination) + [
+                "/dev", "/proc", "/sys", "/etc/resolv.conf", "/etc/hosts", "/etc/hostname",
+            ])
         return found.filter { !ours.contains($0.path) }
     }
 

@@ -29,6 +29,8 @@ extension Container {
         json["AppArmorProfile"] = ""
         let running = execs.values.filter { session in session.state.withLock { $0.isRunning } }.map(\.id).sorted()
         json["ExecIDs"] = running.isEmpty ? .null : JSON(running)
+        json["Isolation"] = JSON(record.isolation)
+        json["Allocation"] = allocationDocument
         json["HostConfig"] = record.hostConfig
         json["GraphDriver"] = [
             "Data": ["UpperDir": JSON(directory + "/upper"), "WorkDir": JSON(directory + "/work")], "Name": "overlay2",
@@ -41,6 +43,11 @@ extension Container {
         json["Config"] = record.config
         json["NetworkSettings"] = await networkSettings()
         return json
+    }
+
+    /// Beyond Docker: how it is given its resources, and the cores it has for itself.
+    private var allocationDocument: JSON {
+        ["Mode": JSON(allocation.rawValue), "DedicatedCpus": JSON(record.dedicatedCores)]
     }
 
     /// The bytes the container wrote over its image.
@@ -62,11 +69,11 @@ extension Container {
         let bridge = endpoints.first { $0.networkName == "bridge" }
         settings["EndpointID"] = JSON(bridge?.endpointID ?? "")
         settings["Gateway"] = JSON(bridge?.gateway ?? "")
-        settings["GlobalIPv6Address"] = ""
-        settings["GlobalIPv6PrefixLen"] = 0
+        settings["GlobalIPv6Address"] = JSON(bridge?.ipv6 ?? "")
+        settings["GlobalIPv6PrefixLen"] = JSON(bridge?.ipv6PrefixLength ?? 0)
         settings["IPAddress"] = JSON(bridge?.ipv4 ?? "")
         settings["IPPrefixLen"] = JSON(bridge?.prefixLength ?? 0)
-        settings["IPv6Gateway"] = ""
+        settings["IPv6Gateway"] = JSON(bridge?.ipv6Gateway ?? "")
         settings["MacAddress"] = JSON(bridge?.macAddress ?? "")
         settings["Networks"] = await endpointDocuments(endpoints)
         return settings
@@ -89,7 +96,8 @@ extension Container {
                 "GwPriority": JSON(settings["GwPriority"].int ?? 0), "NetworkID": JSON(network?.id ?? ""),
                 "EndpointID": JSON(endpoint?.endpointID ?? ""), "Gateway": JSON(endpoint?.gateway ?? ""),
                 "IPAddress": JSON(endpoint?.ipv4 ?? ""), "IPPrefixLen": JSON(endpoint?.prefixLength ?? 0),
-                "IPv6Gateway": "", "GlobalIPv6Address": "", "GlobalIPv6PrefixLen": 0,
+                "IPv6Gateway": JSON(endpoint?.ipv6Gateway ?? ""), "GlobalIPv6Address": JSON(endpoint?.ipv6 ?? ""),
+                "GlobalIPv6PrefixLen": JSON(endpoint?.ipv6PrefixLength ?? 0),
                 "DNSNames": name == "bridge" ? .null : JSON(endpoint?.dnsNames ?? []),
             ]
         }
@@ -126,6 +134,8 @@ extension Container {
         json["Labels"] = record.config["Labels"]
         json["State"] = JSON(record.state.status.rawValue)
         json["Status"] = JSON(statusText)
+        json["Isolation"] = JSON(record.isolation)
+        json["Allocation"] = allocationDocument
         json["HostConfig"] = [
             "NetworkMode": record.hostConfig["NetworkMode"], "Annotations": record.hostConfig["Annotations"],
         ]

@@ -52,13 +52,11 @@ extension Container {
         var message: JSON = [
             "id": JSON(id), "spec": prepared.spec, "rootfs": prepared.rootfs, "io": ioSettings,
         ]
-        if attachments.isEmpty { message["start"] = true }
+        message["start"] = true
+        if !attachments.isEmpty { message["attach"] = JSON(attachments.map(\.request)) }
         do {
             let answer = try await engine.warden.request("create", message)
-            if !attachments.isEmpty {
-                for attachment in attachments { try await connect(attachment) }
-                try await engine.warden.request("start", ["id": JSON(id)])
-            }
+            for attachment in attachments { attachment.stream.connected() }
             record.state = ContainerState()
             record.state.status = .running
             record.state.pid = Int32(clamping: answer["pid"].int ?? 0)
@@ -80,6 +78,7 @@ extension Container {
         // The container may be unknown to the warden: the start failed before or in create.
         _ = try? await engine.warden.request("delete", ["id": JSON(id)])
         await engine.networks.destroySandbox(id)
+        await containers.releaseCores(id)
         try? await persist()  // the failure that is reported is the start's
         resumeWaiters([.nextExit, .notRunning])
         if record.hostConfig["AutoRemove"].bool == true { Task { await self.removeQuietly() } }
@@ -147,6 +146,7 @@ extension Container {
     /// Frees what the ended process held. A new start waits for it: it would use the same names.
     private func cleanUpAfterExit() async {
         await engine.networks.destroySandbox(id)
+        await containers.releaseCores(id)
         do {
             // The exit must be in the store before the warden forgets it. A store that cannot be written keeps the
             // warden's copy.
@@ -241,7 +241,7 @@ extension Container {
     public func kill(signal: String) async throws {
         let number = try Signal.parse(signal)
         guard record.state.isAlive else {
-            throw SkalaError(.conflict, "cannot kill container: \(id): container \(id) is not running")
+            throw SkalaError(.conflict, "cannot kill container: \(record.name): container \(id) is not running")
         }
         if number == SIGKILL || number == SIGTERM { record.hasBeenManuallyStopped = true }
         if number == SIGKILL, record.state.status == .paused {

@@ -30,7 +30,8 @@ extension Container {
             record: record, networkNamespace: network.path, etcFiles: try writeEtcFiles(network),
             joined: try await joinedNamespaces(),
             cgroupParent: engine.configuration.cgroupParent, defaultPidsLimit: engine.configuration.defaultPidsLimit,
-            user: user.user, devices: try devices(), initProgram: try initProgram())
+            user: user.user, devices: try devices(), allocation: allocation,
+            cores: try await claimCores(), initProgram: try initProgram())
         var json = spec.json
         let variables = json["process"]["env"].strings ?? []
         if !variables.contains(where: { $0.hasPrefix("HOME=") }) {
@@ -83,7 +84,11 @@ extension Container {
 
     private func initProgram() throws -> String? {
         guard record.hostConfig["Init"].bool == true else { return nil }
-        return engine.configuration.wardenPath
+        let path = engine.configuration.initPath
+        guard access(path, X_OK) == 0 else {
+            throw SkalaError(.unavailable, "--init needs the program \(path), which is not installed")
+        }
+        return path
     }
 
     /// Namespaces of another container that is running (`--pid container:x`, `--ipc container:x`).
@@ -149,7 +154,9 @@ extension Container {
             EndpointRequest(
                 networkID: network.id, containerName: record.name, aliases: aliases,
                 ipv4: wanted["IPv4Address"].string.flatMap { $0.isEmpty ? nil : $0 },
-                macAddress: settings["MacAddress"].string.flatMap { $0.isEmpty ? nil : $0 }))
+                ipv6: wanted["IPv6Address"].string.flatMap { $0.isEmpty ? nil : $0 },
+                macAddress: settings["MacAddress"].string.flatMap { $0.isEmpty ? nil : $0 },
+                rate: try ContainerResources.networkRate(record.hostConfig)))
         return endpoint
     }
 
@@ -213,6 +220,7 @@ extension Container {
         }
         for endpoint in network.endpoints {
             text += "\(endpoint.ipv4)\t\(hostname)\n"
+            if !endpoint.ipv6.isEmpty { text += "\(endpoint.ipv6)\t\(hostname)\n" }
         }
         return text
     }

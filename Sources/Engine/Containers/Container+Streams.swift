@@ -8,6 +8,13 @@ public struct Attachment: Sendable {
     public let stdin: Bool
     public let stdout: Bool
     public let stderr: Bool
+    /// When who attached leaves, or ends its side, the process's input ends too.
+    public var endsInput = true
+
+    /// The fields of the warden's operation `attach`.
+    var request: JSON {
+        ["stream": JSON(stream.number), "stdin": JSON(stdin), "stdout": JSON(stdout), "stderr": JSON(stderr)]
+    }
 }
 
 extension Container {
@@ -18,30 +25,24 @@ extension Container {
     ///
     /// - Throws: `.conflict` when it has ended.
     public func attach(stdin: Bool, stdout: Bool, stderr: Bool) async throws -> Attachment {
-        let attachment = Attachment(
+        var attachment = Attachment(
             stream: try engine.warden.openStream(), stdin: stdin && record.config["OpenStdin"].bool == true,
             stdout: stdout, stderr: stderr)
+        attachment.endsInput = record.config["StdinOnce"].bool == true
         if record.state.isAlive {
             if record.state.status == .paused {
                 throw SkalaError(.conflict, "container \(id) is paused, unpause the container before attach")
             }
-            try await connect(attachment)
+            var request = attachment.request
+            request["id"] = JSON(id)
+            try await engine.warden.request("attach", request)
+            attachment.stream.connected()
         } else {
             // The usual order of a client is create, attach, start.
             pendingAttachments.append(attachment)
         }
         publish("attach")
         return attachment
-    }
-
-    /// Tells the warden to send output to, and take input from, the attachment's stream.
-    func connect(_ attachment: Attachment, exec: String? = nil) async throws {
-        var request: JSON = [
-            "id": JSON(id), "stream": JSON(attachment.stream.number), "stdin": JSON(attachment.stdin),
-            "stdout": JSON(attachment.stdout), "stderr": JSON(attachment.stderr),
-        ]
-        if let exec { request["exec"] = JSON(exec) }
-        try await engine.warden.request("attach", request)
     }
 
     public func resize(rows: Int64, columns: Int64) async throws {

@@ -68,6 +68,8 @@ public actor Container {
     func persist() async throws {
         guard !isRemoved else { return }
         record.networkState = record.state.isAlive ? await engine.networks.document(of: id) : .null
+        record.dedicatedCores =
+            allocation == .dedicated ? await containers.dedicatedCores(id)?.description ?? "" : ""
         try await engine.store.put("container", id, record.json)
     }
 
@@ -143,14 +145,26 @@ public actor Container {
 
     /// Changes limits and the restart policy; on a running container at once.
     public func update(_ changes: JSON) async throws {
+        try RefusedFields.check("ContainerUpdate", changes)
+        if !(changes["RestartPolicy"]["Name"].string ?? "").isEmpty {
+            try RestartPolicy.validate(changes["RestartPolicy"])
+        }
         try await lifecycle.withLock {
+            if let allocation = changes["Annotations"][Allocation.annotation].string {
+                try await setAllocation(allocation)
+            }
             if record.state.isAlive {
                 let resources = ContainerResources.spec(changes, defaultPidsLimit: nil)
                 try await engine.warden.request("update", ["id": JSON(id), "resources": resources])
             }
-            for member in changes.object?.members ?? [] where !member.value.isNull {
+            // Unknown fields are dropped, as at creation.
+            let known = Set(ContainerDefaults.hostConfig.map(\.key))
+            for member in changes.object?.members ?? [] where known.contains(member.key) && !member.value.isNull {
                 // The CLI sends every field; zero and empty mean "leave it".
                 if member.value == .int(0) || member.value == .string("") || member.value == .array([]) { continue }
+                guard record.hostConfig.object?.keys.contains(member.key) == true, member.key != "Annotations" else {
+                    continue
+                }
                 if member.key == "RestartPolicy", member.value["Name"].string == "" { continue }
                 record.hostConfig[member.key] = member.value
             }

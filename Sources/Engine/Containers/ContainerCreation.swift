@@ -11,7 +11,11 @@ struct ContainerCreation {
     /// The record of the new container, without mounts.
     func record(name: String, imageName: String) throws(SkalaError) -> ContainerRecord {
         let given = body["HostConfig"]
+        try RefusedFields.check("ContainerConfig", body)
         try ContainerDefaults.refuseUnsupported(given)
+        for member in body["NetworkingConfig"]["EndpointsConfig"].object?.members ?? [] {
+            try RefusedFields.check("EndpointSettings", member.value)
+        }
         var config = ContainerDefaults.complete(body, ContainerDefaults.config)
         mergeImage(into: &config)
         config = dropNulls(config)
@@ -100,6 +104,8 @@ struct ContainerCreation {
 
     private func check(_ config: JSON, _ host: JSON) throws(SkalaError) {
         try RestartPolicy.validate(host["RestartPolicy"])
+        _ = try Allocation(host)
+        _ = try ContainerResources.networkRate(host)
         if host["AutoRemove"].bool == true, host["RestartPolicy"]["Name"].string != "no" {
             throw SkalaError(.invalid, "can't create 'AutoRemove' container with restart policy")
         }

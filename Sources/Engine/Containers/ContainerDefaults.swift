@@ -1,7 +1,7 @@
 import Base
 
 /// The fields of the API's `ContainerConfig` and `HostConfig` with the values they have when the client sends none, in
-/// the order `inspect` shows them, and the ones that are refused.
+/// the order `inspect` shows them.
 enum ContainerDefaults {
     static let config: [(key: String, value: JSON)] = [
         ("Hostname", ""), ("Domainname", ""), ("User", ""), ("AttachStdin", false), ("AttachStdout", false),
@@ -31,19 +31,6 @@ enum ContainerDefaults {
         ("Init", .null), ("MaskedPaths", .null), ("ReadonlyPaths", .null),
     ]
 
-    /// Fields Skala does not do, with the reason. One that is set is refused, never ignored.
-    private static let refused: [(key: String, reason: String)] = [
-        ("StorageOpt", "the size of a container's file system cannot be limited with overlayfs on this file system"),
-        ("DeviceRequests", "device drivers such as GPUs' are not supported"),
-        ("CpuRealtimePeriod", "real-time CPU scheduling is not supported"),
-        ("CpuRealtimeRuntime", "real-time CPU scheduling is not supported"),
-        ("CpuCount", "it exists on Windows only"), ("CpuPercent", "it exists on Windows only"),
-        ("IOMaximumIOps", "it exists on Windows only"), ("IOMaximumBandwidth", "it exists on Windows only"),
-        ("Cgroup", "it is not supported"), ("CgroupParent", "Skala keeps all containers below its own cgroup"),
-        ("BlkioWeightDevice", "weights per device are not supported; use blkio-weight"),
-        ("Links", "links are replaced by user-defined networks, where containers find each other by name"),
-    ]
-
     /// The document with every default filled in, in order; unknown fields of the client are dropped, as Docker does.
     static func complete(_ given: JSON, _ defaults: [(key: String, value: JSON)]) -> JSON {
         .object(
@@ -56,11 +43,7 @@ enum ContainerDefaults {
 
     /// - Throws: `.invalid` naming the field and why it is refused.
     static func refuseUnsupported(_ host: JSON) throws(SkalaError) {
-        for (key, reason) in refused {
-            let value = host[key]
-            let isUnset = value.isNull || value == .int(0) || value == "" || value == [] || value == [:]
-            guard isUnset else { throw SkalaError(.invalid, "HostConfig.\(key) is not supported: \(reason)") }
-        }
+        try RefusedFields.check("HostConfig", host)
         if let mode = host["UsernsMode"].string, mode != "", mode != "host" {
             throw SkalaError(.invalid, "invalid userns mode: \(mode)")
         }

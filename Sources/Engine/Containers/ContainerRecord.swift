@@ -20,6 +20,8 @@ public struct ContainerRecord: Sendable {
     public var restartCount: Int64 = 0
     /// The user stopped it: the restart policy `unless-stopped` leaves it alone when the daemon starts.
     public var hasBeenManuallyStopped = false
+    /// The cores it has for itself while it runs; empty without.
+    public var dedicatedCores = ""
     /// What `Networks` needs to take the running container over after the daemon's restart.
     public var networkState = JSON.null
 
@@ -108,6 +110,7 @@ extension ContainerRecord {
             "imageName": JSON(imageName), "config": config, "hostConfig": hostConfig, "networks": .object(networks),
             "mounts": JSON(mounts.map(\.json)), "state": state.json, "restartCount": JSON(restartCount),
             "manuallyStopped": JSON(hasBeenManuallyStopped), "network": networkState,
+            "dedicatedCores": JSON(dedicatedCores),
         ]
     }
 
@@ -128,6 +131,7 @@ extension ContainerRecord {
         restartCount = json["restartCount"].int ?? 0
         hasBeenManuallyStopped = json["manuallyStopped"].bool ?? false
         networkState = json["network"]
+        dedicatedCores = json["dedicatedCores"].string ?? ""
     }
 }
 

@@ -22,6 +22,18 @@ enum ContainerResources {
         return resources
     }
 
+    /// The annotation `skala.network.rate`: bytes a second of each network interface in each direction, as `10mb`.
+    ///
+    /// - Throws: `.invalid` naming the value.
+    static func networkRate(_ host: JSON) throws(SkalaError) -> Int64? {
+        guard let text = host["Annotations"]["skala.network.rate"].string else { return nil }
+        let rate = try ByteSize.parse(text)
+        guard rate >= 1024 else {
+            throw SkalaError(.invalid, "invalid annotation skala.network.rate=\(text): at least 1k (bytes a second)")
+        }
+        return rate
+    }
+
     private static func positive(_ json: JSON) -> JSON? {
         guard let value = json.int, value > 0 else { return nil }
         return JSON(value)

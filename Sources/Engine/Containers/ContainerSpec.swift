@@ -18,6 +18,9 @@ struct ContainerSpec {
     let user: JSON
     /// Device nodes (`linux.devices` elements) and what may be done with them (`r`, `w`, `m`).
     let devices: [(node: JSON, access: String)]
+    let allocation: Allocation
+    /// The cores it may use; nil for all.
+    let cores: CPUSet?
     /// The init program put in front for `--init`, as a path on the host.
     let initProgram: String?
 
@@ -55,7 +58,7 @@ struct ContainerSpec {
             "capabilities": ContainerCapabilities.spec(
                 privileged: isPrivileged, add: host["CapAdd"].strings ?? [], drop: host["CapDrop"].strings ?? []),
             "noNewPrivileges": JSON(securityOption("no-new-privileges").map { $0 != "false" } ?? false),
-            "oomScoreAdj": JSON(host["OomScoreAdj"].int ?? 0),
+            "oomScoreAdj": JSON(oomScoreAdjustment),
         ]
         let limits = (host["Ulimits"].array ?? []).map { limit -> JSON in
             [
@@ -65,6 +68,11 @@ struct ContainerSpec {
         }
         if !limits.isEmpty { process["rlimits"] = JSON(limits) }
         return process
+    }
+
+    private var oomScoreAdjustment: Int64 {
+        let given = host["OomScoreAdj"].int ?? 0
+        return given == 0 ? allocation.oomScoreAdjustment : given
     }
 
     private func environment(isTerminal: Bool) -> [String] {
@@ -181,6 +189,7 @@ struct ContainerSpec {
 
     private var resources: JSON {
         var resources = ContainerResources.spec(host, defaultPidsLimit: defaultPidsLimit)
+        allocation.adjust(&resources, cores: cores)
         let rules = devices.map { device -> JSON in
             [
                 "allow": true, "type": device.node["type"], "major": device.node["major"],

@@ -9,8 +9,12 @@ public actor Containers {
     private var byID: [String: Container] = [:]
     private var byName: [String: String] = [:]
     private var execs: [String: String] = [:]
+    var cores: CoreAllocator
 
-    init(engine: EngineContext) { self.engine = engine }
+    init(engine: EngineContext) {
+        self.engine = engine
+        cores = CoreAllocator(online: (try? CPUSet(parsing: HostFacts.onlineCPUList)) ?? CPUSet(0..<1))
+    }
 
     // MARK: look-up
 

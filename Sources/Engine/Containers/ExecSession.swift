@@ -23,6 +23,24 @@ public final class ExecSession: Sendable {
         self.config = config
     }
 
+    /// Waits for its end, but no longer than the given time: a program may close its output and go on.
+    public func waitForExit(seconds: Double) async {
+        let waited = Promise<Void>()
+        let timer = Task {
+            // Cancelled when the exit came first.
+            try? await Task.sleep(nanoseconds: UInt64(seconds * 1e9))
+            waited.fulfil(())
+        }
+        Task { [exitCode] in
+            _ = await exitCode.value
+            waited.fulfil(())
+        }
+        await waited.value
+        timer.cancel()
+    }
+
+    /// Whether it has ended, or could not be started.
+    public var hasExited: Bool { exitCode.current != nil }
     public var hasTerminal: Bool { config["Tty"].bool ?? false }
 
     func exited(_ code: Int64) {

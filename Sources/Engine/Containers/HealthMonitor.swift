@@ -2,20 +2,43 @@ import Base
 import Kernel
 import Synchronization
 
-/// Runs a container's health check again and again and keeps what it found.
+/// What a container's health checks found. Pure.
 ///
 ///     starting ──success──▶ healthy ⇄ (retries failures in a row) unhealthy
 ///     starting ──(retries failures after the start period)──▶ unhealthy
+struct HealthState {
+    /// As many results as Docker keeps.
+    static let logLimit = 5
+
+    private(set) var status = "starting"
+    private(set) var failingStreak: Int64 = 0
+    private(set) var log: [JSON] = []
+
+    var json: JSON { ["Status": JSON(status), "FailingStreak": JSON(failingStreak), "Log": JSON(log)] }
+
+    /// Takes a check's result.
+    ///
+    /// - Returns: the new status when it changed.
+    mutating func record(_ result: JSON, isInStartPeriod: Bool, retries: Int64) -> String? {
+        log = (log + [result]).suffix(HealthState.logLimit)
+        let old = status
+        if result["ExitCode"] == 0 {
+            failingStreak = 0
+            status = "healthy"
+        } else if !(isInStartPeriod && old == "starting") {
+            failingStreak += 1
+            if failingStreak >= retries { status = "unhealthy" }
+        }
+        return status == old ? nil : status
+    }
+}
+
+/// Runs a container's health check again and again and keeps what it found.
 final class HealthMonitor: Sendable {
     private struct State {
-        var status = "starting"
-        var failingStreak: Int64 = 0
-        var log: [JSON] = []
+        var health = HealthState()
         var task: Task<Void, Never>?
     }
-
-    /// As many results as Docker keeps.
-    private static let logLimit = 5
 
     let interval: Double
     let timeout: Double
@@ -45,11 +68,8 @@ final class HealthMonitor: Sendable {
         self.retries = retries > 0 ? retries : 3
     }
 
-    var json: JSON {
-        state.withLock { ["Status": JSON($0.status), "FailingStreak": JSON($0.failingStreak), "Log": JSON($0.log)] }
-    }
-
-    var status: String { state.withLock { $0.status } }
+    var json: JSON { state.withLock { $0.health.json } }
+    var status: String { state.withLock { $0.health.status } }
 
     func stop() {
         state.withLock { state in
@@ -87,17 +107,8 @@ final class HealthMonitor: Sendable {
             "Output": JSON(output),
         ]
         let inStartPeriod = Double(SystemClock.monotonicNanoseconds() - started) / 1e9 < startPeriod
-        let change = state.withLock { state -> String? in
-            state.log = (state.log + [result]).suffix(HealthMonitor.logLimit)
-            let old = state.status
-            if code == 0 {
-                state.failingStreak = 0
-                state.status = "healthy"
-            } else if !(inStartPeriod && old == "starting") {
-                state.failingStreak += 1
-                if state.failingStreak >= retries { state.status = "unhealthy" }
-            }
-            return state.status == old ? nil : state.status
+        let change = state.withLock {
+            $0.health.record(result, isInStartPeriod: inStartPeriod, retries: retries)
         }
         if let change { await container.healthChanged(change) }
     }

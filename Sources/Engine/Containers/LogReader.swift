@@ -41,21 +41,18 @@ public struct LogReader: Sendable {
     public func read(isAlive: @Sendable () async -> Bool, _ body: ([Entry]) async throws -> Void) async throws {
         let path = path
         guard var file = try await threads.run({ LogFile.open(path) }) else { return }
-        let wanted = request.tail == nil ? try await threads.run { [file] in LogFile.rotated(path) + [file] } : [file]
-        var last: [Entry] = []
-        for old in wanted {
-            while true {
-                let entries = try await threads.run { try old.nextEntries() }
-                guard let entries else { break }
-                let chosen = entries.filter(isWanted)
-                if let tail = request.tail {
-                    last = Array((last + chosen).suffix(tail))
-                } else if !chosen.isEmpty {
-                    try await body(chosen)
+        let files = try await threads.run { [file] in LogFile.rotated(path) + [file] }
+        if let tail = request.tail {
+            let last = try await self.last(tail, of: files)
+            if !last.isEmpty { try await body(last) }
+        } else {
+            for one in files {
+                while let entries = try await threads.run({ try one.nextEntries() }) {
+                    let chosen = entries.filter(isWanted)
+                    if !chosen.isEmpty { try await body(chosen) }
                 }
             }
         }
-        if !last.isEmpty { try await body(last) }
         guard request.follow else { return }
         while true {
             let wasAlive = await isAlive()
@@ -72,6 +69,22 @@ public struct LogReader: Sendable {
             guard wasAlive else { return }
             try await Task.sleep(nanoseconds: LogReader.interval)
         }
+    }
+
+    /// The last entries that are wanted, from as many files as it takes, the newest first. The current file is read to
+    /// its end in any case, for those who follow it.
+    private func last(_ count: Int, of files: [LogFile]) async throws -> [Entry] {
+        var last: [Entry] = []
+        for (index, file) in files.reversed().enumerated() where index == 0 || last.count < count {
+            var found: [Entry] = []
+            while let entries = try await threads.run({ try file.nextEntries() }) {
+                found += entries.filter(isWanted)
+                // Cut now and then: the file may be long, and few lines wanted.
+                if found.count > 10_000, found.count / 2 > count { found.removeFirst(found.count - count) }
+            }
+            last = Array((found + last).suffix(count))
+        }
+        return last
     }
 
     private func isWanted(_ entry: Entry) -> Bool {
@@ -125,10 +138,19 @@ private final class LogFile: @unchecked Sendable {
     }
 
     private static func entry(_ line: [UInt8]) -> LogReader.Entry? {
-        // A line torn by a crash is skipped.
-        guard let json = try? JSON(parsing: line), let text = json["log"].string,
+        guard let json = document(line), let text = json["log"].string,
             let time = json["time"].string.flatMap({ try? Timestamp(parsing: $0) })
         else { return nil }
         return LogReader.Entry(channel: json["stream"].string == "stderr" ? 2 : 1, time: time, text: text)
+    }
+
+    /// The object in a line. A line torn by a crash is skipped; what was written behind it later is not.
+    private static func document(_ line: [UInt8]) -> JSON? {
+        if let json = try? JSON(parsing: line) { return json }
+        let start = Array(#"{"log":"#.utf8)
+        guard line.count > start.count else { return nil }
+        // A quote inside a value is escaped, so that this cannot be found in one.
+        let behind = (1..<line.count - start.count).last { line[$0..<$0 + start.count].elementsEqual(start) }
+        return behind.flatMap { try? JSON(parsing: Array(line[$0...])) }
     }
 }

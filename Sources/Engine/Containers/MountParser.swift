@@ -70,6 +70,7 @@ struct MountParser {
 
     /// An element of `Mounts`.
     private static func mount(_ json: JSON) throws(SkalaError) -> ContainerRecord.Mount {
+        try RefusedFields.check("Mount", json)
         let type = json["Type"].string ?? ""
         let source = json["Source"].string ?? ""
         let destination = clean(json["Target"].string ?? "")

@@ -7,7 +7,7 @@ enum PortBindings {
     static func parse(_ text: String) throws(SkalaError) -> (port: UInt16, protocol: String) {
         let parts = text.split(separator: "/", maxSplits: 1).map(String.init)
         let name = parts.count == 2 ? parts[1] : "tcp"
-        guard let number = parts.first.flatMap({ UInt16($0) }), number > 0 else {
+        guard let number = parts.first.flatMap(PortBindings.number), number > 0 else {
             throw SkalaError(.invalid, "invalid port specification: \"\(text)\"")
         }
         guard ["tcp", "udp"].contains(name) else {
@@ -15,6 +15,9 @@ enum PortBindings {
         }
         return (number, name)
     }
+
+    /// Digits only: UInt16's own parser takes a sign.
+    private static func number(_ text: String) -> UInt16? { text.first?.isWholeNumber == true ? UInt16(text) : nil }
 
     /// What is to be published: `PortBindings`, and with `PublishAllPorts` every exposed port.
     static func published(hostConfig: JSON, config: JSON) throws(SkalaError) -> [PublishedPort] {
@@ -24,7 +27,7 @@ enum PortBindings {
             let (port, name) = try parse(key)
             for binding in value.array ?? [] {
                 let text = binding["HostPort"].string ?? ""
-                guard let hostPort = text.isEmpty ? 0 : UInt16(text) else {
+                guard let hostPort = text.isEmpty ? 0 : number(text) else {
                     throw SkalaError(.invalid, "invalid host port: \"\(text)\"")
                 }
                 ports.append(

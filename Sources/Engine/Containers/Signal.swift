@@ -20,10 +20,13 @@ enum Signal {
         let upper = text.uppercased()
         let name = upper.hasPrefix("SIG") ? String(upper.dropFirst(3)) : upper
         if let number = numbers[name] { return number }
-        for (prefix, base, sign) in [("RTMIN", Int32(34), Int32(1)), ("RTMAX", 64, -1)] where name.hasPrefix(prefix) {
+        for (prefix, base, sign) in [("RTMIN", Int32(34), "+"), ("RTMAX", 64, "-")] where name.hasPrefix(prefix) {
             let rest = name.dropFirst(prefix.count)
             if rest.isEmpty { return base }
-            if let offset = Int32(rest.dropFirst()), (0...30).contains(offset) { return base + sign * offset }
+            let digits = rest.dropFirst()
+            if rest.hasPrefix(sign), digits.allSatisfy(\.isWholeNumber), let offset = Int32(digits), offset <= 30 {
+                return sign == "+" ? base + offset : base - offset
+            }
         }
         throw SkalaError(.invalid, "invalid signal: \(text)")
     }

@@ -28,8 +28,9 @@ struct UserLookup {
             }
         }
         for name in groups { additional.append(try find(group: name)) }
-        var user: JSON = ["uid": JSON(uid), "gid": JSON(gid)]
-        if !additional.isEmpty { user["additionalGids"] = JSON(additional.map { JSON($0) }) }
+        // The primary group is among them, so that a set-group-id program cannot shed it (CVE-2022-36109).
+        additional = [gid] + additional.filter { $0 != gid }
+        let user: JSON = ["uid": JSON(uid), "gid": JSON(gid), "additionalGids": JSON(additional.map { JSON($0) })]
         let home = entry.flatMap { $0.count > 5 && !$0[5].isEmpty ? $0[5] : nil } ?? "/"
         return (user, home)
     }

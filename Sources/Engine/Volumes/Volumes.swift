@@ -1,4 +1,5 @@
 public import Base
+import CLinux
 import Glibc
 import Kernel
 import Store
@@ -42,9 +43,31 @@ public actor Volumes {
             volumes[name] = Volume(
                 name: name, created: Timestamp(nanoseconds: json["created"].int ?? 0),
                 labels: json["labels"].stringDictionary ?? [:], options: json["options"].stringDictionary ?? [:],
-                isAnonymous: json["anonymous"].bool ?? false, mountpoint: root + "/" + name + "/_data")
+                isAnonymous: json["anonymous"].bool ?? false,
+                mountpoint: Volumes.mountpoint(name, json["options"].stringDictionary ?? [:], root: root))
+        }
+        try await finishInterrupted()
+    }
+
+    /// Brings the folders in line with the store after a kill: a removal counts once the store has forgotten the volume,
+    /// a creation once the store has it. A folder with something in it is never removed for being unknown.
+    private func finishInterrupted() async throws {
+        let root = root
+        let known = Set(volumes.keys)
+        try await threads.run {
+            for folder in try FileContents.names(in: root) where folder.hasPrefix(Volumes.removedPrefix) {
+                let name = String(folder.dropFirst(Volumes.removedPrefix.count).dropLast(Identifier.shortLength + 1))
+                if known.contains(name), rename("\(root)/\(folder)", "\(root)/\(name)") == 0 { continue }
+                try FileContents.removeTree("\(root)/\(folder)")
+            }
+            for name in try FileContents.names(in: root) where !known.contains(name) {
+                if rmdir("\(root)/\(name)/_data") == 0 || errno == ENOENT { rmdir("\(root)/\(name)") }
+            }
         }
     }
+
+    /// Of folders on their way out; no volume's name begins with a dot.
+    private static let removedPrefix = ".removed-"
 
     /// - Throws: `.invalid` with Docker's text.
     static func checkName(_ name: String) throws(SkalaError) {
@@ -61,6 +84,29 @@ public actor Volumes {
         }
     }
 
+    /// The local driver's options: a folder of the host in place of an own one (`type=none,o=bind,device=/path`).
+    private static func checkOptions(_ options: [String: String], _ name: String) throws(SkalaError) {
+        guard !options.isEmpty else { return }
+        for key in options.keys.sorted() where !["type", "o", "device"].contains(key) {
+            throw SkalaError(.invalid, "create \(name): invalid option: \"\(key)\"")
+        }
+        let isBind = (options["o"] ?? "").split(separator: ",").contains { $0 == "bind" || $0 == "rbind" }
+        guard isBind, ["none", "bind", ""].contains(options["type"] ?? "") else {
+            throw SkalaError(
+                .invalid,
+                "create \(name): volumes of type '\(options["type"] ?? "")' are not supported: only type=none,o=bind is; "
+                    + "a tmpfs is made with --tmpfs, other file systems are mounted on the host and bound")
+        }
+        var status = stat()
+        guard let device = options["device"], device.hasPrefix("/"), stat(device, &status) == 0,
+            status.st_mode & S_IFMT == S_IFDIR
+        else { throw SkalaError(.invalid, "create \(name): device '\(options["device"] ?? "")' is no folder") }
+    }
+
+    private static func mountpoint(_ name: String, _ options: [String: String], root: String) -> String {
+        options["device"] ?? root + "/" + name + "/_data"
+    }
+
     /// The volume of that name, made when it is missing; an empty name makes an anonymous one.
     public func create(
         name: String, driver: String = "local", options: [String: String] = [:], labels: [String: String] = [:]
@@ -68,10 +114,7 @@ public actor Volumes {
         guard driver.isEmpty || driver == "local" else {
             throw SkalaError(.notFound, "error looking up volume plugin \(driver): plugin \"\(driver)\" not found")
         }
-        guard options.isEmpty else {
-            throw SkalaError(
-                .invalid, "create \(name): options of the local driver are not supported; use a bind mount")
-        }
+        try Volumes.checkOptions(options, name)
         if let volume = volumes[name] { return volume }
         let isAnonymous = name.isEmpty
         let name = isAnonymous ? Identifier.make() : name
@@ -80,15 +123,22 @@ public actor Volumes {
         if isAnonymous { labels["com.docker.volume.anonymous"] = "" }
         let volume = Volume(
             name: name, created: SystemClock.now(), labels: labels, options: options, isAnonymous: isAnonymous,
-            mountpoint: root + "/" + name + "/_data")
-        try FileContents.makeDirectories(volume.mountpoint)
+            mountpoint: Volumes.mountpoint(name, options, root: root))
+        try FileContents.makeDirectories(root + "/" + name + "/_data")
         volumes[name] = volume
-        try await store.put(
-            "volume", name,
-            [
-                "created": JSON(volume.created.nanoseconds), "labels": JSON(labels), "options": JSON(options),
-                "anonymous": JSON(isAnonymous),
-            ])
+        do {
+            try await store.put(
+                "volume", name,
+                [
+                    "created": JSON(volume.created.nanoseconds), "labels": JSON(labels), "options": JSON(options),
+                    "anonymous": JSON(isAnonymous),
+                ])
+        } catch {
+            volumes[name] = nil
+            rmdir("\(root)/\(name)/_data")
+            rmdir("\(root)/\(name)")
+            throw error
+        }
         events.publish("volume", "create", name, ["driver": "local"])
         return volume
     }
@@ -112,8 +162,10 @@ public actor Volumes {
                 .conflict, "remove \(name): volume is in use - [\(users.sorted().joined(separator: ", "))]")
         }
         volumes[name] = nil
+        // Moved away at once: a new volume of that name must not lose its files to this removal.
+        let path = "\(root)/\(Volumes.removedPrefix)\(name)-\(Identifier.short(Identifier.make()))"
+        try checkErrno(rename(root + "/" + name, path), "rename", name)
         try await store.remove("volume", name)
-        let path = root + "/" + name
         try await threads.run { try FileContents.removeTree(path) }
         events.publish("volume", "destroy", name, ["driver": "local"])
     }

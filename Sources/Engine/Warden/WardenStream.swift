@@ -19,7 +19,8 @@ public final class WardenStream: Sendable {
         var reader: CheckedContinuation<Chunk?, Never>?
         var openChannels = 2
         var isEnded = false
-        var credit = WardenStream.window
+        /// What may be sent now; nothing before the warden knows the stream, since it drops what it cannot place.
+        var credit = 0
         var writer: CheckedContinuation<Void, Never>?
     }
 
@@ -60,16 +61,27 @@ public final class WardenStream: Sendable {
 
     /// Sends input; returns when it is on its way and there is room for more, or the stream has ended.
     public func send(_ bytes: [UInt8]) async {
-        for start in stride(from: 0, to: bytes.count, by: 32 * 1024) {
-            let part = Array(bytes[start..<min(start + 32 * 1024, bytes.count)])
+        var rest = bytes[...]
+        while !rest.isEmpty {
             await waitForCredit()
-            state.withLock { $0.credit -= part.count }
-            client.send(Frame(.data, number: number, payload: part))
+            let count = state.withLock { state in
+                let count = state.isEnded ? rest.count : min(rest.count, state.credit, 32 * 1024)
+                state.credit -= count
+                return count
+            }
+            client.send(Frame(.data, number: number, payload: Array(rest.prefix(count))))
+            rest = rest.dropFirst(count)
         }
     }
 
-    /// No more input comes: the program reads end of file.
-    public func closeInput() { client.send(Frame(.data, number: number)) }
+    /// No more input comes: the program reads end of file. Returns when that is on its way.
+    public func closeInput() async {
+        await waitForCredit()
+        client.send(Frame(.data, number: number))
+    }
+
+    /// The warden has attached the stream: what waits to be sent goes.
+    func connected() { addCredit(WardenStream.window) }
 
     /// Detaches; what runs is not touched.
     public func detach() async {

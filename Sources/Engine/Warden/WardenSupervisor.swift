@@ -107,7 +107,7 @@ final class WardenSupervisor: Sendable {
             return true
         }
         guard shouldReconnect else { return }
-        log.error("the warden has gone, and the containers on this host with it; starting a new one")
+        log.error("the connection to the warden is lost")
         Task {
             if let child = state.withLock({ $0.child }) {
                 // The connection may be lost before the process is: without a wait it is reaped at the next loss.
@@ -118,7 +118,10 @@ final class WardenSupervisor: Sendable {
                 do {
                     let isNew = try await connect()
                     state.withLock { $0.isConnecting = false }
-                    if isNew { handlers.withLock { $0.onReplaced }() }
+                    if isNew {
+                        log.error("the warden had ended, and the containers on this host with it; a new one runs")
+                        handlers.withLock { $0.onReplaced }()
+                    }
                     return
                 } catch {
                     log.error("cannot start the warden: \(error)")

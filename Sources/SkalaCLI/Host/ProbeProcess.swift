@@ -40,7 +40,7 @@ enum ProbeProcess {
         case "network":
             try check(cl_unshare(Int32(CLONE_NEWNET)), "unshare")
             let socket = try NetlinkSocket()
-            try socket.createBridge("doctor0")
+            try socket.createBridge("doctor0", address: [2, 0, 0, 0, 0, 2])
             try socket.setUp("doctor0")
             let here = try OwnedDescriptor.open("/proc/self/ns/net", O_RDONLY)
             let bridge = try socket.links().first { $0.name == "doctor0" }?.index ?? 0

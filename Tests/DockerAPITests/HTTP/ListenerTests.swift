@@ -85,9 +85,12 @@ struct ListenerTests {
     }
 
     @Test func unusablePathsAreNamed() async {
-        for path in ["", String(repeating: "x", count: 200), "/nonexistent/folder/socket"] {
-            #expect(throws: (any Error).self) { try UnixListener(path: path, group: nil) }
+        for path in ["", String(repeating: "x", count: 200), "a\u{0}b"] {
+            let error = #expect(throws: SkalaError.self) { try UnixListener(path: path, group: nil) }
+            #expect(error?.code == .invalid)
+            #expect(access(path + ".lock", F_OK) != 0)
         }
+        #expect(throws: SkalaError.self) { try UnixListener(path: "/nonexistent/folder/socket", group: nil) }
         #expect(throws: SkalaError.self) { try UnixListener(path: "/tmp/skala-no-group", group: "no such group") }
         #expect(access("/tmp/skala-no-group", F_OK) != 0)
         unlink("/tmp/skala-no-group.lock")

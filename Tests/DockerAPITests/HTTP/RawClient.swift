@@ -46,7 +46,8 @@ final class RawClient: @unchecked Sendable {
 
     func closeSending() { shutdown(socket, Int32(SHUT_WR)) }
 
-    /// Some bytes; none at the end of the stream.
+    /// Some bytes; none at the end of the stream. A reset is an end too: a server that closes a connection with bytes
+    /// unread, or before it was accepted, resets it.
     func receive(atMost count: Int = 64 << 10) throws -> [UInt8] {
         if !buffered.isEmpty {
             let taken = Array(buffered.prefix(count))
@@ -55,6 +56,7 @@ final class RawClient: @unchecked Sendable {
         }
         var bytes = [UInt8](repeating: 0, count: count)
         let received = recv(socket, &bytes, count, 0)
+        if received < 0, errno == ECONNRESET { return [] }
         guard received >= 0 else { throw Failure(description: "receive: errno \(errno)") }
         return Array(bytes.prefix(received))
     }

@@ -1,0 +1,71 @@
+public import Base
+
+/// The fields of the API's requests that Skala does not do, with the reason. One that is set is refused, never ignored;
+/// docs/api-coverage.md is made from this table.
+public enum RefusedFields {
+    public static let all: [(object: String, fields: [(key: String, reason: String)])] = [
+        ("ContainerConfig", [("ArgsEscaped", "it exists on Windows only")]),
+        (
+            "HostConfig",
+            [
+                (
+                    "StorageOpt",
+                    "the size of a container's file system cannot be limited with overlayfs on this file system"
+                ),
+                ("DeviceRequests", "device drivers such as GPUs' are not supported"),
+                ("CpuRealtimePeriod", realTime), ("CpuRealtimeRuntime", realTime),
+                ("KernelMemoryTCP", "the kernel no longer has this limit"),
+                ("CpuCount", windows), ("CpuPercent", windows), ("IOMaximumIOps", windows),
+                ("IOMaximumBandwidth", windows),
+                ("Cgroup", "it is not supported"), ("CgroupParent", "Skala keeps all containers below its own cgroup"),
+                ("BlkioWeightDevice", "weights per device are not supported; use blkio-weight"),
+                ("Links", "links are replaced by user-defined networks, where containers find each other by name"),
+            ]
+        ),
+        ("Mount", [("ImageOptions", "images cannot be mounted into containers")]),
+        (
+            "EndpointSettings",
+            [
+                ("Links", "links are replaced by user-defined networks, where containers find each other by name"),
+                ("DriverOpts", "the bridge driver has no options for endpoints"),
+                ("GwPriority", "the default route leads through the network that was connected first"),
+            ]
+        ),
+        (
+            "NetworkCreate",
+            [
+                ("Ingress", "the ingress network is swarm mode's"),
+                ("ConfigOnly", "networks that only hold a configuration are not supported"),
+                ("ConfigFrom", "networks that only hold a configuration are not supported"),
+            ]
+        ),
+        ("VolumeCreate", [("ClusterVolumeSpec", "cluster volumes are swarm mode's")]),
+        (
+            "ContainerUpdate",
+            [
+                ("CgroupParent", "Skala keeps all containers below its own cgroup"),
+                ("BlkioWeightDevice", "weights per device are not supported; use blkio-weight"),
+                ("CpuRealtimePeriod", realTime), ("CpuRealtimeRuntime", realTime), ("Devices", fixed),
+                ("DeviceRequests", fixed), ("KernelMemoryTCP", "the kernel no longer has this limit"),
+                ("Init", fixed), ("Ulimits", fixed), ("CpuCount", windows), ("CpuPercent", windows),
+                ("IOMaximumIOps", windows), ("IOMaximumBandwidth", windows),
+            ]
+        ),
+    ]
+
+    private static let windows = "it exists on Windows only"
+    private static let realTime = "real-time CPU scheduling is not supported"
+    private static let fixed = "it cannot be changed on a container that exists"
+
+    /// - Throws: `.invalid` naming the field and why it is refused.
+    public static func check(_ object: String, _ body: JSON) throws(SkalaError) {
+        for (key, reason) in all.first(where: { $0.object == object })?.fields ?? [] {
+            let value = body[key]
+            // The fields of `ConfigFrom` and its like may be there and empty.
+            let isUnset =
+                [.null, .int(0), .bool(false), "", [], [:]].contains(value)
+                || value.object.map { $0.members.allSatisfy { $0.value == "" } } ?? false
+            guard isUnset else { throw SkalaError(.invalid, "\(object).\(key) is not supported: \(reason)") }
+        }
+    }
+}

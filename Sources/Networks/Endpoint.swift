@@ -1,0 +1,48 @@
+/// A container's network namespace.
+public struct Sandbox: Sendable {
+    /// The file it is mounted on.
+    public let path: String
+}
+
+/// What a container asks for on one network.
+public struct EndpointRequest: Sendable {
+    let networkID: String
+    let containerName: String
+    let aliases: [String]
+    let ipv4: String?
+    let ipv6: String?
+    let macAddress: String?
+    /// Bytes a second in each direction; nil is no limit.
+    let rate: Int64?
+
+    public init(
+        networkID: String, containerName: String, aliases: [String], ipv4: String?, ipv6: String?, macAddress: String?,
+        rate: Int64?
+    ) {
+        self.networkID = networkID
+        self.containerName = containerName
+        self.aliases = aliases
+        self.ipv4 = ipv4
+        self.ipv6 = ipv6
+        self.macAddress = macAddress
+        self.rate = rate
+    }
+}
+
+/// A container's place on a network.
+public struct Endpoint: Sendable {
+    public let endpointID: String
+    public let networkID: String
+    public let networkName: String
+    /// Its name in the container, `eth0`.
+    public let interface: String
+    public let macAddress: String
+    public let ipv4: String
+    public let prefixLength: Int
+    public let gateway: String
+    /// Empty on a network without IPv6.
+    public var ipv6 = ""
+    public var ipv6PrefixLength = 0
+    public var ipv6Gateway = ""
+    public let dnsNames: [String]
+}

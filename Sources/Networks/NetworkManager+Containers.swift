@@ -1,0 +1,158 @@
+import Base
+import Glibc
+import Kernel
+
+extension NetworkManager {
+    /// Makes a container's network namespace.
+    public func makeSandbox(containerID: String) async throws -> Sandbox {
+        let path = folder + "/" + containerID
+        let made = try await namespaces.create(at: path)
+        attached[containerID] = Attached(socket: made.socket, namespace: made.namespace)
+        return Sandbox(path: path)
+    }
+
+    func adopt(_ container: String, _ document: JSON) async throws {
+        let opened = try await namespaces.open(folder + "/" + container)
+        var one = Attached(socket: opened.socket, namespace: opened.namespace)
+        for json in document["endpoints"].array ?? [] {
+            let endpoint = Endpoint(json: json)
+            one.endpoints.append(endpoint)
+            try pools[endpoint.networkID]?.take(try IPAddress(parsing: endpoint.ipv4))
+            if !endpoint.ipv6.isEmpty {
+                try ipv6Pools[endpoint.networkID]?.take(try IPAddress(parsing: endpoint.ipv6))
+            }
+            names.add(endpoint)
+        }
+        one.ports = (document["ports"].array ?? []).map(PublishedPort.init(json:))
+        attached[container] = one
+        if !one.ports.isEmpty, let target = one.portTarget { try await firewall.publish(one.ports, to: target) }
+    }
+
+    /// What `restore` needs of a container after the daemon's restart.
+    public func document(of container: String) -> JSON {
+        guard let one = attached[container] else { return .null }
+        return [
+            "endpoints": JSON(one.endpoints.map(\.json)), "ports": JSON(one.ports.map(\.json)),
+        ]
+    }
+
+    /// The host's end of a container's interface: `sk`, the engine's tag, and nine digits of the endpoint's id. The id is
+    /// new with every start: the kernel removes the last start's interface in the background, and it may still be there.
+    func hostInterface(_ endpoint: Endpoint) -> String { "sk" + tag + endpoint.endpointID.prefix(9) }
+
+    /// Connects a container's namespace to a network.
+    ///
+    /// - Throws: `.conflict` when the wanted address is taken; `.exhausted` when none is left.
+    public func connect(containerID: String, _ request: EndpointRequest) async throws -> Endpoint {
+        let network = try find(request.networkID)
+        guard let one = attached[containerID], let bridge = bridges[network.id],
+            let subnet = network.subnet(.v4)
+        else { throw SkalaError(.conflict, "container \(containerID) cannot be connected to network \(network.name)") }
+        guard let address = try take(&pools[network.id], request.ipv4) else {
+            throw SkalaError(.conflict, "network \(network.name) has no IPv4 addresses")
+        }
+        var ipv6: IPAddress?
+        do {
+            ipv6 = try take(&ipv6Pools[network.id], request.ipv6)
+            let mac = try request.macAddress.map(MACAddress.parse) ?? [0x02, 0x42] + address.bytes
+            var endpoint = Endpoint(
+                endpointID: Identifier.make(), networkID: network.id, networkName: network.name,
+                interface: "eth\(one.endpoints.count)", macAddress: MACAddress.text(mac), ipv4: address.description,
+                prefixLength: Int(try IPNetwork(parsing: subnet.subnet).prefix),
+                gateway: network.isInternal ? "" : subnet.gateway,
+                dnsNames: network.name == "bridge" ? [] : [request.containerName] + request.aliases)
+            if let ipv6, let subnet = network.subnet(.v6) {
+                endpoint.ipv6 = ipv6.description
+                endpoint.ipv6PrefixLength = Int(try IPNetwork(parsing: subnet.subnet).prefix)
+                endpoint.ipv6Gateway = network.isInternal ? "" : subnet.gateway
+            }
+            try await plug(endpoint, into: one, bridge: bridge, mac: mac, rate: request.rate)
+            attached[containerID]?.endpoints.append(endpoint)
+            names.add(endpoint)
+            return endpoint
+        } catch {
+            pools[network.id]?.free(address)
+            if let ipv6 { ipv6Pools[network.id]?.free(ipv6) }
+            throw error
+        }
+    }
+
+    /// The wanted address of a pool, or the next one; nil without a pool.
+    private func take(_ pool: inout AddressPool?, _ wanted: String?) throws(SkalaError) -> IPAddress? {
+        guard let wanted else { return try pool?.take() }
+        let address = try IPAddress(parsing: wanted)
+        guard pool != nil else { throw SkalaError(.invalid, "the network has no addresses such as \(wanted)") }
+        try pool?.take(address)
+        return address
+    }
+
+    private func plug(
+        _ endpoint: Endpoint, into one: Attached, bridge: UInt32, mac: [UInt8], rate: Int64?
+    ) async throws {
+        let name = hostInterface(endpoint)
+        let netlink = netlink
+        // The first network with a way out has the default route.
+        let takenGateways = one.endpoints.flatMap { [$0.gateway, $0.ipv6Gateway] }.filter { !$0.isEmpty }
+        let hasRoute = takenGateways.contains { !$0.contains(":") }
+        let hasIPv6Route = takenGateways.contains { $0.contains(":") }
+        try await threads.run {
+            try netlink.createVeth(
+                name, bridge: bridge, peer: endpoint.interface, peerAddress: mac, namespace: one.namespace.raw,
+                mtu: 1500)
+            do {
+                guard let link = try one.socket.links().first(where: { $0.name == endpoint.interface }) else {
+                    throw SkalaError(.system, "interface \(endpoint.interface) vanished")
+                }
+                let addresses = [
+                    (endpoint.ipv4, endpoint.prefixLength), (endpoint.ipv6, endpoint.ipv6PrefixLength),
+                ]
+                for (text, prefix) in addresses where !text.isEmpty {
+                    let address = try IPAddress(parsing: text)
+                    try one.socket.addAddress(address.bytes, prefix: UInt8(prefix), to: link.index)
+                }
+                try one.socket.setUp(endpoint.interface)
+                if let rate {
+                    // What leaves the host's end is what the container receives.
+                    try netlink.limitRate(of: if_nametoindex(name), bytesPerSecond: rate)
+                    try one.socket.limitRate(of: link.index, bytesPerSecond: rate)
+                }
+                for (text, isTaken) in [(endpoint.gateway, hasRoute), (endpoint.ipv6Gateway, hasIPv6Route)]
+                where !text.isEmpty && !isTaken {
+                    let gateway = try IPAddress(parsing: text)
+                    try one.socket.addDefaultRoute(gateway: gateway.bytes, index: link.index)
+                }
+            } catch {
+                try? netlink.deleteLink(name)  // the first error is the one that tells
+                throw error
+            }
+        }
+    }
+
+    private func free(_ endpoint: Endpoint) {
+        names.remove(endpoint)
+        // Our own texts: they parse.
+        if let address = try? IPAddress(parsing: endpoint.ipv4) { pools[endpoint.networkID]?.free(address) }
+        if let address = try? IPAddress(parsing: endpoint.ipv6) { ipv6Pools[endpoint.networkID]?.free(address) }
+    }
+
+    public func disconnect(containerID: String, networkID: String) async throws {
+        guard let index = attached[containerID]?.endpoints.firstIndex(where: { $0.networkID == networkID }),
+            let endpoint = attached[containerID]?.endpoints.remove(at: index)
+        else { throw SkalaError(.forbidden, "container \(containerID) is not connected to network \(networkID)") }
+        free(endpoint)
+        let name = hostInterface(endpoint)
+        let netlink = netlink
+        try await threads.run { try netlink.deleteLink(name) }
+    }
+
+    /// Frees everything a container has here. The kernel takes the interfaces down in the background.
+    public func destroySandbox(_ containerID: String) async {
+        guard let one = attached.removeValue(forKey: containerID) else { return }
+        if !one.ports.isEmpty, let target = one.portTarget {
+            // Elements may be missing after a failed start; the rest of the release must go on.
+            try? await firewall.unpublish(one.ports, from: target)
+        }
+        for endpoint in one.endpoints { free(endpoint) }
+        NetworkNamespaces.remove(at: folder + "/" + containerID)
+    }
+}

@@ -1,0 +1,61 @@
+import Base
+import Testing
+
+@testable import Images
+
+struct RegistryTests {
+    @Test(
+        arguments: [
+            (
+                #"Bearer realm="https://auth.docker.io/token",service="registry.docker.io",scope="repository:a/b:pull,push""#,
+                [
+                    "realm": "https://auth.docker.io/token", "service": "registry.docker.io",
+                    "scope": "repository:a/b:pull,push",
+                ]
+            ),
+            (
+                #"Bearer realm="x", service=plain, error=invalid"#,
+                ["realm": "x", "service": "plain", "error": "invalid"]
+            ),
+            (#"bearer REALM="a=b""#, ["realm": "a=b"]),
+            ("Bearer", [:]), ("", [:]), ("Bearer realm", [:]), (#"Bearer realm=""#, ["realm": ""]),
+            (#"Bearer realm="unterminated"#, ["realm": "unterminated"]), ("Bearer =", ["": ""]),
+        ] as [(String, [String: String])])
+    func challengesAreRead(challenge: String, fields: [String: String]) {
+        #expect(RegistryClient.fields(challenge) == fields)
+    }
+
+    @Test func onlyLoopbackIsAskedWithoutTLS() {
+        for host in ["localhost", "localhost:5000", "127.0.0.1", "127.9.9.9:80", "[::1]:5000"] {
+            #expect(RegistryClient.isLoopback(host), "\(host)")
+        }
+        for host in [
+            "localhost.example.com", "registry", "[::2]:5000", "10.0.0.1", "1127.0.0.1", "127.0.0.1.nip.io",
+            "127.example.com",
+        ] {
+            #expect(!RegistryClient.isLoopback(host), "\(host)")
+        }
+    }
+
+    @Test func credentialsAreRead() {
+        let document: JSON = ["username": "me", "password": "p:w", "serveraddress": "localhost:5000"]
+        let credentials = RegistryCredentials(header: Base64.encode(document.bytes))
+        #expect(credentials?.username == "me" && credentials?.serverAddress == "localhost:5000")
+        #expect(credentials?.basic == "Basic bWU6cDp3")
+        for header in ["", "!", Base64.encode(Array("{}".utf8)), Base64.encode(Array("{".utf8)), "bnVsbA=="] {
+            #expect(RegistryCredentials(header: header) == nil)
+        }
+        #expect(RegistryCredentials(header: Base64.encode(Array(#"{"identitytoken":"t"}"#.utf8)))?.identityToken == "t")
+    }
+
+    @Test func progressIsDockers() {
+        let message = ProgressMessage.downloading(id: "abc", current: 500, total: 1000)
+        #expect(message["progressDetail"] == ["current": 500, "total": 1000])
+        #expect(
+            message["progress"].string == "[" + String(repeating: "=", count: 25) + ">"
+                + String(repeating: " ", count: 24) + "] 500B/1kB")
+        #expect(ProgressMessage.downloading(id: "a", current: 5, total: 0)["progress"].string?.isEmpty == false)
+        #expect(
+            ProgressMessage.downloading(id: "a", current: 5, total: 1)["progress"].string?.contains("====]") == true)
+    }
+}

@@ -1,0 +1,17 @@
+@testable import DockerAPI
+@testable import Engine
+import Kernel
+import TestSupport
+
+/// The routes of an engine that runs nothing.
+func makeRouter(in folder: TemporaryFolder) async throws -> Router {
+    var configuration = EngineConfiguration()
+    configuration.dataRoot = folder.path + "/data"
+    configuration.runRoot = folder.path + "/run"
+    try FileContents.makeDirectories(configuration.dataRoot)
+    let context = try await EngineContext(configuration: configuration, log: Log(level: .error))
+    let engine = Engine(context: context, id: "")
+    let router = APIServer.router(engine: engine)
+    await engine.close()
+    return router
+}

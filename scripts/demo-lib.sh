@@ -1,0 +1,174 @@
+# What demo.sh is made of: progress lines, the daemon, the client's network, and the clean-up. Sourced.
+
+work=$(mktemp -d /tmp/skala-demo-XXXXXX)
+socket=$work/run/skala.sock
+images=${SKALA_CACHE:-$HOME/.cache/skala}/images
+# The process id makes names unique on this host; interface names have room for 15 characters.
+bridge=skdemo$$
+group=skala-demo-$$
+client=skala-demo-$$
+daemon=''
+daemon_subnet='' app_subnet='' client_subnet='' client_gateway='' client_address=''
+current='' started=0 checks=0
+begin=$EPOCHREALTIME
+
+# The command line: Docker's, on Skala's socket.
+engine() { docker -H "unix://$socket" "$@"; }
+
+# MARK: progress
+
+milliseconds_since() { echo $(((${EPOCHREALTIME/[.,]/} - ${1/[.,]/}) / 1000)); }
+
+# On a terminal a step shows while it runs; elsewhere its line comes when it is done.
+step() {
+    current=$1
+    started=$EPOCHREALTIME
+    [ ! -t 1 ] || printf '%s ... ' "$current"
+}
+
+done_step() {
+    local time
+    time=$(milliseconds_since "$started")
+    [ ! -t 1 ] || printf '\r\033[K'
+    printf '%-62s %4d.%d s  %s\n' "$current" $((time / 1000)) $((time % 1000 / 100)) "${1:-}"
+}
+
+summary() {
+    local time
+    time=$(milliseconds_since "$begin")
+    printf '\n%d checks passed in %d s. Next: docs/how-to/install.md\n' "$checks" $((time / 1000))
+}
+
+failed() {
+    printf '\ndemo: "%s" failed (scripts/demo.sh, line %s)\n' "$current" "$1" >&2
+    [ ! -s "$work/daemon.log" ] || { echo "the daemon's last lines:"; tail -n 5 "$work/daemon.log"; } >&2
+    for name in db cache visits web; do
+        [ -z "$daemon" ] || engine logs --tail 3 "$name" 2>&1 | sed "s/^/  $name: /" >&2 || true
+    done
+}
+
+# MARK: checks
+
+request() { curl -s -m 10 -X "$1" "http://127.0.0.1:$port/${2:-}"; }
+
+answers() { curl -s -m 1 -f -o /dev/null "http://127.0.0.1:$port/"; }
+
+# Waits until a command succeeds, and fails after so many seconds.
+wait_until() {
+    local deadline=$((SECONDS + $1)) what=$2
+    shift 2
+    until "$@"; do
+        [ "$SECONDS" -lt "$deadline" ] || { echo "waited too long for $what" >&2; return 1; }
+        sleep 0.1
+    done
+}
+
+expect() {
+    case "$1" in
+        *"$2"*) checks=$((checks + 1)) ;;
+        *) printf '\nexpected: %s\nanswered: %s\n' "$2" "$1" >&2; return 1 ;;
+    esac
+}
+
+# MARK: networks
+
+# Prints the first two numbers of /16 networks nothing on this host has a route to, as many as asked for.
+free_networks() {
+    local wanted=$1 number network
+    for number in $(seq 31 -1 17); do
+        network=172.$number
+        [ -z "$(ip -4 route show root "$network.0.0/16")" ] || continue
+        [ -z "$(ip -4 route show match "$network.0.0/16" | grep -v '^default')" ] || continue
+        echo "$network"
+        wanted=$((wanted - 1))
+        [ "$wanted" -gt 0 ] || return 0
+    done
+    echo "no free network in 172.17.0.0 to 172.31.0.0" >&2
+    return 1
+}
+
+# A network namespace with one cable to the host: what a client elsewhere is.
+client_network() {
+    client_gateway=$client_subnet.1
+    client_address=$client_subnet.2
+    ip netns add "$client"
+    ip link add "skdc$$" type veth peer name eth0 netns "$client"
+    ip address add "$client_gateway/30" dev "skdc$$"
+    ip link set "skdc$$" up
+    ip -n "$client" address add "$client_address/30" dev eth0
+    ip -n "$client" link set eth0 up
+    ip -n "$client" route add default via "$client_gateway"
+}
+
+# nginx asks the engine's name service again after a second: a container that is replaced may have a new address.
+nginx_configuration() {
+    cat <<CONFIGURATION
+server {
+    listen 80;
+    resolver $app_subnet.1 valid=1s;
+    location = /alive { return 200 "nginx is alive\n"; }
+    location / {
+        set \$application visits;
+        proxy_pass http://\$application:8000;
+        proxy_set_header X-Real-IP \$remote_addr;
+    }
+}
+CONFIGURATION
+}
+
+# MARK: the daemon
+
+start_daemon() {
+    if [ -z "$daemon_subnet" ]; then
+        local networks
+        mapfile -t networks < <(free_networks 2)
+        daemon_subnet=${networks[0]}.0.0/16
+        app_subnet=${networks[1]}.0
+        client_subnet=${networks[1]}.255
+    fi
+    mkdir -p "$work/run" "$work/data"
+    "$bin/skala-daemon" --socket "$socket" --data-root "$work/data" --run-root "$work/run" --bridge "$bridge" \
+        --subnet "$daemon_subnet" --warden "$bin/skala-warden" --cgroup-parent "/$group" \
+        ${mirror:+--registry-mirror "$mirror"} >>"$work/daemon.log" 2>&1 &
+    daemon=$!
+    wait_until 15 "the daemon" curl -s -f -m 2 -o /dev/null --unix-socket "$socket" http://localhost/_ping
+}
+
+# Ends a process and waits for it, at most 10 s before it is killed.
+end_process() {
+    kill -TERM "$1" 2>/dev/null || return 0
+    for _ in $(seq 100); do
+        kill -0 "$1" 2>/dev/null || return 0
+        sleep 0.1
+    done
+    kill -KILL "$1" 2>/dev/null || true
+}
+
+# Takes away everything the demo made; whatever state it is in, and whatever fails meanwhile.
+cleanup() {
+    local status=$? containers
+    trap '' INT TERM
+    trap - ERR
+    set +e
+    [ -z "$(declare -F stop_peers)" ] || stop_peers
+    if [ -n "$daemon" ] && kill -0 "$daemon" 2>/dev/null; then
+        containers=$(engine ps -aq)
+        [ -z "$containers" ] || engine rm -f $containers >/dev/null
+        engine network rm demo >/dev/null 2>&1
+        end_process "$daemon"
+    fi
+    # The warden outlives its daemon; its command line has this run's own folder.
+    for warden in $(pgrep -f -- "--socket $work/run/warden.sock"); do end_process "$warden"; done
+    ip netns list | grep -qw "$client" && ip netns delete "$client"
+    # The table is the one that speaks of this run's bridge.
+    for table in $(nft list tables ip | awk '$3 ~ /^skala_/ { print $3 }'); do
+        ! nft list table ip "$table" | grep -q "\"$bridge\"" || nft delete table ip "$table"
+    done
+    ip link delete "$bridge" 2>/dev/null
+    for folder in /sys/fs/cgroup/"$group" /sys/fs/cgroup/*/"$group"; do
+        [ ! -d "$folder" ] || find "$folder" -depth -type d -exec rmdir {} + 2>/dev/null
+    done
+    awk -v folder="$work/" 'index($5, folder) == 1 { print $5 }' /proc/self/mountinfo | sort -r | xargs -r -n1 umount
+    rm -rf --one-file-system "$work"
+    exit "$status"
+}

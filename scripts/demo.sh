@@ -1,0 +1,116 @@
+#!/usr/bin/env bash
+# make demo: an application of four containers on a Skala of its own, proved with requests, timed, and cleaned up.
+#
+#   client ─▶ published port ─▶ nginx ─▶ visits (Python) ─▶ PostgreSQL (volume)
+#                                                        └─▶ Redis
+#
+# Needs root and a Swift toolchain; installs the Debian packages that are missing. Settings, all optional:
+#   SKALA_BIN        folder with built programs (default: builds a release)
+#   SKALA_CACHE      where builds and images are kept (default ~/.cache/skala)
+#   SKALA_REGISTRY   a mirror of Docker Hub to pull from, http://host:port (default: Docker Hub if reachable)
+#   DEMO_RUNS        repetitions of each timing (default 5); 0 leaves the peers out
+set -euo pipefail
+cd "$(dirname "$0")/.."
+. scripts/demo-lib.sh
+
+[ "$(id -u)" = 0 ] || { echo "make demo needs root: containers do" >&2; exit 1; }
+trap 'failed $LINENO' ERR
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+step "packages"
+scripts/install-dependencies.sh build demo
+done_step
+
+step "release build"
+bin=${SKALA_BIN:-$(scripts/build-release.sh)}
+done_step
+
+step "images"
+mirror=${SKALA_REGISTRY:-}
+if [ -z "$mirror" ] && curl -s -o /dev/null -m 3 https://registry-1.docker.io/v2/; then mirror=https://registry-1.docker.io; fi
+built=(busybox nginx postgres redis visits)
+[ -z "$mirror" ] || built=(visits)
+scripts/images/build.sh "${built[@]}"
+done_step
+
+step "daemon"
+start_daemon
+done_step "socket $socket"
+
+step "loading images"
+pulled=()
+if [ -n "$mirror" ]; then
+    for image in busybox:latest nginx:1.22 postgres:15 redis:7; do engine pull -q "$image" >/dev/null; done
+    pulled=(", four pulled from $mirror")
+fi
+for name in "${built[@]}"; do engine load -q -i "$images/$name.tar" >/dev/null; done
+done_step "$(engine images -q | sort -u | wc -l) images${pulled[*]}"
+
+step "network and volume"
+engine network create --subnet "$app_subnet.0/24" --gateway "$app_subnet.1" demo >/dev/null
+engine volume create demo-data >/dev/null
+done_step "$app_subnet.0/24"
+
+run_postgres() {
+    engine run -d --name db --network demo -v demo-data:/var/lib/postgresql/data -e POSTGRES_PASSWORD=demo \
+        --memory 512m postgres:15 >/dev/null
+}
+step "PostgreSQL, Redis, visits, nginx"
+run_postgres
+engine run -d --name cache --network demo --memory 128m redis:7 >/dev/null
+engine run -d --name visits --network demo --restart on-failure --read-only --cap-drop ALL \
+    -e DATABASE_URL=postgresql://postgres:demo@db/postgres -e REDIS_URL=redis://cache visits >/dev/null
+nginx_configuration >"$work/nginx.conf"
+engine run -d --name web --network demo -p 80 -v "$work/nginx.conf:/etc/nginx/conf.d/default.conf:ro" \
+    nginx:1.22 >/dev/null
+port=$(engine port web 80/tcp | head -n1 | sed 's/.*://')
+wait_until 60 "the application" answers
+done_step "http://127.0.0.1:$port"
+
+step "requests: PostgreSQL counts, Redis answers"
+for _ in 1 2 3 4 5; do request POST >/dev/null; done
+expect "$(request POST)" '"visits": 6, "from": "postgres"'
+expect "$(request GET)" '"visits": 6, "from": "redis"'
+done_step
+
+step "the application restarts: nothing is lost"
+engine restart -t 2 visits >/dev/null
+wait_until 30 "the restarted application" answers
+expect "$(request GET)" '"visits": 6'
+done_step
+
+step "PostgreSQL is replaced: its volume has the data"
+engine stop -t 10 db >/dev/null
+engine rm db >/dev/null
+engine rm -f cache >/dev/null
+run_postgres
+engine run -d --name cache --network demo redis:7 >/dev/null
+wait_until 60 "the new PostgreSQL" answers
+expect "$(request POST)" '"visits": 7, "from": "postgres"'
+done_step
+
+step "the daemon is killed: containers go on, a new daemon finds them"
+kill -KILL "$daemon"
+wait "$daemon" 2>/dev/null || true
+expect "$(request GET alive)" 'nginx is alive'
+start_daemon
+expect "$(engine ps --format '{{.Names}} {{.State}}' | sort | tr '\n' ' ')" \
+    'cache running db running visits running web running'
+expect "$(request POST)" '"visits": 8'
+done_step
+
+step "a client in a network of its own: nginx sees its address"
+client_network
+expect "$(ip netns exec "$client" curl -s -m 5 "http://$client_gateway:$port/")" "\"client\": \"$client_address\""
+expect "$(engine logs web 2>/dev/null)" "$client_address - - "
+done_step "$client_address"
+
+if [ "${DEMO_RUNS:-5}" -gt 0 ]; then
+    step "timings, ${DEMO_RUNS:-5} runs each"
+    . scripts/demo-peers.sh
+    measure_all "${DEMO_RUNS:-5}"
+    done_step
+    print_timings
+fi
+summary
