@@ -82,7 +82,7 @@ let package = Package(
         .testTarget(name: "OCITests", dependencies: ["OCI", "Base", "TestSupport"], swiftSettings: settings),
         .testTarget(name: "WardenProtocolTests", dependencies: ["WardenProtocol", "Base"], swiftSettings: settings),
         .testTarget(
-            name: "WardenTests", dependencies: ["Warden", "WardenProtocol", "Kernel", "OCI", "Base"],
+            name: "WardenTests", dependencies: ["Warden", "WardenProtocol", "CLinux", "Kernel", "OCI", "Base"],
             swiftSettings: settings),
         .testTarget(
             name: "ImagesTests", dependencies: ["Images", "OCI", "Kernel", "CLinux", "Base", "TestSupport"],
@@ -93,11 +93,13 @@ let package = Package(
         .testTarget(name: "StoreTests", dependencies: ["Store", "Base"], swiftSettings: settings),
         .testTarget(
             name: "EngineTests",
-            dependencies: ["Engine", "Networks", "Images", "OCI", "Kernel", "Base", "TestSupport"],
+            dependencies: ["Engine", "Networks", "Images", "OCI", "Kernel", "Base", "TestSupport"], exclude: ["Specs"],
             swiftSettings: settings),
         .testTarget(name: "DockerAPITests", dependencies: ["DockerAPI", "Base"], swiftSettings: settings),
         .testTarget(name: "ClientTests", dependencies: ["Client", "Kernel", "Base"], swiftSettings: settings),
-        .testTarget(name: "SkalaCLITests", dependencies: ["SkalaCLI", "Client", "Base"], swiftSettings: settings),
+        .testTarget(
+            name: "SkalaCLITests", dependencies: ["SkalaCLI", "Client", "Kernel", "Base", "TestSupport"],
+            swiftSettings: settings),
         .testTarget(
             name: "RepositoryTests", dependencies: ["DockerAPI", "Engine", "Kernel", "CLinux", "Base", "TestSupport"],
             exclude: ["docker-api-routes.txt", "docker-api-fields.txt"], swiftSettings: settings),
