@@ -34,6 +34,18 @@ conformance: dependencies ## Runs crun's own test suite against skala-runtime, w
 	ln -sf skala-warden $(SCRATCH)/debug/debug/skala-runtime
 	scripts/conformance.py --runtime $(SCRATCH)/debug/debug/skala-runtime
 
+.PHONY: release
+release: ## Builds the programs as they are installed, and prints their folder
+	@scripts/build-release.sh
+
+.PHONY: install
+install: ## Installs them below DESTDIR and PREFIX (default /usr/local), with unit and completions
+	@scripts/install.sh "$$(scripts/build-release.sh)"
+
+.PHONY: deb
+deb: ## Makes a Debian package in the folder DEB (default: that of the builds)
+	@scripts/make-deb.sh "$$(scripts/build-release.sh)" "$(or $(DEB),$(SCRATCH)/deb)"
+
 .PHONY: lint
 lint: ## Checks the format of all Swift files
 	swift format lint --strict --recursive --parallel Sources Tests Package.swift

@@ -97,7 +97,9 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(name: "DockerAPITests", dependencies: ["DockerAPI", "Base"], swiftSettings: settings),
         .testTarget(name: "ClientTests", dependencies: ["Client", "Kernel", "Base"], swiftSettings: settings),
-        .testTarget(name: "SkalaCLITests", dependencies: ["SkalaCLI", "Client", "Base"], swiftSettings: settings),
+        .testTarget(
+            name: "SkalaCLITests", dependencies: ["SkalaCLI", "Client", "Kernel", "Base", "TestSupport"],
+            swiftSettings: settings),
         .testTarget(
             name: "RepositoryTests", dependencies: ["DockerAPI", "Engine", "Kernel", "CLinux", "Base", "TestSupport"],
             exclude: ["docker-api-routes.txt", "docker-api-fields.txt"], swiftSettings: settings),

@@ -130,7 +130,9 @@ struct CopyOut {
     let path: String
 
     func run(to target: String) throws {
-        let (response, entry) = try open(path)
+        // The contents of a folder: the folder itself is asked for, and the first part of its members' names dropped.
+        let takesContents = CopyPath.meansContents(path) && target != "-"
+        let (response, entry) = try open(takesContents ? String(path.dropLast(2)) : path)
         if target == "-" {
             guard !call.output.isTerminal else {
                 throw SkalaError(.invalid, "an archive is not written to a terminal: redirect it")
@@ -144,9 +146,9 @@ struct CopyOut {
         let isFolder = entry["mode"].int.map { $0 & CopyPath.folderMode != 0 } ?? false
         let name = entry["name"].string ?? CopyPath.name(path)
         if CopyPath.isFolder(target) {
-            try extract(response, into: target)
+            try extract(response, into: target, withoutFolder: takesContents)
         } else {
-            try extract(response, name: name, isFolder: isFolder, as: target)
+            try extract(response, name: name, isFolder: isFolder, mode: entry["mode"].int ?? 0o755, as: target)
         }
         if !call.arguments.flag("quiet") { StandardStreams.error("Copied \(container):\(path) to \(target)\n") }
     }
@@ -162,9 +164,10 @@ struct CopyOut {
         return try open(link.hasPrefix("/") ? link : CopyPath.folder(path) + "/" + link)
     }
 
-    private func extract(_ response: HTTPResponse, into folder: String) throws {
+    private func extract(_ response: HTTPResponse, into folder: String, withoutFolder: Bool) throws {
         let owner = call.arguments.flag("archive") ? "--same-owner" : "--no-same-owner"
-        let tar = try Tar.extracting(["-x", "-p", owner, "-f", "-", "-C", folder])
+        let strip = withoutFolder ? ["--strip-components=1"] : []
+        let tar = try Tar.extracting(["-x", "-p", owner, "-f", "-", "-C", folder] + strip)
         do {
             while true {
                 let bytes = try response.next()
@@ -178,7 +181,9 @@ struct CopyOut {
     }
 
     /// Extracts beside the target and then renames, so that any name does and nothing half appears.
-    private func extract(_ response: HTTPResponse, name: String, isFolder: Bool, as target: String) throws {
+    private func extract(
+        _ response: HTTPResponse, name: String, isFolder: Bool, mode: Int64, as target: String
+    ) throws {
         let above = CopyPath.folder(target)
         guard CopyPath.isFolder(above) else { throw SkalaError(.notFound, "no such folder: \(above)") }
         if isFolder, CopyPath.exists(target) {
@@ -191,10 +196,10 @@ struct CopyOut {
             // Left empty by success; after a failure there is nothing better to do with it.
             try? FileContents.removeTree(folder)
         }
-        try extract(response, into: folder)
-        let source = CopyPath.meansContents(path) ? folder : folder + "/" + name
-        if source == folder { chmod(folder, 0o755) }
-        try checkErrno(Glibc.rename(source, target), "rename", target)
+        // A folder becomes the new one without its own name, whatever the engine calls it.
+        try extract(response, into: folder, withoutFolder: isFolder)
+        if isFolder { chmod(folder, mode_t(truncatingIfNeeded: mode & 0o777)) }
+        try checkErrno(Glibc.rename(isFolder ? folder : folder + "/" + name, target), "rename", target)
     }
 }
 

@@ -73,14 +73,9 @@ enum StartFailure {
     static func status(of message: String) -> Int32 {
         let message = message.lowercased()
         // What a mount or a working directory lacks is no fault of the program.
-        if message.contains("executable file not found") { return 127 }
-        if message.contains("exec"), message.contains("no such file or directory") { return 127 }
-        if message.contains("exec"),
-            message.contains("permission denied") || message.contains("is a directory")
-                || message.contains("format error")
-        {
-            return 126
-        }
+        guard message.contains("program") || message.contains("exec") else { return 125 }
+        if message.contains("not found") || message.contains("no such file or directory") { return 127 }
+        if ["permission denied", "is a directory", "format error"].contains(where: message.contains) { return 126 }
         return 125
     }
 }

@@ -45,6 +45,17 @@ enum ContainerList {
         return isFull ? id : Identifier.short(id)
     }
 
+    /// `shared`, or `dedicated (0-1)` with the cores that are the container's own.
+    private static func allocation(_ allocation: JSON) -> String {
+        let cores = allocation["DedicatedCpus"].string ?? ""
+        return (allocation["Mode"].string ?? "shared") + (cores.isEmpty ? "" : " (\(cores))")
+    }
+
+    /// A command of several lines must not break the table.
+    private static func oneLine(_ text: String) -> String {
+        text.map { $0 == "\n" ? "\\n" : $0 == "\t" ? "\\t" : "\($0)" }.joined()
+    }
+
     /// The members that docker's formats name, and ours.
     static func row(_ container: JSON, now: Timestamp, isFull: Bool, isTable: Bool) -> JSON {
         let created = Timestamp(seconds: container["Created"].int ?? 0)
@@ -52,18 +63,18 @@ enum ContainerList {
         let image = container["Image"].string ?? ""
         let labels = container["Labels"].stringPairs ?? []
         let names = (container["Names"].strings ?? []).map { $0.hasPrefix("/") ? String($0.dropFirst()) : $0 }
-        let written = ByteSize.decimal(container["SizeRw"].int ?? 0)
-        let whole = ByteSize.decimal(container["SizeRootFs"].int ?? 0)
+        let written = ByteSize.decimal(container["SizeRw"].int ?? 0, digits: 3)
+        let whole = ByteSize.decimal(container["SizeRootFs"].int ?? 0, digits: 3)
         let mounts = (container["Mounts"].array ?? []).map { $0["Name"].string ?? $0["Source"].string ?? "" }
         return [
             "ID": JSON(id(container, isFull)),
             "Image": JSON(!isFull && image.hasPrefix("sha256:") ? String(image.dropFirst(7).prefix(12)) : image),
-            "Command": JSON("\"" + (isFull || command.count <= 20 ? command : command.prefix(19) + "…") + "\""),
+            "Command": JSON("\"" + oneLine(isFull || command.count <= 20 ? command : command.prefix(19) + "…") + "\""),
             "CreatedAt": JSON(created.text),
             "RunningFor": JSON(HumanDuration.text(now.seconds - created.seconds) + " ago"),
             "Status": container["Status"], "State": container["State"],
-            "Isolation": JSON(container["HostConfig"]["Runtime"].string ?? "container"),
-            "Allocation": JSON(container["HostConfig"]["Annotations"]["skala.allocation"].string ?? "shared"),
+            "Isolation": JSON(container["Isolation"].string ?? "container"),
+            "Allocation": JSON(allocation(container["Allocation"])),
             "Ports": JSON(PortList.text(container["Ports"].array ?? [])), "Names": JSON(names.joined(separator: ",")),
             "Labels": JSON(labels.map { "\($0.key)=\($0.value)" }.joined(separator: ",")),
             "Mounts": JSON(mounts.joined(separator: ",")), "LocalVolumes": JSON("\(mounts.count)"),
