@@ -25,7 +25,8 @@ public struct Timestamp: Sendable, Hashable, Comparable {
         var text = Timestamp.pad(year, 4) + "-" + Timestamp.pad(month, 2) + "-" + Timestamp.pad(day, 2)
         text += "T" + Timestamp.pad(ofDay / 3600, 2) + ":" + Timestamp.pad(ofDay / 60 % 60, 2)
         text += ":" + Timestamp.pad(ofDay % 60, 2)
-        let fraction = nanoseconds - seconds * 1_000_000_000
+        // The product of the earliest moment does not fit, the difference does.
+        let fraction = nanoseconds &- seconds &* 1_000_000_000
         if fraction != 0 || padded {
             var decimals = Timestamp.pad(fraction, 9)
             while !padded, decimals.hasSuffix("0") { decimals.removeLast() }

@@ -57,7 +57,8 @@ extension NetworkManager {
             let mac = try request.macAddress.map(MACAddress.parse) ?? [0x02, 0x42] + address.bytes
             var endpoint = Endpoint(
                 endpointID: Identifier.make(), networkID: network.id, networkName: network.name,
-                interface: "eth\(one.endpoints.count)", macAddress: MACAddress.text(mac), ipv4: address.description,
+                interface: NetworkManager.freeInterface(one.endpoints), macAddress: MACAddress.text(mac),
+                ipv4: address.description,
                 prefixLength: Int(try IPNetwork(parsing: subnet.subnet).prefix),
                 gateway: network.isInternal ? "" : subnet.gateway,
                 dnsNames: network.name == "bridge" ? [] : [request.containerName] + request.aliases)
@@ -75,6 +76,13 @@ extension NetworkManager {
             if let ipv6 { ipv6Pools[network.id]?.free(ipv6) }
             throw error
         }
+    }
+
+    /// The lowest `ethN` that is not in use: a network in the middle may have been disconnected.
+    private static func freeInterface(_ endpoints: [Endpoint]) -> String {
+        let used = Set(endpoints.map(\.interface))
+        let name = (0...used.count).map { "eth\($0)" }.first { !used.contains($0) }
+        return name ?? "eth\(used.count)"
     }
 
     /// The wanted address of a pool, or the next one; nil without a pool.
@@ -136,9 +144,15 @@ extension NetworkManager {
     }
 
     public func disconnect(containerID: String, networkID: String) async throws {
+        let target = attached[containerID]?.portTarget?.endpointID
         guard let index = attached[containerID]?.endpoints.firstIndex(where: { $0.networkID == networkID }),
             let endpoint = attached[containerID]?.endpoints.remove(at: index)
         else { throw SkalaError(.forbidden, "container \(containerID) is not connected to network \(networkID)") }
+        if let one = attached[containerID], !one.ports.isEmpty, endpoint.endpointID == target {
+            // The ports led to this address; now they lead to the next one, or nowhere.
+            try await firewall.unpublish(one.ports, from: endpoint)
+            if let next = one.portTarget { try await firewall.publish(one.ports, to: next) }
+        }
         free(endpoint)
         let name = hostInterface(endpoint)
         let netlink = netlink

@@ -144,8 +144,10 @@ struct CreationTests {
 
     @Test func recordsSurviveTheStore() throws {
         var record = try record([:])
-        record.mounts = try MountParser(host: ["Binds": ["/a:/b:ro", "v:/c"], "Tmpfs": ["/t": "size=1"]], config: [:])
-            .mounts
+        record.mounts = try MountParser(
+            host: ["Binds": ["/a:/b:ro", "vol:/c"], "Tmpfs": ["/t": "size=1"]], config: [:]
+        )
+        .mounts
         record.state.status = .exited
         record.state.exitCode = 137
         record.state.isOOMKilled = true
