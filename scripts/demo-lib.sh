@@ -12,8 +12,7 @@ daemon_subnet='' app_subnet='' client_subnet='' client_gateway='' client_address
 current='' started=0 checks=0
 begin=$EPOCHREALTIME
 
-# The command line: Docker's, on Skala's socket.
-engine() { docker -H "unix://$socket" "$@"; }
+engine() { "$bin/skala" --host "unix://$socket" "$@"; }
 
 # MARK: progress
 

@@ -132,11 +132,11 @@ print_timings() {
             printf '%-44s %7d.%d ms %10s %%\n' "$2" $((time / 100)) $((time % 100 / 10)) $((ours * 100 / time))
         fi
     }
-    row skala "skala (docker CLI), no network" ''
-    row docker "docker $(dockerd --version 2>/dev/null | sed 's/.*version \([^,]*\),.*/\1/'), no network" peer
-    row podman "podman with runc, no network" peer
-    row skala_bridge "skala (docker CLI), bridge network" ''
-    row docker_bridge "docker, bridge network" peer
+    row skala "skala run --rm, no network" ''
+    row docker "docker run, $(dockerd --version 2>/dev/null | sed 's/.*version \([^,]*\),.*/\1/'), no network" peer
+    row podman "podman run with runc, no network" peer
+    row skala_bridge "skala run, bridge network" ''
+    row docker_bridge "docker run, bridge network" peer
     row skala_runtime "skala-runtime run" ''
     row runc "runc run" peer
     row crun "crun run" peer

@@ -141,6 +141,11 @@ struct ContainerCreation {
             guard ["seccomp", "no-new-privileges", "label", "apparmor", "systempaths"].contains(name) else {
                 throw SkalaError(.invalid, "invalid --security-opt 2: \"\(option)\"")
             }
+            // Neither module is used: a profile that would do nothing is refused.
+            let value = option.dropFirst(name.count + 1)
+            if name == "apparmor" && value != "unconfined" || name == "label" && value != "disable" {
+                throw SkalaError(.invalid, "--security-opt \(option): AppArmor and SELinux are not supported")
+            }
             if option.hasPrefix("seccomp="), !["unconfined", "builtin", "default"].contains(option.dropFirst(8)) {
                 _ = try JSON(parsing: String(option.dropFirst(8)))
             }
