@@ -52,6 +52,10 @@ install: ## Installs them below DESTDIR and PREFIX (default /usr/local), with un
 deb: ## Makes a Debian package in the folder DEB (default: that of the builds)
 	@scripts/make-deb.sh "$$(scripts/build-release.sh)" "$(or $(DEB),$(SCRATCH)/deb)"
 
+.PHONY: bench
+bench: ## Measures Skala beside its peers (as root, on an otherwise idle machine)
+	Benchmarks/run engine
+
 .PHONY: lint
 lint: ## Checks the format of all Swift files
 	swift format lint --strict --recursive --parallel Sources Tests Package.swift
