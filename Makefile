@@ -17,7 +17,14 @@ dependencies: ## Installs the Debian packages that are needed (as root)
 .PHONY: test
 test: dependencies lint ## Builds everything and runs all tests (as root)
 	swift build --scratch-path $(SCRATCH)/debug --build-tests
-	swift test --scratch-path $(SCRATCH)/debug --skip-build
+	swift test --scratch-path $(SCRATCH)/debug --skip-build --skip IntegrationTests || { scripts/fuzz-seeds.sh; exit 1; }
+	swift test --scratch-path $(SCRATCH)/debug --skip-build --filter IntegrationTests
+
+.PHONY: fuzz
+fuzz: dependencies ## Feeds mutated input to every decoder, SECONDS=300 each; SEED=N runs one round again (as root)
+	swift build --scratch-path $(SCRATCH)/debug --build-tests
+	SKALA_FUZZ_SECONDS=$(or $(SECONDS),300) $(if $(SEED),SKALA_FUZZ_SEED=$(SEED)) \
+	    swift test --scratch-path $(SCRATCH)/debug --skip-build --filter FuzzTests || { scripts/fuzz-seeds.sh; exit 1; }
 
 .PHONY: demo
 demo: ## Runs nginx, PostgreSQL, Redis and an application on a Skala of its own, proves and times them (as root)

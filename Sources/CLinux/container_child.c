@@ -397,8 +397,9 @@ static int perform(cl_child *child, const cl_step *step) {
 
 static _Noreturn void run_child(const cl_step *steps, int32_t count, int report) {
     cl_child child = {.report = report, .root = -1, .null = -1, .empty = -1};
+    // CLONE_CLEAR_SIGHAND reset the handlers, but what is ignored stays ignored.
     struct sigaction action = {.sa_handler = SIG_DFL};
-    for (int signal = 1; signal < NSIG; signal++)
+    for (int signal = 1; signal < 32; signal++)
         if (signal != SIGKILL && signal != SIGSTOP) sigaction(signal, &action, 0);
     sigset_t none;
     sigemptyset(&none);
@@ -416,7 +417,7 @@ static _Noreturn void run_child(const cl_step *steps, int32_t count, int report)
 int cl_spawn(const cl_step *steps, int32_t count, int report, uint64_t flags, int cgroup, int *pidfd) {
     *pidfd = -1;
     struct clone_args arguments = {
-        .flags = flags | CLONE_PIDFD,
+        .flags = flags | CLONE_PIDFD | CLONE_CLEAR_SIGHAND,
         .pidfd = (uint64_t)(uintptr_t)pidfd,
         .exit_signal = SIGCHLD,
     };

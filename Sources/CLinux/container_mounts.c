@@ -4,10 +4,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <linux/openat2.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -30,11 +32,35 @@ int cl_open_in_root(int root, const char *path, int flags, uint64_t resolve) {
 
 enum leaf { LEAF_DIRECTORY, LEAF_FILE };
 
+// The usual case: only the last component is missing. False when it is another one.
+static int make_leaf(int root, const char *path, enum leaf leaf, uint64_t resolve) {
+    static char directory[PATH_MAX];
+    const char *name = strrchr(path, '/');
+    if (!name || name[1] == 0 || name == path || (size_t)(name - path) >= sizeof directory) return 0;
+    memcpy(directory, path, (size_t)(name - path));
+    directory[name - path] = 0;
+    int parent = cl_open_in_root(root, directory, O_PATH | O_DIRECTORY, resolve);
+    if (parent < 0) return 0;
+    int made = -1;
+    if (leaf == LEAF_FILE) {
+        made = openat(parent, name + 1, O_CREAT | O_EXCL | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0644);
+        if (made >= 0) close(made);
+    } else {
+        made = mkdirat(parent, name + 1, 0755);
+    }
+    close(parent);
+    return made >= 0;
+}
+
 // Opens `path` in the root, making missing directories (and the leaf) on the way. A dangling symbolic link is followed
 // to where it points inside the root.
 static int make_in_root(int root, const char *wanted, enum leaf leaf, uint64_t resolve) {
     int fd = cl_open_in_root(root, wanted, O_PATH, resolve);
     if (fd != -ENOENT) return fd;
+    if (make_leaf(root, wanted, leaf, resolve)) {
+        fd = cl_open_in_root(root, wanted, O_PATH, resolve);
+        if (fd != -ENOENT) return fd;
+    }
     static char path[PATH_MAX], link[PATH_MAX], joined[PATH_MAX];
     if (strlen(wanted) >= sizeof path) return -ENAMETOOLONG;
     strcpy(path, wanted);
@@ -90,6 +116,15 @@ static int make_in_root(int root, const char *wanted, enum leaf leaf, uint64_t r
         if (is_leaf) return fd;
         close(fd);
     }
+}
+
+// A mount over a file of the container's procfs would deceive what reads it (CVE-2019-16884); the destination may have
+// led there by a link.
+static int check_target(int target, int covers_proc) {
+    struct statfs status;
+    if (covers_proc || fstatfs(target, &status) < 0 || status.f_type != PROC_SUPER_MAGIC) return target;
+    close(target);
+    return -EPERM;
 }
 
 static int move_to(int tree, int target) {
@@ -216,24 +251,25 @@ int cl_step_mount(cl_child *child, const cl_step *step) {
     int result = set_attributes(tree, 0, 0, 0, (uint64_t)step->n[1]);
     if (result < 0) return result;
     int target = make_in_root(child->root, step->t[0], LEAF_DIRECTORY, step->n[2] ? RESOLVE_NO_SYMLINKS : 0);
-    if (target < 0) return target;
+    if (target < 0 || (target = check_target(target, 0)) < 0) return target;
     if (step->n[3] && (result = copy_up(target, tree)) < 0) return result;
     return move_to(tree, target);
 }
 
-static int bind_to(cl_child *child, int tree, const char *path, uint64_t resolve) {
+static int bind_to(cl_child *child, int tree, const char *path, uint64_t resolve, int covers_proc) {
     struct stat status;
     if (fstat(tree, &status) < 0) return -errno;
     enum leaf leaf = S_ISDIR(status.st_mode) ? LEAF_DIRECTORY : LEAF_FILE;
     int target = make_in_root(child->root, path, leaf, resolve);
+    if (target >= 0) target = check_target(target, covers_proc);
     return target < 0 ? target : move_to(tree, target);
 }
 
 int cl_step_bind(cl_child *child, const cl_step *step) {
-    int tree = step->n[5] ? (int)step->n[5] : cl_clone_mount(AT_FDCWD, step->t[1], (int)step->n[0]);
+    int tree = step->n[5] ? (int)step->n[5] : cl_clone_mount(AT_FDCWD, step->t[1], step->n[0] & 1);
     if (tree < 0) return tree;
     int result = set_attributes(tree, (int)step->n[3], (uint64_t)step->n[1], (uint64_t)step->n[2], (uint64_t)step->n[4]);
-    return result < 0 ? result : bind_to(child, tree, step->t[0], 0);
+    return result < 0 ? result : bind_to(child, tree, step->t[0], 0, step->n[0] & 2);
 }
 
 int cl_step_directory(cl_child *child, const cl_step *step) {
@@ -267,7 +303,7 @@ int cl_step_device(cl_child *child, const cl_step *step) {
     if (result != -EPERM) return result;
     // A user namespace may not make devices: bind the host's.
     int tree = open_tree(AT_FDCWD, step->t[1], OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-    return tree < 0 ? -errno : bind_to(child, tree, step->t[0], 0);
+    return tree < 0 ? -errno : bind_to(child, tree, step->t[0], 0, 0);
 }
 
 int cl_step_symlink(cl_child *child, const cl_step *step) {
@@ -319,7 +355,7 @@ int cl_step_readonly_root(cl_child *child) { return set_attributes(child->root, 
 int cl_mount_console(cl_child *child, int slave) {
     int tree = open_tree(slave, "", OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | AT_EMPTY_PATH);
     // Through no link: it could lead the terminal over a file of /proc that is masked later (CVE-2025-52565).
-    return tree < 0 ? -errno : bind_to(child, tree, "/dev/console", RESOLVE_NO_SYMLINKS);
+    return tree < 0 ? -errno : bind_to(child, tree, "/dev/console", RESOLVE_NO_SYMLINKS, 0);
 }
 
 int cl_step_pivot(cl_child *child) {

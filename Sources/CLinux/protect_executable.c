@@ -63,6 +63,19 @@ int cl_protect_executable(char *const argv[], int copy) {
     return -errno;
 }
 
+// The command line executes itself again before Swift's runtime starts, rather than after: that saves a start of it. What
+// fails here fails again, with a message, when the command is carried out.
+__attribute__((constructor(101))) static void protect_early(int argc, char **argv, char **environment) {
+    (void)environment;
+    const char *name = argc > 0 ? strrchr(argv[0], '/') : 0;
+    if (argc == 0 || strcmp(name ? name + 1 : argv[0], "skala-runtime") != 0) return;
+    for (int i = 1; i < argc; i++) {
+        if (strcmp(argv[i], "run") && strcmp(argv[i], "create") && strcmp(argv[i], "exec")) continue;
+        cl_protect_executable(argv, 0);
+        return;
+    }
+}
+
 int cl_memory_file(const char *name) {
     int fd = memfd_create(name, MFD_CLOEXEC);
     return fd < 0 ? -errno : fd;

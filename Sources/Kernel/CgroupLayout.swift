@@ -37,7 +37,7 @@ public struct CgroupLayout: Sendable {
         ]
         for line in mountinfo.split(separator: "\n") {
             let fields = line.split(separator: " ")
-            guard let dash = fields.firstIndex(of: "-"), dash + 3 < fields.count, fields.count > 5 else { continue }
+            guard let dash = fields.firstIndex(of: "-"), dash > 5, dash + 3 < fields.count else { continue }
             let point = String(fields[4])
             if fields[dash + 1] == "cgroup2", version2 == nil { version2 = point }
             guard fields[dash + 1] == "cgroup" else { continue }

@@ -16,7 +16,11 @@ public final class SeccompFilter: @unchecked Sendable {
         var filter: UnsafeMutableRawPointer?
     }
 
-    init(bytes: [UInt8], flags: UInt32) {
+    /// The program, an instruction each eight bytes.
+    public var bytes: [UInt8] { Array(program) }
+
+    /// A filter that was compiled before; `bytes` holds whole instructions.
+    public init(bytes: [UInt8], flags: UInt32) {
         program = .allocate(byteCount: bytes.count, alignment: 8)
         program.copyBytes(from: bytes)
         let box = UnsafeMutablePointer<FilterProgram>.allocate(capacity: 1)

@@ -58,7 +58,8 @@ extension ContainerPlanner {
         plan.add(
             CL_STEP_BIND, "bind \(path) on \(mount.destination)",
             [
-                recursive ? 1 : 0, Int64(options.set | options.recursiveSet),
+                (recursive ? 1 : 0) | (ContainerPlanner.replaceable.contains(mount.destination) ? 2 : 0),
+                Int64(options.set | options.recursiveSet),
                 Int64(options.clear | options.recursiveClear), recursiveAttributes ? 1 : 0, Int64(options.propagation),
                 Int64(tree?.raw ?? 0),
             ], texts: [mount.destination, path])

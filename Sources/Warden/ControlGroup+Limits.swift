@@ -50,17 +50,20 @@ extension ControlGroup {
         }
         if let value = resources.disableOOMKiller { try set("memory", "memory.oom_control", value ? "1" : "0") }
         try set("pids", "pids.max", resources.pidsLimit.map { $0 < 0 ? "max" : String($0) })
-        try set("blkio", blockFile("weight"), resources.blockWeight)
-        try set("blkio", blockFile("leaf_weight"), resources.leafWeight)
+        if let weight = resources.blockWeight { try set("blkio", blockFile("weight"), weight) }
+        if let weight = resources.leafWeight { try set("blkio", blockFile("leaf_weight"), weight) }
         for (file, rates) in [
-            (blockFile("weight_device"), resources.deviceWeights),
-            (blockFile("leaf_weight_device"), resources.deviceLeafWeights),
             ("blkio.throttle.read_bps_device", resources.readBytes),
             ("blkio.throttle.write_bps_device", resources.writeBytes),
             ("blkio.throttle.read_iops_device", resources.readOperations),
             ("blkio.throttle.write_iops_device", resources.writeOperations),
         ] {
             for rate in rates { try set("blkio", file, "\(rate.major):\(rate.minor) \(rate.value)") }
+        }
+        for (name, weights) in [
+            ("weight_device", resources.deviceWeights), ("leaf_weight_device", resources.deviceLeafWeights),
+        ] {
+            for entry in weights { try set("blkio", blockFile(name), "\(entry.major):\(entry.minor) \(entry.value)") }
         }
         for page in resources.hugePages where layout.version1["hugetlb"] != nil {
             try set("hugetlb", "hugetlb.\(page.size).limit_in_bytes", page.limit)
@@ -92,8 +95,9 @@ extension ControlGroup {
         let limit = resources.memoryLimit, swap = resources.memorySwap
         let swapFile = "memory.memsw.limit_in_bytes"
         // Kernels without swap accounting have no such file; then there is nothing to limit.
-        let hasSwap = (paths["memory"].map { access($0 + "/" + swapFile, F_OK) } ?? -1) == 0
-        guard hasSwap, let swap else { return try set("memory", "memory.limit_in_bytes", limit) }
+        guard let swap, let directory = paths["memory"], access(directory + "/" + swapFile, F_OK) == 0 else {
+            return try set("memory", "memory.limit_in_bytes", limit)
+        }
         do {
             try set("memory", "memory.limit_in_bytes", limit)
             try set("memory", swapFile, swap)
@@ -167,10 +171,14 @@ extension ControlGroup {
         let wanted = ControlGroup.standardDevices + rules.filter { $0.allow || $0.type != "a" || $0.major != nil }
         if layout.limitsOnVersion1, layout.version1["devices"] != nil {
             try set("devices", "devices.deny", "a")
+            // Each write is a rule.
+            let directory = try make("devices") ?? ""
+            let files = try ["allow", "deny"].map { try OwnedDescriptor.open(directory + "/devices." + $0, O_WRONLY) }
             for rule in wanted {
                 let numbers = "\(rule.major.map { String($0) } ?? "*"):\(rule.minor.map { String($0) } ?? "*")"
-                let line = rule.type == "a" ? "a" : "\(rule.type) \(numbers) \(rule.access)"
-                try set("devices", rule.allow ? "devices.allow" : "devices.deny", line)
+                var line = rule.type == "a" ? "a" : "\(rule.type) \(numbers) \(rule.access)"
+                let result = line.withUTF8 { write(files[rule.allow ? 0 : 1].raw, $0.baseAddress, $0.count) }
+                try checkErrno(result, "write '\(line)' to", directory + "/devices." + (rule.allow ? "allow" : "deny"))
             }
         } else if let version2Path {
             let directory = try OwnedDescriptor.open(version2Path, O_RDONLY | CL_O_DIRECTORY)

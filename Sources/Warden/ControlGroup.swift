@@ -14,6 +14,8 @@ final class ControlGroup {
     /// The directory of each version 1 controller in use.
     private(set) var paths: [String: String] = [:]
     let version2Path: String?
+    /// Processes may be in it already.
+    private var isFilled = false
 
     /// Statistics and device rules need these; others are made when a limit asks for them.
     private static let always = ["memory", "pids", "cpuacct", "devices"]
@@ -46,6 +48,7 @@ final class ControlGroup {
                 if !layout.limitsOnVersion1 { delegate() }
             }
             try apply(resources, isNew: true)
+            isFilled = true
         } catch {
             remove()
             throw error
@@ -54,6 +57,7 @@ final class ControlGroup {
 
     /// Takes over the directories that exist, left by a predecessor.
     func adopt() {
+        isFilled = true
         for (controller, mount) in layout.version1 where access(mount + path, F_OK) == 0 {
             paths[controller] = mount + path
         }
@@ -103,8 +107,7 @@ final class ControlGroup {
         } else {
             try SmallFile.makeDirectories(directory)
         }
-        let joins = !paths.isEmpty
-        if joins { join(directory) }
+        if isFilled { join(directory) }
         paths[controller] = directory
         return directory
     }

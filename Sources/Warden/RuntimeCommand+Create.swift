@@ -27,7 +27,7 @@ extension RuntimeCommand {
         }
         var state = RuntimeState(folder: folder, id: id, json: [:], spec: json)
         state.json = try initialState(spec, id, bundle, json)
-        let group = try state.cgroup()
+        let group = try state.cgroup(isNew: true)
         do {
             try notify?.prepare()
             try group.create(spec.resources)
@@ -84,8 +84,11 @@ extension RuntimeCommand {
             }
         }
         let descriptors = (0..<3).map { (descriptor: Int) -> JSON in
-            // A closed one has no name.
-            JSON((try? RuntimeCommand.absolute("/proc/self/fd/\(descriptor)")) ?? "")
+            var name = [UInt8](repeating: 0, count: 4096)
+            let length = name.withUnsafeMutableBytes { bytes in
+                bytes.baseAddress.map { readlink("/proc/self/fd/\(descriptor)", $0, bytes.count) } ?? -1
+            }
+            return JSON(String(decoding: name[..<max(0, length)], as: UTF8.self))
         }
         return [
             "bundle": JSON(bundle), "cgroup": JSON(RuntimeCommand.cgroupPath(spec.cgroupsPath, id)),
@@ -114,7 +117,7 @@ extension RuntimeCommand {
         }
         let planner = ContainerPlanner(
             spec: spec, bundle: bundle, rootFileSystem: nil, layout: group.layout, cgroup: group,
-            seccomp: try SeccompCompiler().filter(
+            seccomp: try SeccompCompiler(cache: SeccompCache(folder: root + "/.seccomp")).filter(
                 for: spec.seccomp, capabilities: ProcessPlanner.capabilityMask(process)),
             wiring: wiring, sources: isRoot ? try MountSources(spec, bundle: bundle, scratch: state.folder) : .init(),
             state: state.hookState("creating", pid: nil))

@@ -26,7 +26,7 @@ extension RuntimeCommand {
         wiring.gate = gate?.reading.raw
         let plan = ExecPlanner(
             process: process, spec: spec, cgroup: group, target: target.raw,
-            seccomp: try SeccompCompiler().filter(
+            seccomp: try SeccompCompiler(cache: SeccompCache(folder: root + "/.seccomp")).filter(
                 for: spec.seccomp, capabilities: ProcessPlanner.capabilityMask(process)),
             wiring: wiring, subgroup: subgroup
         ).plan()

@@ -51,7 +51,9 @@ struct RuntimeState {
     }
 
     func remove() {
-        for name in ["status", "config.json", "exec.fifo", "notify/notify"] { unlink(folder + "/" + name) }
+        for name in ["status", "config.json"] { unlink(folder + "/" + name) }
+        if rmdir(folder) == 0 { return }
+        for name in ["exec.fifo", "notify/notify"] { unlink(folder + "/" + name) }
         rmdir(folder + "/notify")
         rmdir(folder)
     }
@@ -69,11 +71,11 @@ struct RuntimeState {
 
     var isAlive: Bool { RuntimeState.startTime(pid).map { $0 == json["startTime"].string } ?? false }
 
-    func cgroup() throws -> ControlGroup {
+    func cgroup(isNew: Bool = false) throws -> ControlGroup {
         let isDisabled = json["cgroupManager"].string == "disabled"
         let group = try ControlGroup(
             path: json["cgroup"].string ?? "", layout: isDisabled ? .none : try CgroupLayout.detect())
-        group.adopt()
+        if !isNew { group.adopt() }
         return group
     }
 

@@ -10,6 +10,10 @@ final class SeccompCompiler {
     private static let maximumCount = 64
 
     private var compiled: [String: SeccompFilter] = [:]
+    private let cache: SeccompCache?
+
+    /// - Parameter cache: filters that earlier processes compiled; nil: each process compiles its own.
+    init(cache: SeccompCache? = nil) { self.cache = cache }
 
     /// The filter for a process with these capabilities, nil when the spec wants none.
     func filter(for profile: JSON, capabilities: UInt64) throws -> SeccompFilter? {
@@ -17,7 +21,8 @@ final class SeccompCompiler {
         let isDefault = profile["profile"].string == "default"
         let key = isDefault ? "default \(capabilities)" : profile.text
         if let known = compiled[key] { return known }
-        let filter = isDefault ? try defaultFilter(capabilities) : try compile(profile)
+        let filter = try cache?.load(key) ?? (isDefault ? try defaultFilter(capabilities) : try compile(profile))
+        cache?.store(filter, key)
         if compiled.count >= SeccompCompiler.maximumCount { compiled.removeAll() }
         compiled[key] = filter
         return filter

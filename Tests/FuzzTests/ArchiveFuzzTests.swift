@@ -55,7 +55,7 @@ import Testing
     }
 
     @Test func layers() throws {
-        let folder = try TemporaryFolder()
+        let folder = try TemporaryFolder(isInMemory: true)
         try folder.write("outside/secret", Array("secret".utf8))
         let root = folder.path + "/root"
         let archive = folder.path + "/layer"
@@ -79,6 +79,6 @@ import Testing
                 throw FuzzTests.Differs(description: "something was written outside: \(names)")
             }
         }
-        if getenv("SKALA_FUZZ_SEED") == nil { #expect(good > 0) }
+        #expect(good > 0 || Fuzz.isOneRound)
     }
 }

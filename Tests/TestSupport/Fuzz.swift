@@ -45,6 +45,9 @@ public enum Fuzz {
         print("fuzz \(name): \(seed &- first) rounds from seed \(first)")
     }
 
+    /// A single round was asked for.
+    public static var isOneRound: Bool { variable("SKALA_FUZZ_SEED") != nil }
+
     private static func variable(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
 }
 

@@ -36,7 +36,7 @@ final class WardenFixture {
     }
 
     /// Beside the test bundle.
-    private static func findExecutable() -> String? {
+    static func findExecutable() -> String? {
         for argument in CommandLine.arguments {
             guard let range = argument.split(separator: "/").firstIndex(where: { $0.hasSuffix(".xctest") }) else {
                 continue

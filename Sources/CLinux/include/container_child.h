@@ -26,8 +26,9 @@ enum cl_step_kind {
     CL_STEP_ROOT_OVERLAY,    // d lower directories (topmost first), t0 upper, t1 work, t2 where to mount, t3 mount(2) data
     CL_STEP_MOUNT,           // t0 in the root, t1 type, t2 source; d options; n0 MOUNT_ATTR_*, n1 propagation,
                              // n2: 1 = the path must hold no symbolic link, n3: 1 = copy what is below into it
-    CL_STEP_BIND,            // t0 in the root, t1 path of the host; n0 recursive, n1 set, n2 clear (MOUNT_ATTR_*),
-                             // n3: attributes recursive, n4 propagation, n5 the detached mount to use instead of t1, or 0
+    CL_STEP_BIND,            // t0 in the root, t1 path of the host; n0 recursive (1), may cover procfs (2), n1 set,
+                             // n2 clear (MOUNT_ATTR_*), n3: attributes recursive, n4 propagation, n5 the detached
+                             // mount to use instead of t1, or 0
     CL_STEP_DIRECTORY,       // t0 in the root: made with its parents
     CL_STEP_DEVICE,          // t0 in the root; n0 mode with type, n1 device, n2 user, n3 group; t1 the host's, to bind
     CL_STEP_SYMLINK,         // t0 target, t1 in the root; an existing file is left

@@ -20,12 +20,12 @@ int cl_unshare(int flags);
 int64_t cl_copy_file_range(int from, int to, size_t size);
 int cl_pidfd_open(pid_t pid, unsigned flags);
 int cl_pidfd_send_signal(int pidfd, int signal);
+// pidfd_getfd(2): a copy of another process's descriptor.
+int cl_take_descriptor(int pidfd, int descriptor);
 // A detached copy of the mount at path, with owners mapped as in the user namespace; gone when it is closed.
 int cl_idmapped_mount(const char *path, int user_namespace);
 // Loads a seccomp filter that allows everything into the calling thread, without new privileges from then on.
 int cl_seccomp_allow_all(void);
-// pidfd_getfd(2): a copy of another process's descriptor.
-int cl_take_descriptor(int pidfd, int descriptor);
 // makedev(3), which is a macro.
 uint64_t cl_device_number(unsigned major, unsigned minor);
 

@@ -36,7 +36,8 @@ struct ExecRoutes {
             // As Docker: that the program cannot be executed is told in the stream, and clients find 126 or 127.
             return Response(
                 body: .hijack(contentType: StreamRelay.contentType(raw: raw)) { connection in
-                    await StreamRelay(connection: connection, raw: raw).tell("OCI runtime exec failed: \(error.message)\r\n")
+                    await StreamRelay(connection: connection, raw: raw).tell(
+                        "OCI runtime exec failed: \(error.message)\r\n")
                 })
         }
         guard let attachment else { return Response(status: 200) }

@@ -7,11 +7,11 @@ enum TimeText {
         let moment: Timestamp
         if let ago = try? DurationText.parse(text), text.last?.isLetter == true {
             // What is no duration may be a date.
-            moment = Timestamp(nanoseconds: now.nanoseconds - ago)
+            moment = now.advanced(by: -ago)
         } else {
             moment = try Timestamp(parsing: text)
         }
-        let fraction = String(moment.nanoseconds - moment.seconds * 1_000_000_000)
+        let fraction = String(moment.nanoseconds &- moment.seconds &* 1_000_000_000)
         return "\(moment.seconds)." + String(repeating: "0", count: 9 - fraction.count) + fraction
     }
 }

@@ -143,14 +143,17 @@ struct ServerTests {
 
     @Test func stopLetsARequestFinishAndEndsStreams() async throws {
         let cancelled = Mutex(false)
+        let entered = Mutex(0)
         try await ServerFixture.run({ router in
             router.get("/slow") { _ in
+                entered.withLock { $0 += 1 }
                 try await Task.sleep(for: .milliseconds(300))
                 return .text("done")
             }
             router.get("/events") { _ in
                 .stream(contentType: "application/json") { writer in
                     try await writer.write("{}")
+                    entered.withLock { $0 += 1 }
                     do { try await Task.sleep(for: .seconds(60)) } catch { cancelled.withLock { $0 = true } }
                 }
             }
@@ -161,7 +164,7 @@ struct ServerTests {
                 return try client.receiveToEnd().count
             }
             async let idle = fixture.client { client in try client.receiveToEnd().count }
-            try await Task.sleep(for: .milliseconds(150))
+            for _ in 0..<5000 where entered.withLock({ $0 }) < 2 { try await Task.sleep(for: .milliseconds(2)) }
             let start = ContinuousClock().now
             await fixture.server.stop(within: .seconds(5))
             #expect(ContinuousClock().now - start < .seconds(4))
