@@ -20,13 +20,13 @@ import Testing
         "NetworkingConfig":{"EndpointsConfig":{"n1":{"Aliases":["x"],"IPAMConfig":{"IPv4Address":"10.0.0.2"}}}}}
         """#
 
-    @Test func creation() throws {
+    @Test func creation() async throws {
         let image = Image(
             id: "sha256:1", tags: [], repoDigests: [],
             configuration: ImageConfiguration(["config": ["Cmd": ["x"], "Healthcheck": ["Test": ["CMD", "y"]]]]),
             size: 0)
         var good = 0
-        try Fuzz.run("creation") { random in
+        try await Fuzz.run("creation") { random in
             guard let body = try? JSON(parsing: random.mutate(Array(CreationFuzzTests.request.utf8))) else { return }
             let creation = ContainerCreation(body: body, image: image, id: String(repeating: "ab", count: 32))
             guard let made = try? creation.record(name: "n", imageName: "x"),
