@@ -17,7 +17,13 @@ dependencies: ## Installs the Debian packages that are needed (as root)
 .PHONY: test
 test: dependencies lint ## Builds everything and runs all tests (as root)
 	swift build --scratch-path $(SCRATCH)/debug --build-tests
-	swift test --scratch-path $(SCRATCH)/debug --skip-build
+	scripts/test.sh $(SCRATCH)/debug
+
+.PHONY: fuzz
+fuzz: dependencies ## Feeds mutated input to every decoder, SECONDS=300 each; SEED=N runs one round again (as root)
+	swift build --scratch-path $(SCRATCH)/debug --build-tests
+	SKALA_FUZZ_SECONDS=$(or $(SECONDS),300) $(if $(SEED),SKALA_FUZZ_SEED=$(SEED)) \
+	    swift test --scratch-path $(SCRATCH)/debug --skip-build --filter FuzzTests || { scripts/fuzz-seeds.sh; exit 1; }
 
 .PHONY: demo
 demo: ## Runs nginx, PostgreSQL, Redis and an application on a Skala of its own, proves and times them (as root)
@@ -33,6 +39,22 @@ conformance: dependencies ## Runs crun's own test suite against skala-runtime, w
 	swift build --scratch-path $(SCRATCH)/debug --product skala-warden
 	ln -sf skala-warden $(SCRATCH)/debug/debug/skala-runtime
 	scripts/conformance.py --runtime $(SCRATCH)/debug/debug/skala-runtime
+
+.PHONY: release
+release: ## Builds the programs as they are installed, and prints their folder
+	@scripts/build-release.sh
+
+.PHONY: install
+install: ## Installs them below DESTDIR and PREFIX (default /usr/local), with unit and completions
+	@scripts/install.sh "$$(scripts/build-release.sh)"
+
+.PHONY: deb
+deb: ## Makes a Debian package in the folder DEB (default: that of the builds)
+	@scripts/make-deb.sh "$$(scripts/build-release.sh)" "$(or $(DEB),$(SCRATCH)/deb)"
+
+.PHONY: bench
+bench: ## Measures Skala beside its peers (as root, on an otherwise idle machine)
+	Benchmarks/run engine
 
 .PHONY: lint
 lint: ## Checks the format of all Swift files

@@ -93,19 +93,21 @@ let package = Package(
         .testTarget(name: "StoreTests", dependencies: ["Store", "Base"], swiftSettings: settings),
         .testTarget(
             name: "EngineTests",
-            dependencies: ["Engine", "Networks", "Images", "OCI", "Kernel", "Base", "TestSupport"],
+            dependencies: ["Engine", "Networks", "Images", "OCI", "Kernel", "Base", "TestSupport"], exclude: ["Specs"],
             swiftSettings: settings),
         .testTarget(name: "DockerAPITests", dependencies: ["DockerAPI", "Base"], swiftSettings: settings),
         .testTarget(name: "ClientTests", dependencies: ["Client", "Kernel", "Base"], swiftSettings: settings),
-        .testTarget(name: "SkalaCLITests", dependencies: ["SkalaCLI", "Client", "Base"], swiftSettings: settings),
+        .testTarget(
+            name: "SkalaCLITests", dependencies: ["SkalaCLI", "Client", "Kernel", "Base", "TestSupport"],
+            swiftSettings: settings),
         .testTarget(
             name: "RepositoryTests", dependencies: ["DockerAPI", "Engine", "Kernel", "CLinux", "Base", "TestSupport"],
             exclude: ["docker-api-routes.txt", "docker-api-fields.txt"], swiftSettings: settings),
         .testTarget(
             name: "FuzzTests",
             dependencies: [
-                "CLinux", "Base", "Kernel", "OCI", "WardenProtocol", "Images", "Networks", "DockerAPI", "TestSupport",
-                .product(name: "NIOCore", package: "swift-nio"),
+                "CLinux", "Base", "Kernel", "OCI", "WardenProtocol", "Images", "Networks", "Engine", "DockerAPI",
+                "TestSupport", .product(name: "NIOCore", package: "swift-nio"),
             ],
             swiftSettings: settings),
         .testTarget(

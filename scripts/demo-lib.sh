@@ -12,8 +12,7 @@ daemon_subnet='' app_subnet='' client_subnet='' client_gateway='' client_address
 current='' started=0 checks=0
 begin=$EPOCHREALTIME
 
-# The command line: Docker's, on Skala's socket.
-engine() { docker -H "unix://$socket" "$@"; }
+engine() { "$bin/skala" --host "unix://$socket" "$@"; }
 
 # MARK: progress
 
@@ -134,6 +133,15 @@ start_daemon() {
     wait_until 15 "the daemon" curl -s -f -m 2 -o /dev/null --unix-socket "$socket" http://localhost/_ping
 }
 
+# How a daemon tells its tables and interfaces from another's: its run folder's FNV-1a hash, the low 16 bits.
+tag() {
+    local hash=2166136261 index
+    for ((index = 0; index < ${#1}; index++)); do
+        hash=$(((hash ^ $(printf %d "'${1:index:1}")) * 16777619 & 0xffffffff))
+    done
+    printf %04x $((hash & 0xffff))
+}
+
 # Ends a process and waits for it, at most 10 s before it is killed.
 end_process() {
     kill -TERM "$1" 2>/dev/null || return 0
@@ -159,13 +167,11 @@ cleanup() {
     fi
     # The warden outlives its daemon; its command line has this run's own folder.
     for warden in $(pgrep -f -- "--socket $work/run/warden.sock"); do end_process "$warden"; done
-    ip netns list | grep -qw "$client" && ip netns delete "$client"
-    # The table is the one that speaks of this run's bridge.
-    for table in $(nft list tables ip | awk '$3 ~ /^skala_/ { print $3 }'); do
-        ! nft list table ip "$table" | grep -q "\"$bridge\"" || nft delete table ip "$table"
-    done
+    [ ! -e "/run/netns/$client" ] || ip netns delete "$client"
+    nft delete table ip "skala_$(tag "$work/run")" 2>/dev/null
+    nft delete table ip6 "skala_$(tag "$work/run")" 2>/dev/null
     ip link delete "$bridge" 2>/dev/null
-    for folder in /sys/fs/cgroup/"$group" /sys/fs/cgroup/*/"$group"; do
+    for folder in /sys/fs/cgroup/{,*/}"$group"{,-docker}; do
         [ ! -d "$folder" ] || find "$folder" -depth -type d -exec rmdir {} + 2>/dev/null
     done
     awk -v folder="$work/" 'index($5, folder) == 1 { print $5 }' /proc/self/mountinfo | sort -r | xargs -r -n1 umount

@@ -49,7 +49,7 @@ start_docker() {
     ip -n "$client-docker" link set lo up
     # Not `ip netns exec`, which hides the control groups.
     nsenter --net="/run/netns/$client-docker" dockerd --data-root "$work/docker" --exec-root "$work/docker-run" \
-        --pidfile "$work/docker.pid" -H "unix://$work/docker.sock" >"$work/docker.log" 2>&1 &
+        --pidfile "$work/docker.pid" -H "unix://$work/docker.sock" --cgroup-parent "/$group-docker" >"$work/docker.log" 2>&1 &
     docker_daemon=$!
     wait_until 20 "dockerd" docker -H "unix://$work/docker.sock" version >/dev/null 2>&1
 }
@@ -90,7 +90,7 @@ prepare_peers() {
 stop_peers() {
     [ -z "$docker_daemon" ] || end_process "$docker_daemon"
     for process in $(pgrep -f -- "$work/docker-run/"); do end_process "$process"; done
-    ! ip netns list | grep -qw "$client-docker" || ip netns delete "$client-docker"
+    [ ! -e "/run/netns/$client-docker" ] || ip netns delete "$client-docker"
     for runtime in runc crun; do
         ! command -v "$runtime" >/dev/null || "$runtime" --root "$work/$runtime" list -q 2>/dev/null |
             xargs -r -n1 "$runtime" --root "$work/$runtime" delete --force
@@ -132,11 +132,11 @@ print_timings() {
             printf '%-44s %7d.%d ms %10s %%\n' "$2" $((time / 100)) $((time % 100 / 10)) $((ours * 100 / time))
         fi
     }
-    row skala "skala (docker CLI), no network" ''
-    row docker "docker $(dockerd --version 2>/dev/null | sed 's/.*version \([^,]*\),.*/\1/'), no network" peer
-    row podman "podman with runc, no network" peer
-    row skala_bridge "skala (docker CLI), bridge network" ''
-    row docker_bridge "docker, bridge network" peer
+    row skala "skala run --rm, no network" ''
+    row docker "docker run, $(dockerd --version 2>/dev/null | sed 's/.*version \([^,]*\),.*/\1/'), no network" peer
+    row podman "podman run with runc, no network" peer
+    row skala_bridge "skala run, bridge network" ''
+    row docker_bridge "docker run, bridge network" peer
     row skala_runtime "skala-runtime run" ''
     row runc "runc run" peer
     row crun "crun run" peer

@@ -81,9 +81,12 @@ class Skala:
         value = 2166136261
         for byte in str(self.run).encode():
             value = (value ^ byte) * 16777619 & 0xFFFFFFFF
-        subprocess.run(
-            ["nft", "delete", "table", "ip", f"skala_{value & 0xFFFF:04x}"], stderr=subprocess.DEVNULL, check=False
-        )
+        for family in ("ip", "ip6"):
+            subprocess.run(
+                ["nft", "delete", "table", family, f"skala_{value & 0xFFFF:04x}"],
+                stderr=subprocess.DEVNULL,
+                check=False,
+            )
 
 
 class Docker:

@@ -22,24 +22,24 @@ public enum ByteSize {
         format(Double(bytes), base: 1024, units: ["B", "KiB", "MiB", "GiB", "TiB", "PiB"])
     }
 
-    /// `1.57GB`: powers of 1000, as the docker CLI shows images and transfers.
-    public static func decimal(_ bytes: Int64) -> String {
-        format(Double(bytes), base: 1000, units: ["B", "kB", "MB", "GB", "TB", "PB"])
+    /// `1.573GB`: powers of 1000, as the docker CLI shows transfers; with three digits, images and containers.
+    public static func decimal(_ bytes: Int64, digits: Int = 4) -> String {
+        format(Double(bytes), base: 1000, units: ["B", "kB", "MB", "GB", "TB", "PB"], digits: digits)
     }
 
-    private static func format(_ bytes: Double, base: Double, units: [String]) -> String {
+    private static func format(_ bytes: Double, base: Double, units: [String], digits: Int = 4) -> String {
         var value = bytes
         var unit = 0
         while value >= base, unit < units.count - 1 {
             value /= base
             unit += 1
         }
-        return significant(value) + units[unit]
+        return significant(value, digits) + units[unit]
     }
 
-    /// Four significant digits without trailing zeros, Go's `%.4g`.
-    private static func significant(_ value: Double) -> String {
-        let decimals = value >= 1000 ? 0 : value >= 100 ? 1 : value >= 10 ? 2 : 3
+    /// So many significant digits without trailing zeros, Go's `%.4g`.
+    private static func significant(_ value: Double, _ digits: Int) -> String {
+        let decimals = max(0, digits - (value >= 1000 ? 4 : value >= 100 ? 3 : value >= 10 ? 2 : 1))
         var scale = 1.0
         for _ in 0..<decimals { scale *= 10 }
         let rounded = (value * scale).rounded() / scale

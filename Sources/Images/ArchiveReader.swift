@@ -12,6 +12,8 @@ final class ArchiveReader {
         let hash: SHA256
         var total: Int64 = 0
         let limit: Int64
+        /// A file of no bytes holds nothing to decompress.
+        var isEmpty = false
         var buffer = UnsafeMutableRawPointer.allocate(byteCount: 256 * 1024, alignment: 16)
         var error: String?
 
@@ -24,6 +26,7 @@ final class ArchiveReader {
         deinit { buffer.deallocate() }
 
         func read() -> Int {
+            if isEmpty { return 0 }
             let count = archive_read_data(compressed, buffer, 256 * 1024)
             if count < 0 {
                 error = ArchiveReader.message(compressed)
@@ -55,9 +58,12 @@ final class ArchiveReader {
         archive_read_support_format_raw(compressed)
         archive_read_support_format_empty(compressed)
         var entry: OpaquePointer?
-        guard archive_read_open_fd(compressed, descriptor, 256 * 1024) == ARCHIVE_OK,
-            archive_read_next_header(compressed, &entry) >= ARCHIVE_WARN
-        else { throw SkalaError(.invalid, "cannot read the archive: \(ArchiveReader.message(compressed))") }
+        let opened = archive_read_open_fd(compressed, descriptor, 256 * 1024)
+        let found = opened == ARCHIVE_OK ? archive_read_next_header(compressed, &entry) : opened
+        guard found >= ARCHIVE_WARN else {
+            throw SkalaError(.invalid, "cannot read the archive: \(ArchiveReader.message(compressed))")
+        }
+        source.isEmpty = found == ARCHIVE_EOF
         archive_read_support_format_tar(tar)
         archive_read_support_format_empty(tar)
         let status = archive_read_open(

@@ -66,11 +66,11 @@ struct ArchiveLoader {
         return try JSON(parsing: FileContents.read("/proc/self/fd/\(file.raw)", limit: 8 << 20))
     }
 
-    /// A copy of such a file.
+    /// A copy of such a file, beside what was unpacked: it goes with that, unless it is adopted.
     private func file(_ name: String, in folder: String) throws -> String {
         let file = try open(name, in: folder)
         // Old archives link equal layers to each other: the copy is what the link leads to.
-        let copy = content.temporaryPath()
+        let copy = folder + "/" + Identifier.make()
         let output = try OwnedDescriptor.open(copy, O_WRONLY | O_CREAT | O_EXCL)
         while true {
             let count = cl_copy_file_range(file.raw, output.raw, 1 << 30)

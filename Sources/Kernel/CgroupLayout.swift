@@ -38,7 +38,9 @@ public struct CgroupLayout: Sendable {
         // Bytes, and first of all the type: a host with many containers has many mounts.
         for line in Array(mountinfo.utf8).split(separator: UInt8(ascii: "\n")) {
             let fields = line.split(separator: UInt8(ascii: " "), maxSplits: 6)
-            guard fields.count == 7, let type = CgroupLayout.rest(of: line, after: " - cgroup") else { continue }
+            guard fields.count == 7, fields[4].first == UInt8(ascii: "/"),
+                let type = CgroupLayout.rest(of: line, after: " - cgroup")
+            else { continue }
             let point = String(decoding: fields[4], as: UTF8.self)
             let words = String(decoding: type, as: UTF8.self).split(separator: " ", omittingEmptySubsequences: false)
             if words[0] == "2", version2 == nil { version2 = point }

@@ -40,6 +40,19 @@ extension NetworkManager {
     /// new with every start: the kernel removes the last start's interface in the background, and it may still be there.
     func hostInterface(_ endpoint: Endpoint) -> String { "sk" + tag + endpoint.endpointID.prefix(9) }
 
+    /// A container's new name replaces the old one on its networks.
+    public func rename(containerID: String, from old: String, to new: String) {
+        for index in attached[containerID]?.endpoints.indices ?? 0..<0 {
+            guard var endpoint = attached[containerID]?.endpoints[index], endpoint.dnsNames.contains(old) else {
+                continue
+            }
+            names.remove(endpoint)
+            endpoint.dnsNames = endpoint.dnsNames.map { $0 == old ? new : $0 }
+            names.add(endpoint)
+            attached[containerID]?.endpoints[index] = endpoint
+        }
+    }
+
     /// Connects a container's namespace to a network.
     ///
     /// - Throws: `.conflict` when the wanted address is taken; `.exhausted` when none is left.
@@ -57,7 +70,8 @@ extension NetworkManager {
             let mac = try request.macAddress.map(MACAddress.parse) ?? [0x02, 0x42] + address.bytes
             var endpoint = Endpoint(
                 endpointID: Identifier.make(), networkID: network.id, networkName: network.name,
-                interface: "eth\(one.endpoints.count)", macAddress: MACAddress.text(mac), ipv4: address.description,
+                interface: NetworkManager.freeInterface(one.endpoints), macAddress: MACAddress.text(mac),
+                ipv4: address.description,
                 prefixLength: Int(try IPNetwork(parsing: subnet.subnet).prefix),
                 gateway: network.isInternal ? "" : subnet.gateway,
                 dnsNames: network.name == "bridge" ? [] : [request.containerName] + request.aliases)
@@ -75,6 +89,13 @@ extension NetworkManager {
             if let ipv6 { ipv6Pools[network.id]?.free(ipv6) }
             throw error
         }
+    }
+
+    /// The lowest `ethN` that is not in use: a network in the middle may have been disconnected.
+    private static func freeInterface(_ endpoints: [Endpoint]) -> String {
+        let used = Set(endpoints.map(\.interface))
+        let name = (0...used.count).map { "eth\($0)" }.first { !used.contains($0) }
+        return name ?? "eth\(used.count)"
     }
 
     /// The wanted address of a pool, or the next one; nil without a pool.
@@ -136,9 +157,15 @@ extension NetworkManager {
     }
 
     public func disconnect(containerID: String, networkID: String) async throws {
+        let target = attached[containerID]?.portTarget?.endpointID
         guard let index = attached[containerID]?.endpoints.firstIndex(where: { $0.networkID == networkID }),
             let endpoint = attached[containerID]?.endpoints.remove(at: index)
         else { throw SkalaError(.forbidden, "container \(containerID) is not connected to network \(networkID)") }
+        if let one = attached[containerID], !one.ports.isEmpty, endpoint.endpointID == target {
+            // The ports led to this address; now they lead to the next one, or nowhere.
+            try await firewall.unpublish(one.ports, from: endpoint)
+            if let next = one.portTarget { try await firewall.publish(one.ports, to: next) }
+        }
         free(endpoint)
         let name = hostInterface(endpoint)
         let netlink = netlink

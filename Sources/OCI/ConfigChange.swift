@@ -46,10 +46,6 @@ public enum ConfigChange {
 
     /// `A=1 B="two words"`, or the old form `A two words`.
     private static func pairs(_ text: String) -> [(String, String)] {
-        guard text.prefix(while: { $0 != " " }).contains("=") else {
-            let parts = text.split(separator: " ", maxSplits: 1).map(String.init)
-            return parts.count == 2 ? [(parts[0], parts[1])] : []
-        }
         var words: [String] = [""]
         var quote: Character?
         for character in text {
@@ -59,6 +55,10 @@ public enum ConfigChange {
             case (" ", nil): words.append("")
             default: words[words.count - 1].append(character)
             }
+        }
+        guard words.first?.contains("=") == true else {
+            let parts = text.split(separator: " ", maxSplits: 1).map(String.init)
+            return parts.count == 2 ? [(parts[0], parts[1])] : []
         }
         return words.compactMap { word in
             guard let equals = word.firstIndex(of: "=") else { return nil }

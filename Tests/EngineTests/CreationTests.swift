@@ -110,6 +110,8 @@ struct CreationTests {
             (#"{"LogConfig": {"Type": "syslog"}}"#, "logger: no log driver named 'syslog' is registered"),
             (#"{"SecurityOpt": ["nonsense"]}"#, #"invalid --security-opt 2: "nonsense""#),
             (#"{"SecurityOpt": ["seccomp={"]}"#, "invalid JSON"),
+            (#"{"SecurityOpt": ["apparmor=mine"]}"#, "AppArmor and SELinux are not supported"),
+            (#"{"SecurityOpt": ["label=type:mine"]}"#, "AppArmor and SELinux are not supported"),
             (#"{"CapAdd": ["CAP_MOON"]}"#, #"invalid capability: "CAP_MOON""#),
             (#"{"StorageOpt": {"size": "1G"}}"#, "HostConfig.StorageOpt is not supported: "),
             (#"{"CpuRealtimeRuntime": 5}"#, "HostConfig.CpuRealtimeRuntime is not supported: "),
@@ -144,8 +146,10 @@ struct CreationTests {
 
     @Test func recordsSurviveTheStore() throws {
         var record = try record([:])
-        record.mounts = try MountParser(host: ["Binds": ["/a:/b:ro", "v:/c"], "Tmpfs": ["/t": "size=1"]], config: [:])
-            .mounts
+        record.mounts = try MountParser(
+            host: ["Binds": ["/a:/b:ro", "vol:/c"], "Tmpfs": ["/t": "size=1"]], config: [:]
+        )
+        .mounts
         record.state.status = .exited
         record.state.exitCode = 137
         record.state.isOOMKilled = true

@@ -16,7 +16,7 @@ struct NetlinkTests {
         message.add(Int(IFLA_LINKINFO)) { $0.add(Int(IFLA_INFO_KIND), string: "bridge") }
         #expect(
             message.encoded == [
-                0x44, 0, 0, 0,  // length 68
+                0x40, 0, 0, 0,  // length 64
                 0x10, 0,  // RTM_NEWLINK
                 0x01, 0x06,  // NLM_F_REQUEST | NLM_F_EXCL | NLM_F_CREATE
                 1, 0, 0, 0,  // sequence

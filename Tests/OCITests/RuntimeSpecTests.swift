@@ -76,8 +76,8 @@ struct RuntimeSpecTests {
             ("linux.devices", #"[{"path": "/dev/x", "type": "q"}]"#, "type"),
             ("linux.resources", #"{"unified": {"../x": "1"}}"#, "unified"),
             ("linux.resources", #"{"devices": [{"allow": true, "access": "z"}]}"#, "device rule"),
-            ("linux.resources", #"{"blockIO": {"throttleReadBpsDevice": [{"major": 1}]}}"#, "throttle"),
-            ("linux.intelRdt", "{}", "intelRdt"),
+            ("linux.resources", #"{"blockIO": {"throttleReadBpsDevice": [{"major": 1}]}}"#, "major"),
+            ("linux.intelRdt", #"{"closID": "a"}"#, "intelRdt"),
         ])
     func whatIsWrongIsNamed(field: String, value: String, word: String) throws {
         var document = try JSON(parsing: RuntimeSpecTests.whole)

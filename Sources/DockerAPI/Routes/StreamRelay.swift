@@ -33,7 +33,8 @@ struct StreamRelay {
             do {
                 while let bytes = try await connection.read() { await stream.send(bytes) }
             } catch { return }  // the client has gone: the output side notices too
-            await stream.closeInput()
+            // A terminal outlives who was typing: another may attach to it.
+            if attachment.endsInput, !raw { await stream.closeInput() }
         }
         connection.onClose { Task { await stream.detach() } }
         do {

@@ -8,6 +8,8 @@ public struct Attachment: Sendable {
     public let stdin: Bool
     public let stdout: Bool
     public let stderr: Bool
+    /// When who attached leaves, or ends its side, the process's input ends too.
+    public var endsInput = true
 
     /// The fields of the warden's operation `attach`.
     var request: JSON {
@@ -23,9 +25,10 @@ extension Container {
     ///
     /// - Throws: `.conflict` when it has ended.
     public func attach(stdin: Bool, stdout: Bool, stderr: Bool) async throws -> Attachment {
-        let attachment = Attachment(
+        var attachment = Attachment(
             stream: try engine.warden.openStream(), stdin: stdin && record.config["OpenStdin"].bool == true,
             stdout: stdout, stderr: stderr)
+        attachment.endsInput = record.config["StdinOnce"].bool == true
         if record.state.isAlive {
             if record.state.status == .paused {
                 throw SkalaError(.conflict, "container \(id) is paused, unpause the container before attach")

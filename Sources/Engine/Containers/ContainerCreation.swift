@@ -47,13 +47,7 @@ struct ContainerCreation {
         if (config["User"].string ?? "").isEmpty { config["User"] = JSON(base.user) }
         if (config["WorkingDir"].string ?? "").isEmpty { config["WorkingDir"] = JSON(base.workingDirectory) }
         if config["StopSignal"].isNull, let signal = base.stopSignal { config["StopSignal"] = JSON(signal) }
-        if config["Healthcheck"].isNull || config["Healthcheck"]["Test"] == [] {
-            let given = config["Healthcheck"]
-            config["Healthcheck"] = base.healthcheck
-            for member in given.object?.members ?? [] where member.key != "Test" && member.value != .int(0) {
-                config["Healthcheck"][member.key] = member.value
-            }
-        }
+        config["Healthcheck"] = merged(check: config["Healthcheck"], over: base.healthcheck)
         if config["Shell"].isNull, let shell = base.shell { config["Shell"] = JSON(shell) }
         for port in base.exposedPorts where config["ExposedPorts"][port].isNull { config["ExposedPorts"][port] = [:] }
         for volume in base.volumes where config["Volumes"][volume].isNull { config["Volumes"][volume] = [:] }
@@ -62,6 +56,18 @@ struct ContainerCreation {
             labels[key] = JSON(value)
         }
         config["Labels"] = labels
+    }
+
+    /// What the user left out of a health check is the image's.
+    private func merged(check given: JSON, over base: JSON) -> JSON {
+        guard given.object != nil, base.object != nil else { return given.isNull ? base : given }
+        var merged: JSON = [:]
+        for key in ["Test", "Interval", "Timeout", "StartPeriod", "StartInterval", "Retries"] {
+            let isUnset = [.null, [], .int(0)].contains(given[key])
+            let value = isUnset ? base[key] : given[key]
+            if !value.isNull { merged[key] = value }
+        }
+        return merged
     }
 
     /// Optional fields of the API's document are left out while unset; the others show null.
@@ -134,6 +140,11 @@ struct ContainerCreation {
             let name = option.prefix { $0 != "=" && $0 != ":" }
             guard ["seccomp", "no-new-privileges", "label", "apparmor", "systempaths"].contains(name) else {
                 throw SkalaError(.invalid, "invalid --security-opt 2: \"\(option)\"")
+            }
+            // Neither module is used: a profile that would do nothing is refused.
+            let value = option.dropFirst(name.count + 1)
+            if name == "apparmor" && value != "unconfined" || name == "label" && value != "disable" {
+                throw SkalaError(.invalid, "--security-opt \(option): AppArmor and SELinux are not supported")
             }
             if option.hasPrefix("seccomp="), !["unconfined", "builtin", "default"].contains(option.dropFirst(8)) {
                 _ = try JSON(parsing: String(option.dropFirst(8)))

@@ -54,16 +54,23 @@ public struct LogReader: Sendable {
             }
         }
         guard request.follow else { return }
-        while true {
-            let wasAlive = await isAlive()
-            let current = file
-            while let entries = try await threads.run({ try current.nextEntries() }) {
+        func deliver(_ file: LogFile) async throws {
+            while let entries = try await threads.run({ try file.nextEntries() }) {
                 let chosen = entries.filter(isWanted)
                 if !chosen.isEmpty { try await body(chosen) }
             }
+        }
+        while true {
+            let wasAlive = await isAlive()
+            let current = file
+            try await deliver(current)
             if let until = request.until, SystemClock.now() > until { return }
-            if let next = try await threads.run({ current.isReplaced(at: path) ? LogFile.open(path) : nil }) {
-                file = next
+            let successors = try await threads.run { current.successors(at: path) }
+            if let newest = successors.last {
+                // Written between the look at its end and the rotation.
+                try await deliver(current)
+                for successor in successors.dropLast() { try await deliver(successor) }
+                file = newest
                 continue
             }
             guard wasAlive else { return }
@@ -129,12 +136,21 @@ private final class LogFile: @unchecked Sendable {
         return entries
     }
 
-    /// The log was rotated: `path` is another file by now.
-    func isReplaced(at path: String) -> Bool {
-        var mine = stat()
-        var current = stat()
-        guard fstat(descriptor.raw, &mine) == 0, stat(path, &current) == 0 else { return false }
-        return mine.st_ino != current.st_ino
+    /// The files written after this one, oldest first; none while this is the one at `path`. This one may have been
+    /// rotated several times since, or away altogether.
+    func successors(at path: String) -> [LogFile] {
+        guard let current = LogFile.open(path), current.inode != inode else { return [] }
+        var files: [LogFile] = []
+        for older in LogFile.rotated(path).reversed() {
+            if older.inode == inode { break }
+            files.insert(older, at: 0)
+        }
+        return files + [current]
+    }
+
+    private var inode: UInt64 {
+        var status = stat()
+        return fstat(descriptor.raw, &status) == 0 ? UInt64(status.st_ino) : 0
     }
 
     private static func entry(_ line: [UInt8]) -> LogReader.Entry? {

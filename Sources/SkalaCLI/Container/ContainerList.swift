@@ -45,6 +45,17 @@ enum ContainerList {
         return isFull ? id : Identifier.short(id)
     }
 
+    /// `shared`, or `dedicated (0-1)` with the cores that are the container's own.
+    private static func allocation(_ allocation: JSON) -> String {
+        let cores = allocation["DedicatedCpus"].string ?? ""
+        return (allocation["Mode"].string ?? "shared") + (cores.isEmpty ? "" : " (\(cores))")
+    }
+
+    /// A command of several lines must not break the table.
+    private static func oneLine(_ text: String) -> String {
+        text.map { $0 == "\n" ? "\\n" : $0 == "\t" ? "\\t" : "\($0)" }.joined()
+    }
+
     /// The members that docker's formats name, and ours.
     static func row(_ container: JSON, now: Timestamp, isFull: Bool, isTable: Bool) -> JSON {
         let created = Timestamp(seconds: container["Created"].int ?? 0)
@@ -52,62 +63,23 @@ enum ContainerList {
         let image = container["Image"].string ?? ""
         let labels = container["Labels"].stringPairs ?? []
         let names = (container["Names"].strings ?? []).map { $0.hasPrefix("/") ? String($0.dropFirst()) : $0 }
-        let written = ByteSize.decimal(container["SizeRw"].int ?? 0)
-        let whole = ByteSize.decimal(container["SizeRootFs"].int ?? 0)
+        let written = ByteSize.decimal(container["SizeRw"].int ?? 0, digits: 3)
+        let whole = ByteSize.decimal(container["SizeRootFs"].int ?? 0, digits: 3)
         let mounts = (container["Mounts"].array ?? []).map { $0["Name"].string ?? $0["Source"].string ?? "" }
         return [
             "ID": JSON(id(container, isFull)),
             "Image": JSON(!isFull && image.hasPrefix("sha256:") ? String(image.dropFirst(7).prefix(12)) : image),
-            "Command": JSON("\"" + (isFull || command.count <= 20 ? command : command.prefix(19) + "…") + "\""),
+            "Command": JSON("\"" + oneLine(isFull || command.count <= 20 ? command : command.prefix(19) + "…") + "\""),
             "CreatedAt": JSON(created.text),
             "RunningFor": JSON(HumanDuration.text(now.seconds - created.seconds) + " ago"),
             "Status": container["Status"], "State": container["State"],
-            "Isolation": JSON(container["HostConfig"]["Runtime"].string ?? "container"),
-            "Allocation": JSON(container["HostConfig"]["Annotations"]["skala.allocation"].string ?? "shared"),
+            "Isolation": JSON(container["Isolation"].string ?? "container"),
+            "Allocation": JSON(allocation(container["Allocation"])),
             "Ports": JSON(PortList.text(container["Ports"].array ?? [])), "Names": JSON(names.joined(separator: ",")),
             "Labels": JSON(labels.map { "\($0.key)=\($0.value)" }.joined(separator: ",")),
             "Mounts": JSON(mounts.joined(separator: ",")), "LocalVolumes": JSON("\(mounts.count)"),
             "Networks": JSON((container["NetworkSettings"]["Networks"].object?.keys ?? []).joined(separator: ",")),
             "Size": JSON("\(written) (virtual \(whole))"),
         ]
-    }
-}
-
-/// Published ports as text: `0.0.0.0:8080->80/tcp, 443/tcp`; runs of ports are drawn together.
-enum PortList {
-    private struct Port: Comparable {
-        let ip: String
-        let inside: Int64
-        let outside: Int64?
-        let type: String
-
-        static func < (a: Port, b: Port) -> Bool {
-            (a.type, a.ip, a.inside, a.outside ?? 0) < (b.type, b.ip, b.inside, b.outside ?? 0)
-        }
-    }
-
-    static func text(_ ports: [JSON]) -> String {
-        var groups: [(first: Port, last: Port)] = []
-        let sorted = ports.map {
-            Port(
-                ip: $0["IP"].string ?? "", inside: $0["PrivatePort"].int ?? 0, outside: $0["PublicPort"].int,
-                type: $0["Type"].string ?? "tcp")
-        }.sorted()
-        for port in sorted {
-            if let last = groups.last?.last, last.ip == port.ip, last.type == port.type, last.inside + 1 == port.inside,
-                last.outside.map({ $0 + 1 }) == port.outside
-            {
-                groups[groups.count - 1].last = port
-            } else {
-                groups.append((port, port))
-            }
-        }
-        return groups.map { first, last in
-            func range(_ a: Int64, _ b: Int64) -> String { a == b ? "\(a)" : "\(a)-\(b)" }
-            let inside = range(first.inside, last.inside) + "/" + first.type
-            guard let from = first.outside, let to = last.outside else { return inside }
-            let address = first.ip.contains(":") ? "[\(first.ip)]" : first.ip
-            return "\(address):\(range(from, to))->\(inside)"
-        }.joined(separator: ", ")
     }
 }

@@ -22,11 +22,11 @@ enum ShellCompletion {
     private static let scripts = [
         "bash": """
         _skala() {
-            local IFS=$'\\n' line="${COMP_LINE:0:COMP_POINT}" current="${COMP_WORDS[COMP_CWORD]}"
+            local line="${COMP_LINE:0:COMP_POINT}" current="${COMP_WORDS[COMP_CWORD]}"
             local -a words
             IFS=' ' read -r -a words <<< "$line"
             [[ "$line" == *' ' ]] && words+=("")
-            COMPREPLY=($(skala __complete "${words[@]:1}" 2>/dev/null))
+            mapfile -t COMPREPLY < <(skala __complete "${words[@]:1}" 2>/dev/null)
             # The shell takes words apart at colons and equal signs: what stands before is not to be repeated.
             local last="${words[-1]}" prefix
             prefix="${last%"$current"}"
@@ -38,13 +38,15 @@ enum ShellCompletion {
         """,
         "zsh": """
         #compdef skala
+        compdef _skala skala
         _skala() {
             local -a candidates
             candidates=("${(@f)$(skala __complete "${(@)words[2,CURRENT]}" 2>/dev/null)}")
             candidates=("${(@)candidates:#}")
             if (( ${#candidates} )); then compadd -- "${(@)candidates}"; else _files; fi
         }
-        compdef _skala skala
+        # In a file of the function path this is the function's own first call.
+        [ "$funcstack[1]" = "_skala" ] && _skala
 
         """,
         "fish": """

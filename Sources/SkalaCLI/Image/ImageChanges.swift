@@ -51,7 +51,7 @@ enum ImageChanges {
                 "CreatedSince": JSON(HumanDuration.text(now.seconds - created.seconds) + " ago"),
                 "CreatedAt": JSON(created.text),
                 "CreatedBy": JSON(isFull || by.count <= 45 ? by : by.prefix(44) + "…"),
-                "Size": JSON(ByteSize.decimal(layer["Size"].int ?? 0)),
+                "Size": JSON(ByteSize.decimal(layer["Size"].int ?? 0, digits: 3)),
                 "Comment": JSON(layer["Comment"].string ?? ""),
             ]
         }

@@ -46,7 +46,7 @@ enum ImageList {
                 "Repository": JSON(name.repository), "Tag": JSON(name.tag ?? "<none>"),
                 "Digest": JSON(digest ?? "<none>"),
                 "CreatedSince": JSON(HumanDuration.text(now.seconds - created.seconds) + " ago"),
-                "CreatedAt": JSON(created.text), "Size": JSON(ByteSize.decimal(image["Size"].int ?? 0)),
+                "CreatedAt": JSON(created.text), "Size": JSON(ByteSize.decimal(image["Size"].int ?? 0, digits: 3)),
             ]
         }
     }

@@ -53,8 +53,10 @@ enum ContainerStats {
             "Name": JSON(sample.name), "CPUPerc": JSON(Decimal.text(sample.cpu, 2) + "%"),
             "MemUsage": JSON("\(ByteSize.binary(sample.memory)) / \(ByteSize.binary(sample.memoryLimit))"),
             "MemPerc": JSON(Decimal.text(sample.memoryShare, 2) + "%"),
-            "NetIO": JSON("\(ByteSize.decimal(sample.received)) / \(ByteSize.decimal(sample.sent))"),
-            "BlockIO": JSON("\(ByteSize.decimal(sample.read)) / \(ByteSize.decimal(sample.written))"),
+            "NetIO": JSON(
+                "\(ByteSize.decimal(sample.received, digits: 3)) / \(ByteSize.decimal(sample.sent, digits: 3))"),
+            "BlockIO": JSON(
+                "\(ByteSize.decimal(sample.read, digits: 3)) / \(ByteSize.decimal(sample.written, digits: 3))"),
             "PIDs": JSON("\(sample.processes)"),
         ]
     }

@@ -143,14 +143,18 @@ struct ServerTests {
 
     @Test func stopLetsARequestFinishAndEndsStreams() async throws {
         let cancelled = Mutex(false)
+        let entered = Mutex(0)
+        let isStopping = Mutex(false)
         try await ServerFixture.run({ router in
             router.get("/slow") { _ in
-                try await Task.sleep(for: .milliseconds(300))
+                entered.withLock { $0 += 1 }
+                while !isStopping.withLock({ $0 }) { try await Task.sleep(for: .milliseconds(2)) }
                 return .text("done")
             }
             router.get("/events") { _ in
                 .stream(contentType: "application/json") { writer in
                     try await writer.write("{}")
+                    entered.withLock { $0 += 1 }
                     do { try await Task.sleep(for: .seconds(60)) } catch { cancelled.withLock { $0 = true } }
                 }
             }
@@ -161,10 +165,15 @@ struct ServerTests {
                 return try client.receiveToEnd().count
             }
             async let idle = fixture.client { client in try client.receiveToEnd().count }
-            try await Task.sleep(for: .milliseconds(150))
+            for _ in 0..<5000 where entered.withLock({ $0 }) < 2 { try await Task.sleep(for: .milliseconds(2)) }
             let start = ContinuousClock().now
-            await fixture.server.stop(within: .seconds(5))
-            #expect(ContinuousClock().now - start < .seconds(4))
+            async let stopped: Void = fixture.server.stop(within: .seconds(20))
+            // The socket goes first; then the connections are told.
+            #expect(try await eventually { access(fixture.path, F_OK) != 0 })
+            try await Task.sleep(for: .milliseconds(100))
+            isStopping.withLock { $0 = true }
+            await stopped
+            #expect(ContinuousClock().now - start < .seconds(18))
             let answer = try await slow
             #expect(answer.body == "done")
             #expect(answer.head.contains("Connection: close"))

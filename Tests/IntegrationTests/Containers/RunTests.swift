@@ -41,11 +41,11 @@ extension Integration {
                     "$SUPPORT/terminal.py ready '\\x03' -- docker run --rm -it busybox sh -c 'trap \"echo got; exit 9\" INT; echo ready; while :; do sleep 0.1; done' || echo $?",
                     has: "got", "9")
                 try await t.sh(
-                    "$SUPPORT/terminal.py ready '\\x10\\x11' -- docker run -it --name ${N}d busybox sh -c 'echo ready; exec sleep 100'",
+                    "$SUPPORT/terminal.py ready '\\x10\\x11' -- docker run -it --name ${N}d busybox sh -c 'echo ready; while :; do sleep 0.2; echo tick; done'",
                     has: "ready")
                 try await t.sh("docker inspect -f '{{.State.Running}}' ${N}d", prints: "true")
                 try await t.sh(
-                    "$SUPPORT/terminal.py '' '\\x10\\x11' -- docker attach ${N}d; docker inspect -f '{{.State.Running}}' ${N}d",
+                    "$SUPPORT/terminal.py tick '\\x10\\x11' -- docker attach ${N}d; docker inspect -f '{{.State.Running}}' ${N}d",
                     has: "true")
                 try await t.sh("docker run --rm -t busybox tty | od -c", has: "0  \\r  \\n")
             }

@@ -25,7 +25,9 @@ final class EngineFixture: Sendable {
         all["SUPPORT"] = EngineFixture.supportFolder
         all["ENGINE"] = folder
         all["BRIDGE"] = bridge
-        all["SUBNET"] = subnet.split(separator: ".").prefix(2).joined(separator: ".")
+        let octets = subnet.split(separator: ".").map(String.init)
+        all["SUBNET"] = octets.prefix(2).joined(separator: ".")
+        all["BRIDGEHOST"] = octets[2] + ".1"
         for name in ["http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "DOCKER_CONTEXT"] { all[name] = nil }
         return all
     }

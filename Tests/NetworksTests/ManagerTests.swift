@@ -1,0 +1,135 @@
+import Base
+import Glibc
+import Kernel
+import TestSupport
+import Testing
+
+@testable import Networks
+
+/// The manager with real bridges, namespaces and rules: in a network and mount namespace of the test's own, so that the
+/// host sees nothing of it. The test runs itself again there, for a process with threads cannot change its namespace.
+@Suite(.timeLimit(.minutes(2))) struct ManagerTests {
+    private static let marker = "SKALA_TEST_NAMESPACE"
+    private static let isInside = getenv(marker) != nil
+
+    @Test(
+        .enabled(if: getuid() == 0 && access("/usr/bin/unshare", X_OK) == 0, "needs root and unshare"),
+        .disabled(if: isInside))
+    func inANamespaceOfItsOwn() async throws {
+        var buffer = [CChar](repeating: 0, count: 4096)
+        let count = readlink("/proc/self/exe", &buffer, buffer.count)
+        let program = String(decoding: buffer.prefix(max(0, count)).map(UInt8.init(bitPattern:)), as: UTF8.self)
+        let bundle = CommandLine.arguments.dropFirst().filter { $0.hasSuffix(".xctest") }
+        let output = try TemporaryFolder()
+        // The shell keeps what the tests print, for the case that they fail.
+        let command =
+            [
+                "/bin/sh", "-c", "log=$1; shift; exec \"$@\" >\"$log\" 2>&1", "sh", output.path + "/log",
+                "/usr/bin/env",
+                ManagerTests.marker + "=1", "/usr/bin/unshare", "--net", "--mount", program,
+            ] + bundle + ["--testing-library", "swift-testing", "--filter", "NetworksTests.ManagerTests"]
+        let status = try await WorkerThreads(limit: 1).run { try Subprocess.run(command) }
+        let text = try output.text("log")
+        #expect(status == 0 && text.contains("containersAreConnected"), "\(text)")
+    }
+
+    private func nft() throws -> String { try Subprocess.output(["/usr/sbin/nft", "list", "ruleset"], limit: 1 << 20) }
+
+    private func links() throws -> [String] { try NetlinkSocket().links().map(\.name).filter { $0 != "lo" }.sorted() }
+
+    private func request(_ network: Network, _ name: String, ipv4: String? = nil) -> EndpointRequest {
+        EndpointRequest(
+            networkID: network.id, containerName: name, aliases: ["alias"], ipv4: ipv4, ipv6: nil, macAddress: nil,
+            rate: nil)
+    }
+
+    private func port(_ host: UInt16, _ container: UInt16, ip: String = "", name: String = "tcp") -> PublishedPort {
+        PublishedPort(hostIP: ip, hostPort: host, containerPort: container, protocol: name)
+    }
+
+    private func manager(_ folder: TemporaryFolder) async throws -> NetworkManager {
+        try await NetworkManager(
+            runDirectory: folder.path, options: NetworkOptions(bridge: "skt0", subnet: "172.23.0.0/16"))
+    }
+
+    @Test(.enabled(if: isInside)) func containersAreConnected() async throws {
+        try NetlinkSocket().setUp("lo")
+        let folder = try TemporaryFolder()
+        let running = Identifier.make()
+        let document = try await firstDaemon(folder, running)
+        try await secondDaemon(folder, running, document)
+        for _ in 0..<200 where !(try links().isEmpty) { usleep(20_000) }
+        #expect(try links().isEmpty)
+        #expect(try FileContents.names(in: folder.path + "/netns").isEmpty)
+    }
+
+    /// Connects and disconnects; leaves `running` connected, and one namespace that belongs to nothing.
+    private func firstDaemon(_ folder: TemporaryFolder, _ running: String) async throws -> JSON {
+        let manager = try await manager(folder)
+        try await manager.restore(networks: [], endpoints: [:])
+        #expect(try links() == ["skt0"])
+        let network = try await manager.create(
+            NetworkRequest(json: ["Name": "front", "IPAM": ["Config": [["Subnet": "172.24.0.0/24"]]]]))
+        let overlap = await #expect(throws: SkalaError.self) {
+            try await manager.create(
+                NetworkRequest(json: ["Name": "other", "IPAM": ["Config": [["Subnet": "172.24.0.0/16"]]]]))
+        }
+        #expect(overlap?.message.contains("overlaps") == true)
+
+        let first = Identifier.make()
+        let second = Identifier.make()
+        _ = try await manager.makeSandbox(containerID: first)
+        _ = try await manager.makeSandbox(containerID: second)
+        let endpoint = try await manager.connect(containerID: first, request(network, "web"))
+        #expect(endpoint.ipv4 == "172.24.0.2" && endpoint.gateway == "172.24.0.1" && endpoint.interface == "eth0")
+        #expect(try links().count == 3, "two bridges and the host's end")
+        for (wanted, code) in [("172.24.0.2", SkalaError.Code.conflict), ("10.0.0.1", .invalid)] {
+            let error = await #expect(throws: SkalaError.self) {
+                try await manager.connect(containerID: second, request(network, "two", ipv4: wanted))
+            }
+            #expect(error?.code == code)
+        }
+        #expect(try await manager.connect(containerID: second, request(network, "two")).ipv4 == "172.24.0.3")
+        #expect(try links().count == 4, "what could not be connected left nothing")
+        await #expect(throws: SkalaError.self) { try await manager.remove(network.id) }
+
+        let ports = try await manager.publish(
+            containerID: first, ports: [port(8080, 80), port(0, 53, ip: "127.0.0.1", name: "udp")])
+        #expect(ports[0].hostPort == 8080 && ports[1].hostPort > 0)
+        #expect(try nft().contains("tcp . 8080 : 172.24.0.2 . 80"))
+        let allocated = await #expect(throws: SkalaError.self) {
+            try await manager.publish(containerID: second, ports: [port(8080, 1)])
+        }
+        #expect(allocated?.message.contains("port is already allocated") == true)
+
+        // The ports follow the container to its next network.
+        let bridge = try await manager.find("bridge")
+        #expect(try await manager.connect(containerID: first, request(bridge, "web")).interface == "eth1")
+        try await manager.disconnect(containerID: first, networkID: network.id)
+        #expect(try nft().contains("tcp . 8080 : 172.23.0.2 . 80"))
+        #expect(try await manager.connect(containerID: first, request(network, "web")).interface == "eth0")
+        await manager.destroySandbox(first)
+        await manager.destroySandbox(second)
+        try await manager.remove(network.id)
+        let rules = try nft()
+        #expect(!rules.contains("172.24.") && !rules.contains("8080"), "neither ports nor rules are left")
+
+        _ = try await manager.makeSandbox(containerID: running)
+        _ = try await manager.makeSandbox(containerID: second)
+        _ = try await manager.connect(containerID: running, request(bridge, "db", ipv4: "172.23.0.9"))
+        _ = try await manager.publish(containerID: running, ports: [port(9090, 90)])
+        return await manager.document(of: running)
+    }
+
+    /// Takes over what runs, and clears away what does not.
+    private func secondDaemon(_ folder: TemporaryFolder, _ running: String, _ document: JSON) async throws {
+        let manager = try await manager(folder)
+        try await manager.restore(networks: [], endpoints: [running: document])
+        #expect(try nft().contains("tcp . 9090 : 172.23.0.9 . 90"))
+        #expect(await manager.endpoints(of: running).map(\.ipv4) == ["172.23.0.9"])
+        #expect(try FileContents.names(in: folder.path + "/netns") == [running])
+        await manager.destroySandbox(running)
+        try await manager.removeEverything()
+        #expect(!(try nft().contains("skala_")))
+    }
+}
