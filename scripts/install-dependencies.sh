@@ -16,7 +16,7 @@ test=(
     busybox-static docker-registry          # an image, and a registry to pull it from
     crun dpkg-dev python3                   # conformance: the control, its sources, and what runs them
     buildah skopeo                          # docker build; archives others made
-    podman containerd                       # what drives skala-runtime
+    podman catatonit containerd             # what drives skala-runtime
 )
 demo=(
     busybox-static mmdebstrap buildah       # images made of Debian packages

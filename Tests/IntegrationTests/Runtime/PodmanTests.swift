@@ -1,4 +1,5 @@
 import Base
+import Glibc
 import Kernel
 import Testing
 
@@ -58,6 +59,21 @@ import Testing
         #expect(right.code == 0 && right.text.contains("sleep"), "\(right.text)")
         #expect(podman("pod ps --format '{{.Name}} {{.NumberOfContainers}}'").text == "pair 1\n")
         #expect(podman("pod rm --force --time 0 pair").code == 0)
+        if access("/usr/bin/catatonit", X_OK) == 0 { expectPodWithInfraContainer(podman) }
+        let mapped = podman(
+            "run --rm --network none --uidmap 0:100000:65536 --gidmap 0:100000:65536 box cat /proc/self/uid_map")
+        #expect(mapped.code == 0 && mapped.text.contains("100000"), "\(mapped.text)")
         #expect(podman("ps --all --quiet").text.isEmpty)
+    }
+
+    /// podman's usual pod: its namespaces are held by a container of their own (Debian package catatonit).
+    private func expectPodWithInfraContainer(_ podman: (String) -> (text: String, code: Int32)) {
+        let made = podman("pod create --name trio --network none --share ipc,net,uts")
+        #expect(made.code == 0, "\(made.text)")
+        let started = podman("run -d --pod trio --name member box sleep 120")
+        #expect(started.code == 0, "\(started.text)")
+        let joined = podman("run --rm --pod trio box hostname")
+        #expect(joined.code == 0 && joined.text.contains("trio"), "\(joined.text)")
+        #expect(podman("pod rm --force --time 0 trio").code == 0)
     }
 }
