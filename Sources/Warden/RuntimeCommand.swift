@@ -72,7 +72,7 @@ public struct RuntimeCommand {
     }
 
     private static var defaultRoot: String {
-        guard getuid() != 0 else { return "/run/skala-runtime" }
+        guard isRootless else { return "/run/skala-runtime" }
         return (getenv("XDG_RUNTIME_DIR").map { String(cString: $0) } ?? "/tmp/skala-runtime-\(getuid())")
             + "/skala-runtime"
     }
