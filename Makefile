@@ -17,8 +17,7 @@ dependencies: ## Installs the Debian packages that are needed (as root)
 .PHONY: test
 test: dependencies lint ## Builds everything and runs all tests (as root)
 	swift build --scratch-path $(SCRATCH)/debug --build-tests
-	swift test --scratch-path $(SCRATCH)/debug --skip-build --skip IntegrationTests || { scripts/fuzz-seeds.sh; exit 1; }
-	swift test --scratch-path $(SCRATCH)/debug --skip-build --filter IntegrationTests
+	scripts/test.sh $(SCRATCH)/debug
 
 .PHONY: fuzz
 fuzz: dependencies ## Feeds mutated input to every decoder, SECONDS=300 each; SEED=N runs one round again (as root)
@@ -52,6 +51,10 @@ install: ## Installs them below DESTDIR and PREFIX (default /usr/local), with un
 .PHONY: deb
 deb: ## Makes a Debian package in the folder DEB (default: that of the builds)
 	@scripts/make-deb.sh "$$(scripts/build-release.sh)" "$(or $(DEB),$(SCRATCH)/deb)"
+
+.PHONY: bench
+bench: ## Measures Skala beside its peers (as root, on an otherwise idle machine)
+	Benchmarks/run engine
 
 .PHONY: lint
 lint: ## Checks the format of all Swift files

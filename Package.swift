@@ -106,8 +106,8 @@ let package = Package(
         .testTarget(
             name: "FuzzTests",
             dependencies: [
-                "CLinux", "Base", "Kernel", "OCI", "WardenProtocol", "Images", "Networks", "DockerAPI", "TestSupport",
-                .product(name: "NIOCore", package: "swift-nio"),
+                "CLinux", "Base", "Kernel", "OCI", "WardenProtocol", "Images", "Networks", "Engine", "DockerAPI",
+                "TestSupport", .product(name: "NIOCore", package: "swift-nio"),
             ],
             swiftSettings: settings),
         .testTarget(

@@ -15,7 +15,8 @@ test=(
     nftables iproute2 procps                # looking for what was left over
     busybox-static docker-registry          # an image, and a registry to pull it from
     crun dpkg-dev python3                   # conformance: the control, its sources, and what runs them
-    buildah                                 # docker build
+    buildah skopeo                          # docker build; archives others made
+    podman containerd                       # what drives skala-runtime
 )
 demo=(
     busybox-static mmdebstrap buildah       # images made of Debian packages

@@ -125,7 +125,7 @@ def run(bench):
     spawner = programs.Spawner(bench.local, env=dict(os.environ, DOCKER_HOST="", SKALA_HOST=f"unix://{skala.socket}"))
     note, suffix = "", ""
     ours = [bench.binaries / "skala", "--host", f"unix://{skala.socket}"]
-    says = subprocess.run([*ours, "run", "--rm", "busybox", "echo", "works"], stdout=subprocess.PIPE, text=True).stdout
+    says = subprocess.run([*ours, "run", "--rm", "busybox", "busybox", "echo", "works"], stdout=subprocess.PIPE, text=True).stdout
     if says.strip() != "works":
         ours, suffix = [client, "-H", f"unix://{skala.socket}"], " (docker CLI as a stand-in)"
         note = "the skala command has no `run` yet: the docker CLI spoke to Skala's socket"

@@ -50,6 +50,8 @@ class Bench:
             if not (source / name).exists():
                 raise host.Missing(f"no {name} in {source}")
             shutil.copy2(source / name, folder / name)
+        if (source / "skala-init").exists():
+            shutil.copy2(source / "skala-init", folder / "skala-init")
         (folder / "skala-runtime").symlink_to("skala-warden")
         return folder
 
@@ -134,7 +136,8 @@ def main(given):
     if os.geteuid() != 0:
         print("containers need root")
         return 2
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     bench = Bench(options)
     try:
         host.install({package for key in wanted for package in rows.ROWS[key][1]})

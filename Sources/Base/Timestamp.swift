@@ -10,6 +10,18 @@ public struct Timestamp: Sendable, Hashable, Comparable {
 
     public static func < (a: Timestamp, b: Timestamp) -> Bool { a.nanoseconds < b.nanoseconds }
 
+    /// The moment so many nanoseconds later, or the nearest there is.
+    public func advanced(by duration: Int64) -> Timestamp {
+        let (sum, overflow) = nanoseconds.addingReportingOverflow(duration)
+        return Timestamp(nanoseconds: overflow ? (duration < 0 ? .min : .max) : sum)
+    }
+
+    /// The nanoseconds from an earlier moment to this one, or the nearest number there is.
+    public func nanoseconds(since earlier: Timestamp) -> Int64 {
+        let (difference, overflow) = nanoseconds.subtractingReportingOverflow(earlier.nanoseconds)
+        return overflow ? (self < earlier ? .min : .max) : difference
+    }
+
     public var seconds: Int64 { nanoseconds.flooredQuotient(1_000_000_000) }
 
     /// RFC 3339 in UTC with up to nine decimals and no trailing zeros, as Go's RFC3339Nano.

@@ -19,7 +19,7 @@ public struct EngineConfiguration: Sendable {
     public var defaultPidsLimit: Int64 = 4096
     public var registryMirrors: [String] = []
     public var labels: [String] = []
-    public var version = "0.1.0"
+    public var version = ProductVersion.text
 
     public init() {}
 

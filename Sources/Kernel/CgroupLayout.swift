@@ -35,15 +35,32 @@ public struct CgroupLayout: Sendable {
             "cpu", "cpuacct", "cpuset", "memory", "devices", "freezer", "blkio", "pids", "hugetlb", "net_cls",
             "net_prio", "perf_event", "rdma",
         ]
-        for line in mountinfo.split(separator: "\n") {
-            let fields = line.split(separator: " ")
-            guard let dash = fields.firstIndex(of: "-"), dash > 5, dash + 3 < fields.count else { continue }
-            let point = String(fields[4])
-            if fields[dash + 1] == "cgroup2", version2 == nil { version2 = point }
-            guard fields[dash + 1] == "cgroup" else { continue }
-            for option in fields[dash + 3].split(separator: ",") where known.contains(String(option)) {
-                version1[String(option)] = version1[String(option)] ?? point
+        // Bytes, and first of all the type: a host with many containers has many mounts.
+        for line in Array(mountinfo.utf8).split(separator: UInt8(ascii: "\n")) {
+            let fields = line.split(separator: UInt8(ascii: " "), maxSplits: 6)
+            guard fields.count == 7, fields[4].first == UInt8(ascii: "/"),
+                let type = CgroupLayout.rest(of: line, after: " - cgroup")
+            else { continue }
+            let point = String(decoding: fields[4], as: UTF8.self)
+            let words = String(decoding: type, as: UTF8.self).split(separator: " ", omittingEmptySubsequences: false)
+            if words[0] == "2", version2 == nil { version2 = point }
+            guard words[0].isEmpty, let options = words.last else { continue }
+            for option in options.split(separator: ",").map(String.init) where known.contains(option) {
+                version1[option] = version1[option] ?? point
             }
+        }
+    }
+
+    /// What follows the first place where `text` stands.
+    private static func rest(of line: ArraySlice<UInt8>, after text: StaticString) -> ArraySlice<UInt8>? {
+        let length = text.utf8CodeUnitCount
+        guard line.count >= length else { return nil }
+        return line.withUnsafeBytes { bytes in
+            for start in 0...bytes.count - length {
+                guard let base = bytes.baseAddress, memcmp(base + start, text.utf8Start, length) == 0 else { continue }
+                return line[(line.startIndex + start + length)...]
+            }
+            return nil
         }
     }
 }

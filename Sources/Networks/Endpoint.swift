@@ -44,5 +44,5 @@ public struct Endpoint: Sendable {
     public var ipv6 = ""
     public var ipv6PrefixLength = 0
     public var ipv6Gateway = ""
-    public let dnsNames: [String]
+    public internal(set) var dnsNames: [String]
 }

@@ -40,6 +40,19 @@ extension NetworkManager {
     /// new with every start: the kernel removes the last start's interface in the background, and it may still be there.
     func hostInterface(_ endpoint: Endpoint) -> String { "sk" + tag + endpoint.endpointID.prefix(9) }
 
+    /// A container's new name replaces the old one on its networks.
+    public func rename(containerID: String, from old: String, to new: String) {
+        for index in attached[containerID]?.endpoints.indices ?? 0..<0 {
+            guard var endpoint = attached[containerID]?.endpoints[index], endpoint.dnsNames.contains(old) else {
+                continue
+            }
+            names.remove(endpoint)
+            endpoint.dnsNames = endpoint.dnsNames.map { $0 == old ? new : $0 }
+            names.add(endpoint)
+            attached[containerID]?.endpoints[index] = endpoint
+        }
+    }
+
     /// Connects a container's namespace to a network.
     ///
     /// - Throws: `.conflict` when the wanted address is taken; `.exhausted` when none is left.

@@ -1,4 +1,5 @@
 import Base
+import Kernel
 
 extension NetworkManager {
     /// Publishes a container's ports on the host; all or none.
@@ -21,8 +22,18 @@ extension NetworkManager {
         }
         // Recorded before the rules are there, so that nobody else takes the ports meanwhile.
         attached[containerID]?.ports = chosen
+        reflect(attached[containerID]?.endpoints ?? [])
         try await firewall.publish(chosen, to: target)
         return chosen
+    }
+
+    /// Lets the bridge send frames back where they came from. Where the kernel hands bridged packets to the firewall
+    /// (`bridge-nf-call-iptables`), a container's packet to its own published port is translated inside the bridge.
+    private func reflect(_ endpoints: [Endpoint]) {
+        for endpoint in endpoints {
+            // Without the file there is no such bridge, and nothing to allow.
+            try? SmallFile.write("1", to: "/sys/class/net/\(hostInterface(endpoint))/brport/hairpin_mode")
+        }
     }
 
     private func isFree(_ port: PublishedPort, besides chosen: [PublishedPort]) -> Bool {

@@ -5,8 +5,6 @@ import Kernel
 
 /// The `skala` command.
 public enum Program {
-    public static let version = "0.1.0"
-
     /// Carries out one command line.
     ///
     /// - Parameter words: the arguments, without the program's name.
@@ -33,7 +31,7 @@ public enum Program {
                 StandardStreams.output(HelpText.ofProgram())
                 return 0
             case "--version", "-v":
-                StandardStreams.output("skala version \(version)\n")
+                StandardStreams.output("skala version \(ProductVersion.text)\n")
                 return 0
             case "--host", "-H":
                 guard let value = rest.popFirst() else { throw CommandFailure(125, "option needs a value: \(word)") }

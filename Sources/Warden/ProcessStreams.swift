@@ -123,9 +123,10 @@ final class ProcessStreams {
     }
 
     func endInput() {
+        // A terminal has no end of file (its client sends ^D), and outlives who was typing: another may attach.
+        guard !isTerminal else { return }
         inputEnds = true
-        // A terminal has no end of file; its client sends ^D.
-        if !isTerminal { writeInput() }
+        writeInput()
     }
 
     private func writeInput() {

@@ -76,7 +76,7 @@ extension RuntimeCommand {
         guard ["cgroupfs", "systemd", "disabled"].contains(manager) else {
             throw SkalaError(.invalid, "unknown --cgroup-manager '\(manager)'")
         }
-        if getuid() != 0 { manager = "disabled" }
+        if RuntimeCommand.isRootless, !RuntimeCommand.mayMakeGroups() { manager = "disabled" }
         if manager == "disabled" {
             let limits = (json["linux"]["resources"].object?.members ?? []).filter { $0.key != "devices" }
             guard limits.allSatisfy({ $0.value.object?.isEmpty ?? true }) else {
@@ -96,6 +96,21 @@ extension RuntimeCommand {
             "rootfs": JSON(spec.rootPath.hasPrefix("/") ? spec.rootPath : bundle + "/" + spec.rootPath),
             "external_descriptors": JSON(JSON(descriptors).text), "owner": JSON(RuntimeCommand.userName()),
         ]
+    }
+
+    /// We are not the host's root: another user, or root of a user namespace only.
+    static var isRootless: Bool {
+        guard getuid() == 0 else { return true }
+        // No such file: a kernel without user namespaces.
+        let map = (try? SmallFile.text("/proc/self/uid_map")) ?? ""
+        return !map.isEmpty && !map.split(whereSeparator: { $0 == " " || $0 == "\n" }).contains("4294967295")
+    }
+
+    /// Somebody gave us groups of our own.
+    private static func mayMakeGroups() -> Bool {
+        guard let layout = try? CgroupLayout.detect() else { return false }
+        let roots = layout.limitsOnVersion1 ? Array(layout.version1.values) : [layout.version2].compactMap { $0 }
+        return !roots.isEmpty && roots.allSatisfy { access($0, W_OK) == 0 }
     }
 
     /// Clones the first process and gives it what only we can: id maps, its terminal.

@@ -46,6 +46,14 @@ struct TimestampTests {
         #expect(Timestamp(nanoseconds: .max).text == "2262-04-11T23:47:16.854775807Z")
     }
 
+    @Test func differencesEndWhereTheCalendarDoes() {
+        let (first, last) = (Timestamp(nanoseconds: .min), Timestamp(nanoseconds: .max))
+        #expect(last.nanoseconds(since: first) == .max && first.nanoseconds(since: last) == .min)
+        #expect(Timestamp(seconds: 3).nanoseconds(since: Timestamp(seconds: 5)) == -2_000_000_000)
+        #expect(last.advanced(by: 1) == last && first.advanced(by: -1) == first)
+        #expect(first.advanced(by: .max) == Timestamp(nanoseconds: -1))
+    }
+
     @Test func theTextSortsWhenPadded() {
         let times = [-1, 0, 1, 999_999_999, 1_000_000_000, 1_500_000_000].map { Timestamp(nanoseconds: $0) }
         #expect(times.map(\.paddedText) == times.map(\.paddedText).sorted())

@@ -54,13 +54,13 @@ import Testing
         return random.below(4) == 0 ? random.mutate(bytes) : bytes
     }
 
-    @Test func layers() throws {
-        let folder = try TemporaryFolder()
+    @Test func layers() async throws {
+        let folder = try TemporaryFolder(isInMemory: true)
         try folder.write("outside/secret", Array("secret".utf8))
         let root = folder.path + "/root"
         let archive = folder.path + "/layer"
         var good = 0
-        try Fuzz.run("layers") { random in
+        try await Fuzz.run("layers") { random in
             try FileContents.overwrite(archive, with: tampered(&random))
             try FileContents.makeDirectories(root)
             let file = try OwnedDescriptor.open(archive, O_RDONLY)
@@ -79,6 +79,6 @@ import Testing
                 throw FuzzTests.Differs(description: "something was written outside: \(names)")
             }
         }
-        if getenv("SKALA_FUZZ_SEED") == nil { #expect(good > 0) }
+        #expect(good > 0 || Fuzz.isOneRound)
     }
 }

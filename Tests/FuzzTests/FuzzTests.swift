@@ -37,11 +37,11 @@ import Testing
         "devices":[{"allow":true,"access":"rwm"}],"unified":{"memory.high":"1"},"cpu":{"quota":-1}},"sysctl":{"a":"b"}}}
         """#
 
-    @Test func json() throws {
+    @Test func json() async throws {
         let samples = [
             FuzzTests.configuration, FuzzTests.manifest, FuzzTests.spec, #"["\u0000\ud800",1e308,-0.0,[[[]]],null]"#,
         ]
-        try Fuzz.run("json") { random in
+        try await Fuzz.run("json") { random in
             let bytes = random.mutate(Array(random.pick(samples).utf8))
             guard let value = try? JSON(parsing: bytes) else { return }
             let again = try JSON(parsing: value.bytes)
@@ -49,8 +49,8 @@ import Testing
         }
     }
 
-    @Test func runtimeSpec() throws {
-        try Fuzz.run("spec") { random in
+    @Test func runtimeSpec() async throws {
+        try await Fuzz.run("spec") { random in
             guard let json = try? JSON(parsing: random.mutate(Array(FuzzTests.spec.utf8))) else { return }
             guard let spec = try? RuntimeSpec(json) else { return }
             let texts = (spec.process?.arguments ?? []) + spec.mounts.map(\.destination)
@@ -58,8 +58,8 @@ import Testing
         }
     }
 
-    @Test func imageDocuments() throws {
-        try Fuzz.run("image") { random in
+    @Test func imageDocuments() async throws {
+        try await Fuzz.run("image") { random in
             if let json = try? JSON(parsing: random.mutate(Array(FuzzTests.configuration.utf8))) {
                 let image = Image(id: "", tags: [], repoDigests: [], configuration: ImageConfiguration(json), size: 0)
                 _ = (image.diffIDs, image.architecture, try? Timestamp(parsing: image.created))
@@ -81,12 +81,12 @@ import Testing
         }
     }
 
-    @Test func times() throws {
+    @Test func times() async throws {
         let samples = [
             "2024-02-29T12:34:56.789+01:00", "-9223372036854775808", "1700000000.5", "0001-01-01T00:00:00Z",
             "9999-12-31",
         ]
-        try Fuzz.run("times") { random in
+        try await Fuzz.run("times") { random in
             let text = String(decoding: random.mutate(Array(random.pick(samples).utf8)), as: UTF8.self)
             if let time = try? Timestamp(parsing: text), try Timestamp(parsing: time.text) != time {
                 throw Differs(description: text)
@@ -97,7 +97,7 @@ import Testing
         }
     }
 
-    @Test func frames() throws {
+    @Test func frames() async throws {
         var sample: [UInt8] = []
         Frame(.request, number: 7, payload: Array(#"{"op":"list"}"#.utf8)).write(to: &sample)
         Frame(.data, number: 9, channel: 1, payload: [1, 2, 3]).write(to: &sample)
@@ -113,7 +113,7 @@ import Testing
             }
             return (frames, false)
         }
-        try Fuzz.run("frames") { random in
+        try await Fuzz.run("frames") { random in
             let bytes = random.mutate(sample, changes: 6)
             let at = random.below(bytes.count + 1)
             let whole = decoded([bytes])
@@ -124,7 +124,7 @@ import Testing
         }
     }
 
-    @Test func requests() throws {
+    @Test func requests() async throws {
         let samples = [
             "POST /v1.44/containers/create?name=a%20b&x=+ HTTP/1.1\r\nHost: x\r\nContent-Length: 5\r\n\r\nhelloGET / HTTP/1.1\r\n\r\n",
             "PUT /x HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n3;a=\"b\"\r\nabc\r\n00a\r\n0123456789\r\n0\r\nT: 1\r\n\r\n",
@@ -153,7 +153,7 @@ import Testing
             }
             return events
         }
-        try Fuzz.run("requests") { random in
+        try await Fuzz.run("requests") { random in
             let bytes = random.mutate(Array(random.pick(samples).utf8))
             let at = random.below(bytes.count + 1)
             let whole = events([bytes])
@@ -167,10 +167,10 @@ import Testing
         }
     }
 
-    @Test func names() throws {
+    @Test func names() async throws {
         let question: [UInt8] =
             [0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0] + DNSQuery.encode("2.0.18.172.in-addr.arpa") + [0, 12, 0, 1]
-        try Fuzz.run("names") { random in
+        try await Fuzz.run("names") { random in
             guard let query = DNSQuery(random.mutate(question)) else { return }
             _ = query.reversedAddress
             let answer = query.answer([[1, 2, 3, 4]])
@@ -180,10 +180,10 @@ import Testing
         }
     }
 
-    @Test func networkRequests() throws {
+    @Test func networkRequests() async throws {
         let sample =
             #"{"Name":"front","IPAM":{"Config":[{"Subnet":"172.30.0.0/16","Gateway":"172.30.0.1","IPRange":"172.30.5.0/24"}]},"Labels":{"a":"b"}}"#
-        try Fuzz.run("network") { random in
+        try await Fuzz.run("network") { random in
             guard let json = try? JSON(parsing: random.mutate(Array(sample.utf8))),
                 let subnet = (try? NetworkRequest(json: json))?.subnets.first
             else { return }

@@ -15,19 +15,20 @@ import Testing
     @Test(
         .enabled(if: getuid() == 0 && access("/usr/bin/unshare", X_OK) == 0, "needs root and unshare"),
         .disabled(if: isInside))
-    func inANamespaceOfItsOwn() throws {
+    func inANamespaceOfItsOwn() async throws {
         var buffer = [CChar](repeating: 0, count: 4096)
         let count = readlink("/proc/self/exe", &buffer, buffer.count)
         let program = String(decoding: buffer.prefix(max(0, count)).map(UInt8.init(bitPattern:)), as: UTF8.self)
         let bundle = CommandLine.arguments.dropFirst().filter { $0.hasSuffix(".xctest") }
         let output = try TemporaryFolder()
         // The shell keeps what the tests print, for the case that they fail.
-        let status = try Subprocess.run(
+        let command =
             [
                 "/bin/sh", "-c", "log=$1; shift; exec \"$@\" >\"$log\" 2>&1", "sh", output.path + "/log",
                 "/usr/bin/env",
                 ManagerTests.marker + "=1", "/usr/bin/unshare", "--net", "--mount", program,
-            ] + bundle + ["--testing-library", "swift-testing", "--filter", "NetworksTests.ManagerTests"])
+            ] + bundle + ["--testing-library", "swift-testing", "--filter", "NetworksTests.ManagerTests"]
+        let status = try await WorkerThreads(limit: 1).run { try Subprocess.run(command) }
         let text = try output.text("log")
         #expect(status == 0 && text.contains("containersAreConnected"), "\(text)")
     }

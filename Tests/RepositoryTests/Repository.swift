@@ -3,8 +3,8 @@ import Glibc
 import Kernel
 
 /// The checkout these tests were built from.
-struct Repository {
-    struct File {
+struct Repository: Sendable {
+    struct File: Sendable {
         /// From the root: `Sources/Base/JSON.swift`.
         let path: String
         let text: String
@@ -28,7 +28,12 @@ struct Repository {
     /// Every text file, but for what builds make.
     let files: [File]
 
-    init() throws {
+    /// Read once: every test asks for it.
+    private static let shared = Result { try Repository(reading: ()) }
+
+    init() throws { self = try Repository.shared.get() }
+
+    private init(reading: Void) throws {
         // Tests/RepositoryTests/Repository.swift
         root = #filePath.split(separator: "/").dropLast(3).reduce("") { $0 + "/" + $1 }
         var found: [File] = []

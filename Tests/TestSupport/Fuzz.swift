@@ -15,8 +15,10 @@ public enum Fuzz {
         public let description: String
     }
 
+    /// Others get their turn between rounds: the concurrency pool has as many threads as cores.
+    ///
     /// - Parameter body: one round. What it throws fails the test with the round's seed.
-    public static func run(_ name: String, _ body: (inout SeededRandom) throws -> Void) throws {
+    public static func run(_ name: String, _ body: (inout SeededRandom) throws -> Void) async throws {
         let path = "/tmp/skala-fuzz-\(name)-\(getpid()).seed"
         let file = try OwnedDescriptor.open(path, O_WRONLY | O_CREAT | O_TRUNC)
         defer { unlink(path) }
@@ -32,7 +34,10 @@ public enum Fuzz {
         }
         if let seed = variable("SKALA_FUZZ_SEED").flatMap(UInt64.init) { return try round(seed) }
         guard let seconds = variable("SKALA_FUZZ_SECONDS").flatMap(Int64.init) else {
-            for seed in 0..<shortRounds { try round(seed) }
+            for seed in 0..<shortRounds {
+                try round(seed)
+                await Task.yield()
+            }
             return
         }
         var seed = UInt64(truncatingIfNeeded: SystemClock.now().nanoseconds)
@@ -41,9 +46,13 @@ public enum Fuzz {
         while SystemClock.monotonicNanoseconds() < end {
             try round(seed)
             seed &+= 1
+            await Task.yield()
         }
         print("fuzz \(name): \(seed &- first) rounds from seed \(first)")
     }
+
+    /// A single round was asked for.
+    public static var isOneRound: Bool { variable("SKALA_FUZZ_SEED") != nil }
 
     private static func variable(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
 }

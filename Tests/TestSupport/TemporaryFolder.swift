@@ -5,9 +5,11 @@ import Kernel
 public final class TemporaryFolder: Sendable {
     public let path: String
 
-    public init() throws(KernelError) {
-        var template = Array("/tmp/skala-test-XXXXXX".utf8CString)
-        guard mkdtemp(&template) != nil else { throw KernelError("mkdtemp", "/tmp", errno: errno) }
+    /// - Parameter isInMemory: on a file system without a disk, for a test that makes many files.
+    public init(isInMemory: Bool = false) throws(KernelError) {
+        let parent = isInMemory && access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp"
+        var template = Array("\(parent)/skala-test-XXXXXX".utf8CString)
+        guard mkdtemp(&template) != nil else { throw KernelError("mkdtemp", parent, errno: errno) }
         path = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
 

@@ -187,7 +187,9 @@ struct ImageRoutes {
         let tag = request.query.first("tag") ?? ""
         let name = tag.isEmpty ? repository : repository + ":" + tag
         try await engine.images.tag(request.parameter("name"), as: name)
-        publish("tag", name)
+        let image = try await engine.images.find(name)
+        let familiar = try Reference(parsing: name).familiar
+        engine.events.publish("image", "tag", image.id, ["name": familiar])
         return Response(status: 201)
     }
 

@@ -14,7 +14,7 @@ struct PruneFilter {
             return
         }
         if let duration = try? DurationText.parse(text), Int64(text) == nil {
-            until = Timestamp(nanoseconds: SystemClock.now().nanoseconds - duration)
+            until = SystemClock.now().advanced(by: -duration)
         } else {
             until = try Timestamp(parsing: text)
         }

@@ -130,7 +130,7 @@ struct SystemRoutes {
             let reading = Task { for await event in stream { try await send(event) } }
             writer.onClose { reading.cancel() }
             if let until {
-                let left = max(0, until.nanoseconds - SystemClock.now().nanoseconds)
+                let left = max(0, until.nanoseconds(since: SystemClock.now()))
                 try await Task.sleep(nanoseconds: UInt64(left))
                 reading.cancel()
             }

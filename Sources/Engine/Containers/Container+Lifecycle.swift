@@ -116,7 +116,7 @@ extension Container {
             return
         }
         guard record.state.isAlive else { return }
-        let ranFor = exit.time.nanoseconds - (record.state.startedAt?.nanoseconds ?? 0)
+        let ranFor = exit.time.nanoseconds(since: record.state.startedAt ?? Timestamp(nanoseconds: 0))
         record.state.status = .exited
         record.state.pid = 0
         record.state.exitCode = exit.code
@@ -207,7 +207,9 @@ extension Container {
         if record.state.status == .paused { try await engine.warden.request("resume", ["id": JSON(id)]) }
         try await send(stopSignal)
         let grace = timeout ?? record.config["StopTimeout"].int ?? 10
-        let hasEnded = await waitForExit(seconds: grace < 0 ? 86400 * 365 : Double(grace))
+        // A year stands for "without end": what a client asks for need not fit the clock.
+        let longest: Int64 = 86400 * 365
+        let hasEnded = await waitForExit(seconds: Double(grace < 0 ? longest : min(grace, longest)))
         if !hasEnded {
             try await send(SIGKILL)
             guard await waitForExit(seconds: 30) else {

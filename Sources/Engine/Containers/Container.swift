@@ -140,6 +140,7 @@ public actor Container {
         let old = record.name
         record.name = name
         try await persist()
+        await engine.networks.rename(containerID: id, from: old, to: name)
         publish("rename", ["oldName": "/" + old])
     }
 

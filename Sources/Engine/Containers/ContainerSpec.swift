@@ -141,9 +141,10 @@ struct ContainerSpec {
         if mount.type == "tmpfs" {
             return self.mount(mount.destination, "tmpfs", "tmpfs", ["nosuid", "nodev", "noexec"] + mount.options)
         }
+        // Read-only holds for what is mounted below, too, as with Docker since 25.
         let propagation = mount.propagation.isEmpty ? "rprivate" : mount.propagation
         return self.mount(
-            mount.destination, "bind", mount.source, ["rbind", mount.isReadOnly ? "ro" : "rw", propagation])
+            mount.destination, "bind", mount.source, ["rbind", mount.isReadOnly ? "rro" : "rw", propagation])
     }
 
     // MARK: linux

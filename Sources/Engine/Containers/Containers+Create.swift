@@ -30,7 +30,10 @@ extension Containers {
         var mounts = try MountParser(host: record.hostConfig, config: record.config).mounts
         for source in record.hostConfig["VolumesFrom"].strings ?? [] {
             let parts = source.split(separator: ":", maxSplits: 1).map(String.init)
-            let other = try await find(parts[0]).snapshot
+            // Not as `.notFound`: clients take that for the image, and pull it.
+            guard let other = try? await find(parts[0]).snapshot else {
+                throw SkalaError(.invalid, "No such container: \(parts[0])")
+            }
             for var mount in other.mounts where mount.type != "tmpfs" {
                 guard !mounts.contains(where: { $0.destination == mount.destination }) else { continue }
                 if parts.count == 2, parts[1] == "ro" { mount.isReadOnly = true }

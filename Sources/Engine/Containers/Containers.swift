@@ -71,7 +71,6 @@ public actor Containers {
         do {
             var record = try ContainerCreation(body: body, image: image, id: id).record(
                 name: name, imageName: imageName)
-            for network in record.networks.keys { _ = try await engine.networks.find(network) }
             try await prepareFolders(id)
             record.mounts = try await resolveMounts(of: record)
             let container = Container(record: record, engine: engine, containers: self)

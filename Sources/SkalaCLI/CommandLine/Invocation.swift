@@ -12,8 +12,3 @@ struct Invocation {
 
     func environment(_ name: String) -> String? { Environment.value(name) }
 }
-
-/// The process's environment.
-enum Environment {
-    static func value(_ name: String) -> String? { getenv(name).map { String(cString: $0) } }
-}

@@ -44,16 +44,3 @@ struct Option: Sendable {
         "format", "TEXT", "'json', or a template such as '{{.ID}} {{.Names}}'", .words(["json", "table"]))
     static let force = flag("force", short: "f", "Do not ask")
 }
-
-/// What may stand at a place of the command line.
-enum Completion: Sendable, Hashable {
-    case nothing
-    case files
-    case directories
-    case words([String])
-    case containers
-    case runningContainers
-    case images
-    case networks
-    case volumes
-}

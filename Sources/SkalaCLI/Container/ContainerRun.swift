@@ -21,7 +21,7 @@ enum ContainerRun {
         let isAttached = !arguments.flag("detach")
         let keys = try arguments.detachKeys()
         try TerminalCheck.run(arguments, isAttached: isAttached)
-        let id = try ContainerCreate.create(call, attached: isAttached, progress: call.output)
+        let id = try ContainerCreate.create(call, attached: isAttached)
         let start = HTTPRequest.post(API.container(id, "/start"))
         guard isAttached else {
             try call.client.json(start)
@@ -43,13 +43,5 @@ enum ContainerRun {
             return 0
         }
         return status
-    }
-}
-
-/// A terminal for the container needs one here, as far as the user types into it.
-enum TerminalCheck {
-    static func run(_ arguments: Arguments, isAttached: Bool) throws {
-        guard isAttached, arguments.flag("tty"), arguments.flag("interactive"), !Terminal.isTerminal(0) else { return }
-        throw CommandFailure(1, "the input is not a terminal: leave out -t, or run this from one")
     }
 }

@@ -59,7 +59,7 @@ final class ProgressDisplay {
         let line = "\(id): \(status)\(bar(detail))"
         if lines[id] == nil {
             order.append(id)
-            write(line + "\n")
+            write(cut(line) + "\n")
         } else if lines[id] != line, let index = order.firstIndex(of: id) {
             let up = order.count - index
             write("\u{1B}[\(up)A\r\u{1B}[2K\(cut(line))\u{1B}[\(up)B\r")

@@ -101,39 +101,3 @@ struct CredentialStore {
         return String(text.prefix { $0 != "/" })
     }
 }
-
-/// A program `docker-credential-NAME` that keeps credentials, say in a key ring.
-struct CredentialHelper {
-    let program: String
-
-    init(_ name: String) { program = "docker-credential-" + name }
-
-    func credentials(for key: String) throws -> JSON? {
-        guard let answer = try run("get", key) else { return nil }
-        let document = try JSON(parsing: answer)
-        let secret = document["Secret"].string ?? ""
-        if document["Username"] == "<token>" { return ["identitytoken": JSON(secret)] }
-        return ["username": document["Username"], "password": JSON(secret)]
-    }
-
-    func store(_ credentials: JSON, for key: String) throws {
-        let entry: JSON = [
-            "ServerURL": JSON(key), "Username": credentials["username"], "Secret": credentials["password"],
-        ]
-        guard try run("store", entry.text) != nil else { throw SkalaError(.system, "\(program) did not store them") }
-    }
-
-    func erase(_ key: String) throws { _ = try run("erase", key) }
-
-    /// What the program prints; nil when it fails, as it does where it has nothing.
-    private func run(_ verb: String, _ input: String) throws -> String? {
-        guard let path = Subprocess.find(program, path: Environment.value("PATH") ?? "") else {
-            throw SkalaError(
-                .notFound, "the credential helper '\(program)' of docker's config.json is not installed")
-        }
-        do { return try Subprocess.output([path, verb], input: Array(input.utf8), limit: 1 << 20) } catch {
-            guard error.errno == EIO else { throw error }
-            return nil
-        }
-    }
-}

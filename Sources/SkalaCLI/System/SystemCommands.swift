@@ -75,13 +75,13 @@ enum SystemCommands {
         // This program's version is shown even when no engine answers.
         let server: Result<JSON, any Error> = Result { try call.client.json(.get("/version")) }
         let document: JSON = [
-            "Client": ["Version": JSON(Program.version), "Os": "linux", "Arch": JSON(HostFacts.architecture)],
+            "Client": ["Version": JSON(ProductVersion.text), "Os": "linux", "Arch": JSON(HostFacts.architecture)],
             "Server": (try? server.get()) ?? .null,
         ]
         if let format = call.arguments["format"] {
             try call.output.line(format == "json" ? document.text : try Template(format).fill(document))
         } else {
-            try call.output.line("Client:   skala \(Program.version) (linux/\(HostFacts.architecture))")
+            try call.output.line("Client:   skala \(ProductVersion.text) (linux/\(HostFacts.architecture))")
             if case .success(let json) = server {
                 let api = "API \(json["ApiVersion"].plain), \(json["MinAPIVersion"].plain) at least"
                 try call.output.line(
@@ -165,40 +165,5 @@ enum SystemCommands {
         let text = attributes.map { "\($0.key)=\($0.value)" }.joined(separator: ", ")
         return "\(time.paddedText) \(event["Type"].plain) \(event["Action"].plain) \(event["Actor"]["ID"].plain)"
             + (text.isEmpty ? "" : " (\(text))")
-    }
-}
-
-/// The rows of `skala system df`.
-enum DiskUsageTable {
-    static func rows(_ usage: JSON) -> [JSON] {
-        let images = usage["Images"].array ?? []
-        let containers = usage["Containers"].array ?? []
-        let volumes = usage["Volumes"].array ?? []
-        let usedImages = Set(containers.compactMap { $0["ImageID"].string })
-        func bytes(_ objects: [JSON], _ size: (JSON) -> JSON) -> Int64 {
-            objects.reduce(0) { $0 + max(0, size($1).int ?? 0) }
-        }
-        let idle = containers.filter { !["running", "paused", "restarting"].contains($0["State"].plain) }
-        let unusedVolumes = volumes.filter { $0["UsageData"]["RefCount"].int ?? 0 == 0 }
-        return [
-            row(
-                "Images", images.count, images.filter { usedImages.contains($0["Id"].plain) }.count,
-                usage["LayersSize"].int ?? 0,
-                bytes(images.filter { !usedImages.contains($0["Id"].plain) }) { $0["Size"] }),
-            row(
-                "Containers", containers.count, containers.count - idle.count, bytes(containers) { $0["SizeRw"] },
-                bytes(idle) { $0["SizeRw"] }),
-            row(
-                "Local Volumes", volumes.count, volumes.count - unusedVolumes.count,
-                bytes(volumes) { $0["UsageData"]["Size"] }, bytes(unusedVolumes) { $0["UsageData"]["Size"] }),
-        ]
-    }
-
-    private static func row(_ type: String, _ total: Int, _ active: Int, _ size: Int64, _ unused: Int64) -> JSON {
-        let share = size > 0 ? " (\(min(100, unused * 100 / size))%)" : ""
-        return [
-            "Type": JSON(type), "TotalCount": JSON("\(total)"), "Active": JSON("\(active)"),
-            "Size": JSON(ByteSize.decimal(size)), "Reclaimable": JSON(ByteSize.decimal(min(unused, size)) + share),
-        ]
     }
 }

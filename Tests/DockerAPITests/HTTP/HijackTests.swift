@@ -154,7 +154,8 @@ struct HijackTests {
             let (count, wrong) = try await receiving
             #expect(count == total)
             #expect(wrong == 0)
-            #expect(residentMemory() - before < 48 << 20)
+            // Of the whole process, in which other tests run at the same time: 200 MB kept anywhere would still show.
+            #expect(residentMemory() - before < 128 << 20)
         }
     }
 

@@ -74,7 +74,7 @@ extension Integration {
             try await Session.run { t in
                 try await t.sh(
                     "docker version -f '{{.Server.APIVersion}} {{.Server.MinAPIVersion}} {{.Server.Os}}'",
-                    has: "1.50 1.4", "linux")
+                    has: "1.50 1.24", "linux")
                 try await t.sh(
                     "docker info -f '{{.Driver}} {{.OSType}} {{.CgroupDriver}} {{.DefaultRuntime}}'",
                     has: "overlay2 linux cgroupfs")
