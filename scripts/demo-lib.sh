@@ -39,10 +39,13 @@ summary() {
 }
 
 failed() {
-    printf '\ndemo: "%s" failed (scripts/demo.sh, line %s)\n' "$current" "$1" >&2
+    trap - ERR
+    # The last but one is the line of demo.sh, however deep the failure was.
+    printf '\ndemo: "%s" failed (scripts/demo.sh, line %s)\n' "$current" "${BASH_LINENO[-2]}" >&2
     [ ! -s "$work/daemon.log" ] || { echo "the daemon's last lines:"; tail -n 5 "$work/daemon.log"; } >&2
+    [ -n "$daemon" ] && kill -0 "$daemon" 2>/dev/null || return 0
     for name in db cache visits web; do
-        [ -z "$daemon" ] || engine logs --tail 3 "$name" 2>&1 | sed "s/^/  $name: /" >&2 || true
+        engine logs --tail 3 "$name" 2>&1 | sed "s/^/  $name: /" >&2 || true
     done
 }
 

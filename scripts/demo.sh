@@ -9,12 +9,13 @@
 #   SKALA_CACHE      where builds and images are kept (default ~/.cache/skala)
 #   SKALA_REGISTRY   a mirror of Docker Hub to pull from, http://host:port (default: Docker Hub if reachable)
 #   DEMO_RUNS        repetitions of each timing (default 5); 0 leaves the peers out
-set -euo pipefail
+# -E: a command that fails in a function is told too.
+set -Eeuo pipefail
 cd "$(dirname "$0")/.."
 . scripts/demo-lib.sh
 
 [ "$(id -u)" = 0 ] || { echo "make demo needs root: containers do" >&2; exit 1; }
-trap 'failed $LINENO' ERR
+trap failed ERR
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 

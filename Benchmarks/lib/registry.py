@@ -37,7 +37,7 @@ def debian_layer():
     print(f"making a Debian layer ({suite}), once", flush=True)
     done = subprocess.run(
         [
-            "mmdebstrap", "--quiet", "--variant=minbase", "--include=python3-minimal,perl,ca-certificates",
+            "mmdebstrap", "--quiet", "--variant=minbase", "--include=ca-certificates",
             '--customize-hook=rm -rf "$1"/var/lib/apt/lists/* "$1"/var/cache/apt/*', suite, plain,
         ],
         stdout=subprocess.DEVNULL,

@@ -43,6 +43,7 @@ public struct CgroupLayout: Sendable {
             else { continue }
             let point = String(decoding: fields[4], as: UTF8.self)
             let words = String(decoding: type, as: UTF8.self).split(separator: " ", omittingEmptySubsequences: false)
+            guard words.count >= 3 else { continue }
             if words[0] == "2", version2 == nil { version2 = point }
             guard words[0].isEmpty, let options = words.last else { continue }
             for option in options.split(separator: ",").map(String.init) where known.contains(option) {

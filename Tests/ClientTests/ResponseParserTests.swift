@@ -9,6 +9,7 @@ struct ResponseParserTests {
         parser.isWithoutBody = withoutBody
         var events: [String] = []
         var body: [UInt8] = []
+        var hasEnded = false
         func drain() throws {
             while true {
                 switch try parser.next() {
@@ -18,6 +19,8 @@ struct ResponseParserTests {
                 case .end:
                     events.append("end \(String(decoding: body, as: UTF8.self))")
                     body = []
+                    // Behind the last answer of a connection comes none.
+                    if hasEnded { return }
                 }
             }
         }
@@ -28,6 +31,7 @@ struct ResponseParserTests {
         }
         if ends {
             parser.finish()
+            hasEnded = true
             try drain()
         }
         return events

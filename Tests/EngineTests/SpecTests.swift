@@ -21,7 +21,8 @@ struct SpecTests {
     }
 
     private func spec(
-        _ body: JSON, mounts: [ContainerRecord.Mount] = [], network: String? = "/run/skala/netns/id",
+        _ body: JSON, mounts: [ContainerRecord.Mount] = [],
+        network: ContainerSpec.NetworkNamespace = .path("/run/skala/netns/id"),
         joined: [String: String] = [:], devices: [(node: JSON, access: String)] = [], initProgram: String? = nil
     ) throws -> JSON {
         let creation = ContainerCreation(body: body, image: CreationTests.image, id: String(repeating: "ab", count: 32))
@@ -64,7 +65,7 @@ struct SpecTests {
         let body: JSON = [
             "HostConfig": ["Privileged": true, "NetworkMode": "host", "UTSMode": "host", "CgroupnsMode": "host"]
         ]
-        try compare(try spec(body, network: nil), with: "privileged")
+        try compare(try spec(body, network: .host), with: "privileged")
     }
 
     @Test func limitsAreTranslated() {

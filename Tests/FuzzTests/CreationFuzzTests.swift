@@ -40,7 +40,7 @@ import Testing
             }
             _ = HealthMonitor(record.config["Healthcheck"], shell: ["sh"])
             let spec = ContainerSpec(
-                record: record, networkNamespace: "/n", etcFiles: [], joined: [:], cgroupParent: "/s",
+                record: record, networkNamespace: .path("/n"), etcFiles: [], joined: [:], cgroupParent: "/s",
                 defaultPidsLimit: 10, user: ["uid": 0, "gid": 0], devices: [], allocation: allocation, cores: nil,
                 initProgram: nil
             ).json

@@ -27,7 +27,7 @@ extension Container {
         for mount in record.mounts where mount.type == "bind" { try prepareBind(mount) }
         let network = try await prepareNetwork()
         let spec = ContainerSpec(
-            record: record, networkNamespace: network.path, etcFiles: try writeEtcFiles(network),
+            record: record, networkNamespace: network.namespace, etcFiles: try writeEtcFiles(network),
             joined: try await joinedNamespaces(),
             cgroupParent: engine.configuration.cgroupParent, defaultPidsLimit: engine.configuration.defaultPidsLimit,
             user: user.user, devices: try devices(), allocation: allocation,
@@ -109,8 +109,7 @@ extension Container {
     // MARK: network
 
     struct PreparedNetwork {
-        /// nil: the host's.
-        var path: String?
+        var namespace = ContainerSpec.NetworkNamespace.host
         /// Addresses and names for /etc/hosts.
         var endpoints: [Endpoint] = []
         var resolvConf: String?
@@ -127,12 +126,12 @@ extension Container {
                 throw SkalaError(.conflict, "cannot join network of a non running container: \(other.id)")
             }
             let pid = await other.snapshot.state.pid
-            return PreparedNetwork(path: "/proc/\(pid)/ns/net", sharedWith: other.id)
+            return PreparedNetwork(namespace: .path("/proc/\(pid)/ns/net"), sharedWith: other.id)
         }
+        if mode == "none" { return PreparedNetwork(namespace: .new) }
         await engine.networks.destroySandbox(id)
         let sandbox = try await engine.networks.makeSandbox(containerID: id)
-        var prepared = PreparedNetwork(path: sandbox.path)
-        if mode == "none" { return prepared }
+        var prepared = PreparedNetwork(namespace: .path(sandbox.path))
         for member in record.networks.members {
             prepared.endpoints.append(try await connectEndpoint(network: member.key, settings: member.value))
         }

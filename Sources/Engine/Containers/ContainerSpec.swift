@@ -5,9 +5,18 @@ import OCI
 ///
 /// Pure: everything that has to be looked up on the host is handed in.
 struct ContainerSpec {
+    /// The network namespace of a container.
+    enum NetworkNamespace: Sendable, Hashable {
+        case host
+        /// One of its own with nothing but `lo`, made by the warden's clone: cheaper than one the engine makes, and
+        /// gone with the container.
+        case new
+        /// An existing one: prepared by the engine, or another container's.
+        case path(String)
+    }
+
     let record: ContainerRecord
-    /// Path of the network namespace to join; nil joins the host's.
-    let networkNamespace: String?
+    let networkNamespace: NetworkNamespace
     /// Host paths of the files bound over /etc/resolv.conf, /etc/hostname and /etc/hosts.
     let etcFiles: [(source: String, destination: String)]
     /// Namespaces of other containers to join (`container:NAME`), by type.
@@ -154,7 +163,7 @@ struct ContainerSpec {
             "namespaces": JSON(namespaces), "cgroupsPath": JSON(cgroupParent + "/" + record.id), "resources": resources,
         ]
         var sysctls = host["Sysctls"].stringDictionary ?? [:]
-        if networkNamespace != nil {
+        if networkNamespace != .host {
             // As Docker: any user may bind low ports and ping, since the network is the container's own.
             sysctls["net.ipv4.ip_unprivileged_port_start"] = sysctls["net.ipv4.ip_unprivileged_port_start"] ?? "0"
             sysctls["net.ipv4.ping_group_range"] = sysctls["net.ipv4.ping_group_range"] ?? "0 2147483647"
@@ -175,8 +184,10 @@ struct ContainerSpec {
 
     private var namespaces: [JSON] {
         var namespaces: [JSON] = [["type": "mount"]]
-        if let path = networkNamespace {
-            namespaces.append(["type": "network", "path": JSON(path)])
+        switch networkNamespace {
+        case .host: break
+        case .new: namespaces.append(["type": "network"])
+        case .path(let path): namespaces.append(["type": "network", "path": JSON(path)])
         }
         for (type, mode) in [("pid", "PidMode"), ("ipc", "IpcMode"), ("uts", "UTSMode"), ("cgroup", "CgroupnsMode")] {
             if let path = joined[type] {

@@ -31,7 +31,7 @@ enum KeyValue {
     /// - Throws: `SkalaError` `.invalid` for a name with spaces, with the line's number.
     static func lines(_ contents: String, file: String) throws(SkalaError) -> [String] {
         var entries: [String] = []
-        for (index, raw) in contents.split(separator: "\n", omittingEmptySubsequences: false).enumerated() {
+        for (index, raw) in contents.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated() {
             let line = raw.drop { $0 == " " || $0 == "\t" }
             let text = line.hasSuffix("\r") ? line.dropLast() : line
             if text.isEmpty || text.hasPrefix("#") { continue }
