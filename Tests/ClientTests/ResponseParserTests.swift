@@ -9,7 +9,7 @@ struct ResponseParserTests {
         parser.isWithoutBody = withoutBody
         var events: [String] = []
         var body: [UInt8] = []
-        func drain() throws {
+        func drain(isLast: Bool = false) throws {
             while true {
                 switch try parser.next() {
                 case .needMore: return
@@ -18,6 +18,7 @@ struct ResponseParserTests {
                 case .end:
                     events.append("end \(String(decoding: body, as: UTF8.self))")
                     body = []
+                    if isLast { return }
                 }
             }
         }
@@ -28,7 +29,7 @@ struct ResponseParserTests {
         }
         if ends {
             parser.finish()
-            try drain()
+            try drain(isLast: true)
         }
         return events
     }

@@ -28,6 +28,8 @@ enum Completer {
             if commands.isEmpty { break }
         }
         guard let command, command.verbs.isEmpty else {
+            // A word that is no command has nothing behind it.
+            guard before.isEmpty else { return [] }
             return commands.map(\.name).filter { $0.hasPrefix(typed) }.sorted()
         }
         return candidates(for: typed, after: before, of: command, names)

@@ -145,7 +145,7 @@ enum NetworkCommands {
     }
 
     private static let prune = Command(
-        "prune", "Remove networks that no container uses", "[OPTIONS]", 0...0, options: [.force, .filter],
+        "prune", "Remove networks that no container uses", "[OPTIONS]", 0...0, options: [.force, .pruneFilter],
         examples: ["skala network prune -f"]
     ) { call in
         guard try Confirmation.ask("This removes all networks that no container uses.", call) else { return 0 }

@@ -67,7 +67,7 @@ enum VolumeCommands {
 
     private static let prune = Command(
         "prune", "Remove volumes that no container uses", "[OPTIONS]", 0...0,
-        options: [.force, .filter, .flag("all", short: "a", "Named ones too, not only anonymous ones")],
+        options: [.force, .pruneFilter, .flag("all", short: "a", "Named ones too, not only anonymous ones")],
         examples: ["skala volume prune -f --filter label=scratch"]
     ) { call in
         let what = call.arguments.flag("all") ? "all volumes" : "all anonymous volumes"
