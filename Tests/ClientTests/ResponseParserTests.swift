@@ -9,8 +9,7 @@ struct ResponseParserTests {
         parser.isWithoutBody = withoutBody
         var events: [String] = []
         var body: [UInt8] = []
-        var hasEnded = false
-        func drain() throws {
+        func drain(isLast: Bool = false) throws {
             while true {
                 switch try parser.next() {
                 case .needMore: return
@@ -19,8 +18,7 @@ struct ResponseParserTests {
                 case .end:
                     events.append("end \(String(decoding: body, as: UTF8.self))")
                     body = []
-                    // Behind the last answer of a connection comes none.
-                    if hasEnded { return }
+                    if isLast { return }
                 }
             }
         }
@@ -31,8 +29,7 @@ struct ResponseParserTests {
         }
         if ends {
             parser.finish()
-            hasEnded = true
-            try drain()
+            try drain(isLast: true)
         }
         return events
     }

@@ -31,15 +31,14 @@ enum KeyValue {
     /// - Throws: `SkalaError` `.invalid` for a name with spaces, with the line's number.
     static func lines(_ contents: String, file: String) throws(SkalaError) -> [String] {
         var entries: [String] = []
-        for (index, raw) in contents.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).enumerated() {
+        for (index, raw) in LineText.lines(contents).enumerated() {
             let line = raw.drop { $0 == " " || $0 == "\t" }
-            let text = line.hasSuffix("\r") ? line.dropLast() : line
-            if text.isEmpty || text.hasPrefix("#") { continue }
-            let key = text.prefix { $0 != "=" }
+            if line.isEmpty || line.hasPrefix("#") { continue }
+            let key = line.prefix { $0 != "=" }
             guard !key.isEmpty, !key.contains(where: { $0 == " " || $0 == "\t" }) else {
                 throw SkalaError(.invalid, "\(file), line \(index + 1): invalid name '\(key)'")
             }
-            entries.append(String(text))
+            entries.append(String(line))
         }
         return entries
     }

@@ -40,8 +40,8 @@ struct Option: Sendable {
     static let quiet = flag("quiet", short: "q", "Show ids only")
     static let noTruncation = flag("no-trunc", "Do not shorten the output")
     static let filter = list("filter", short: "f", "KEY=VALUE", "Show only what matches")
-    /// Without a short form: `-f` is `--force` there.
-    static let pruneFilter = list("filter", "KEY=VALUE", "Remove only what matches")
+    /// Of the commands that remove things, where `-f` means force.
+    static let pruneFilter = list("filter", "KEY=VALUE", "Only what matches: until=24h, label=x")
     static let format = value(
         "format", "TEXT", "'json', or a template such as '{{.ID}} {{.Names}}'", .words(["json", "table"]))
     static let force = flag("force", short: "f", "Do not ask")

@@ -8,9 +8,9 @@ enum ContainerCreate {
     static let command = Command(
         "create", "Make a container without starting it", "[OPTIONS] IMAGE [COMMAND] [ARG...]", Command.atLeast(1),
         completes: .images, stopsAtArgument: true, options: ContainerOptions.shared,
-        examples: ["skala create --name web -p 8080:80 nginx", "skala start web"]
+        examples: ["skala create --name web -p 8080:80 nginx"]
     ) { call in
-        let id = try StartFailure.report { try create(call, attached: false) }
+        let id = try StartFailure.report { try create(call, attached: true) }
         try call.output.line(id)
         return 0
     }

@@ -38,7 +38,7 @@ enum BuildContext {
 
     /// The entries of a `.dockerignore` that are paths and nothing more; none when an exception (`!`) may take one back.
     static func plainPaths(_ text: String) -> [String] {
-        let lines = text.split(separator: "\n").map { line in
+        let lines = LineText.lines(text).map { line in
             var line = line[...]
             while let last = line.last, last == " " || last == "\r" || last == "\t" || last == "/" { line.removeLast() }
             while line.hasPrefix("./") { line = line.dropFirst(2) }

@@ -47,7 +47,7 @@ enum SystemCommands {
         options: [
             .force, .flag("all", short: "a", "All images that no container uses"),
             .flag("volumes", "Anonymous volumes that no container uses too"),
-            .list("filter", "KEY=VALUE", "Only what matches: until=24h, label=x"),
+            .pruneFilter,
         ],
         examples: ["skala system prune -f", "skala system prune -a --volumes --filter until=24h"]
     ) { call in
