@@ -9,9 +9,10 @@ extension Engine {
     /// no daemon was there.
     func restore() async throws {
         let containers = containers
+        // What ends while we take over has to wait: its container may not be known yet.
+        let (events, queue) = AsyncStream.makeStream(of: JSON.self)
         let isNewWarden = try await context.warden.start(
-            onEvent: { event in Task { await containers.handle(event) } },
-            onReplaced: { Task { await containers.wardenReplaced() } })
+            onEvent: { queue.yield($0) }, onReplaced: { Task { await containers.wardenReplaced() } })
         let listed = try await context.warden.request("list")["containers"].array ?? []
         var running: [String: JSON] = [:]
         for container in listed { if let id = container["id"].string { running[id] = container } }
@@ -35,6 +36,10 @@ extension Engine {
         for id in running.keys.sorted() { _ = try? await context.warden.request("delete", ["id": JSON(id)]) }
         try await removeStrayFolders(known: Set(records.map(\.id)))
         log.info("\(records.count) containers, \(listed.count) under the \(isNewWarden ? "new" : "running") warden")
+        Task {
+            // Each on its own: taking in one container's end must not hold up another's.
+            for await event in events { Task { await containers.handle(event) } }
+        }
         await containers.startThoseThatShouldRun()
     }
 
@@ -78,9 +83,10 @@ extension Containers {
         }
     }
 
-    /// The warden died, and every container with it.
+    /// The warden died, and every container with it; but not those that were started under the new one since.
     func wardenReplaced() async {
-        for container in all() { await container.reconcile(nil) }
+        let generation = engine.warden.generation
+        for container in all() where await container.wardenGeneration < generation { await container.reconcile(nil) }
     }
 
     func startThoseThatShouldRun() async {
@@ -104,7 +110,8 @@ extension Container {
     /// Brings the record in line with what the warden says; nil when it knows nothing of the container.
     func reconcile(_ observed: JSON?) async {
         let status = observed?["status"].string
-        if status == "running" || status == "paused" {
+        if record.state.isAlive, status == "running" || status == "paused" {
+            wardenGeneration = engine.warden.generation
             record.state.status = status == "paused" ? .paused : .running
             record.state.pid = Int32(clamping: observed?["pid"].int ?? 0)
             if record.state.startedAt == nil { record.state.startedAt = SystemClock.now() }
@@ -118,7 +125,7 @@ extension Container {
                 await exited(Exit(code: 137, isOOMKilled: false, time: SystemClock.now()))
             }
         } else if observed != nil {
-            // Made, but its start was never recorded: it did not start.
+            // Its start was never recorded, nor answered, and its network is not known: it did not start.
             _ = try? await engine.warden.request("delete", ["id": JSON(id)])
         }
         if record.state.status == .restarting, restartTask == nil { record.state.status = .exited }

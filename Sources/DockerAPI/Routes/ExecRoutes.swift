@@ -26,26 +26,25 @@ struct ExecRoutes {
     private func start(_ request: Request) async throws -> Response {
         let (container, session) = try await engine.containers.find(exec: request.parameter("id"))
         let body = try await request.body.json()
-        let isDetached = body["Detach"].bool ?? false
-        let raw = session.hasTerminal
-        let attachment: Attachment?
-        do {
-            attachment = try await container.startExec(
-                session, attached: !isDetached, consoleSize: body["ConsoleSize"])
-        } catch let error as SkalaError where !isDetached && session.hasExited {
-            // As Docker: that the program cannot be executed is told in the stream, and clients find 126 or 127.
-            return Response(
-                body: .hijack(contentType: StreamRelay.contentType(raw: raw)) { connection in
-                    await StreamRelay(connection: connection, raw: raw).tell(
-                        "OCI runtime exec failed: \(error.message)\r\n")
-                })
+        let size = body["ConsoleSize"]
+        if body["Detach"].bool ?? false {
+            _ = try await container.startExec(session, attached: false, consoleSize: size)
+            return Response(status: 200)
         }
-        guard let attachment else { return Response(status: 200) }
+        try await container.requireStartable(session)
+        let raw = session.hasTerminal
+        // The head goes first: docker-py loses output that comes together with it.
         return Response(
             body: .hijack(contentType: StreamRelay.contentType(raw: raw)) { connection in
-                // Clients ask for the exit code as soon as the output has ended, and take a missing one for 0.
-                await StreamRelay(connection: connection, raw: raw).run(attachment) {
-                    await session.waitForExit(seconds: 5)
+                let relay = StreamRelay(connection: connection, raw: raw)
+                do {
+                    let attachment = try await container.startExec(session, attached: true, consoleSize: size)
+                    guard let attachment else { return }
+                    // Clients ask for the exit code as soon as the output has ended, and take a missing one for 0.
+                    await relay.run(attachment) { await session.waitForExit(seconds: 5) }
+                } catch {
+                    // As Docker: that it cannot be executed is told in the stream, and clients find 126 or 127.
+                    await relay.tell(skalaError(from: error).message + "\r\n")
                 }
             })
     }

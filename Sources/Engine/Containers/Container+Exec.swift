@@ -48,6 +48,23 @@ extension Container {
             return !state.hasStarted
         }
         guard isFirst else { throw SkalaError(.conflict, "exec \(session.id) has already run") }
+        do {
+            return try await runExec(session, attached: attached, consoleSize: consoleSize)
+        } catch {
+            session.exited((error as? SkalaError)?.code == .notFound ? 127 : 126)
+            throw error
+        }
+    }
+
+    /// - Throws: `.conflict` when the exec ran already, or the container does not run: before anything is started.
+    public func requireStartable(_ session: ExecSession) throws {
+        guard !session.state.withLock({ $0.hasStarted }) else {
+            throw SkalaError(.conflict, "exec \(session.id) has already run")
+        }
+        try requireRunning()
+    }
+
+    private func runExec(_ session: ExecSession, attached: Bool, consoleSize: JSON) async throws -> Attachment? {
         try requireRunning()
         let config = session.config
         var io: JSON = [
@@ -78,7 +95,6 @@ extension Container {
             session.state.withLock { $0.pid = answer["pid"].int ?? 0 }
         } catch {
             attachment?.stream.end()
-            session.exited((error as? SkalaError)?.code == .forbidden ? 126 : 127)
             throw error
         }
         publish("exec_start: " + (config["Cmd"].strings ?? []).joined(separator: " "), ["execID": session.id])

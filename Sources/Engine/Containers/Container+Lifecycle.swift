@@ -28,14 +28,18 @@ extension Container {
         do {
             try await prepareAndRun()
         } catch {
+            isStarting = false
             let failure =
                 (error as? SkalaError) ?? (error as? KernelError)?.asSkalaError ?? SkalaError(.system, "\(error)")
             await startFailed(failure)
             throw failure.within("failed to start container")
         }
+        // An end that comes meanwhile waits: it is told after the start.
+        defer { isStarting = false }
         try await persist()
         publish("start")
         startHealthMonitor()
+        isStarting = false
         if let exit = earlyExit {
             earlyExit = nil
             await exited(exit)
@@ -46,7 +50,6 @@ extension Container {
         let prepared = try await prepareStart()
         isStarting = true
         earlyExit = nil
-        defer { isStarting = false }
         let attachments = pendingAttachments
         pendingAttachments = []
         var message: JSON = [
@@ -54,6 +57,7 @@ extension Container {
         ]
         message["start"] = true
         if !attachments.isEmpty { message["attach"] = JSON(attachments.map(\.request)) }
+        wardenGeneration = engine.warden.generation
         do {
             let answer = try await engine.warden.request("create", message)
             for attachment in attachments { attachment.stream.connected() }

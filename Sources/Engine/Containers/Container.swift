@@ -31,6 +31,8 @@ public actor Container {
     var isRemoved = false
     /// It was running when the last daemon wrote its record, and has ended since.
     var wasRunningBefore = false
+    /// The warden it runs under, `WardenSupervisor.generation`.
+    var wardenGeneration = 0
     /// The user asked for the stop that is under way: the restart policy does not apply.
     var isStopRequested = false
     var exitCleanUp: Task<Void, Never>?

@@ -39,8 +39,6 @@ public final class ExecSession: Sendable {
         timer.cancel()
     }
 
-    /// Whether it has ended, or could not be started.
-    public var hasExited: Bool { exitCode.current != nil }
     public var hasTerminal: Bool { config["Tty"].bool ?? false }
 
     func exited(_ code: Int64) {

@@ -10,6 +10,7 @@ import Synchronization
 final class WardenSupervisor: Sendable {
     private struct State {
         var client: WardenClient?
+        var generation = 0
         /// The warden's process while it is our child: it has to be reaped.
         var child: pid_t?
         var isClosing = false
@@ -51,6 +52,9 @@ final class WardenSupervisor: Sendable {
         return client.openStream()
     }
 
+    /// Counts the wardens: what was started under an earlier one has died with it.
+    var generation: Int { state.withLock { $0.generation } }
+
     /// Ends the connection; the warden goes on.
     func close() {
         state.withLock { state in
@@ -71,7 +75,10 @@ final class WardenSupervisor: Sendable {
             if let client = try? makeClient() { return (client, false) }
             return (try startWarden(makeClient), true)
         }
-        state.withLock { $0.client = client }
+        state.withLock { state in
+            state.client = client
+            if isNew { state.generation += 1 }
+        }
         _ = try await client.request("hello", ["version": JSON(configuration.version)])
         return isNew
     }

@@ -118,7 +118,7 @@ extension Integration {
                     has: "\(t.name)a 10.50.", ".20/24")
                 // Not from another network. (Debian's static busybox may crash when its wget times out.)
                 try await t.fails(
-                    "docker run --rm busybox wget -T 2 -qO- http://10.50.\(octet).20/name || exit 1", 1, "")
+                    "docker run --rm --init busybox timeout -s KILL 2 wget -qO- http://10.50.\(octet).20/name", 137, "")
                 try await t.fails("docker network rm ${N}n", 1, "has active endpoints")
                 try await t.fails("docker network create ${N}n", 1, "already exists")
                 try await t.fails("docker network create --subnet 10.50.\(octet).0/24 ${N}m", 1, "Pool overlaps")

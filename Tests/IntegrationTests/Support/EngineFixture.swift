@@ -44,7 +44,7 @@ final class EngineFixture: Sendable {
     }
 
     /// Beside the test bundle.
-    private static var programFolder: String? {
+    static var programFolder: String? {
         for argument in CommandLine.arguments {
             let parts = argument.split(separator: "/")
             guard let index = parts.firstIndex(where: { $0.hasSuffix(".xctest") }) else { continue }

@@ -1,0 +1,20 @@
+import Testing
+
+/// The short forms of `make soak`: engines of their own that are killed, starved and made to fail.
+@Suite(.serialized) struct ReliabilityTests {
+    @Test(arguments: [
+        "kill --rounds 10 --wardens 2", "faults --limit 2 --calls clone3,mount,mkdir,sendto,openat", "disk",
+    ])
+    func nothingIsLostOrLeaked(arguments: String) async throws {
+        if let obstacle = EngineFixture.obstacle { return skip("soak.py \(arguments)", obstacle) }
+        if arguments.hasPrefix("faults"), ProcessEnvironment.find("strace") == nil {
+            return skip("soak.py \(arguments)", "needs strace")
+        }
+        guard let programs = EngineFixture.programFolder else { return }
+        let script = EngineFixture.supportFolder + "../../../scripts/soak.py"
+        let result = try await ChildProcess.run(
+            ["python3", script] + arguments.split(separator: " ").map(String.init) + ["--programs", programs],
+            environment: ProcessEnvironment.inherited, folder: "/", deadline: 180)
+        #expect(result.code == 0, "soak.py \(arguments)\n\(result.output)\(result.error)")
+    }
+}
