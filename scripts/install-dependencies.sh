@@ -17,12 +17,16 @@ test=(
     crun dpkg-dev python3                   # conformance: the control, its sources, and what runs them
     buildah skopeo                          # docker build; archives others made
     podman catatonit containerd             # what drives skala-runtime
+    docker-compose ansible python3-venv     # clients others wrote
+    curl strace                             # raw requests; failing kernel calls
 )
 demo=(
     busybox-static mmdebstrap buildah       # images made of Debian packages
     curl iproute2 nftables procps           # requests, a client in a namespace of its own, clean-up
 )
 
+# The docker command: whichever is there, or Debian's.
+command -v docker >/dev/null || test+=(docker.io)
 groups=("$@")
 [ ${#groups[@]} -gt 0 ] || groups=(build test)
 missing=()

@@ -512,13 +512,12 @@ def disk(engine, size):
 
     def filler():
         """Fills the disk but for a little."""
-        with open(engine.data + "/filler", "wb") as file:
-            try:
-                while True:
-                    file.write(b"x" * 4096)
-                    file.flush()
-            except OSError:
-                pass
+        descriptor = os.open(engine.data + "/filler", os.O_WRONLY | os.O_CREAT)
+        try:
+            while True:
+                os.write(descriptor, b"x" * 4096)
+        except OSError:
+            os.close(descriptor)
 
     def free():
         os.unlink(engine.data + "/filler")
@@ -545,9 +544,16 @@ def disk(engine, size):
     refused("import", status, answer)
     if files() != before:
         problem("an import on a full disk leaves files: %s" % (set(files()) - set(before)))
+    room = os.statvfs(engine.data)
+    if room.f_bavail * room.f_frsize < size // 3:
+        problem("an import on a full disk keeps its space: %d bytes are free" % (room.f_bavail * room.f_frsize))
+        for fd in names("/proc/%d/fd" % engine.daemon.pid):
+            target = os.readlink("/proc/%d/fd/%s" % (engine.daemon.pid, fd))
+            if "deleted" in target:
+                problem("open: " + target)
     # A container that has written, and is committed when there is no room for its layer.
     engine.call("POST", "/containers/create?name=writer", {
-        "Image": "busybox", "Cmd": ["dd", "if=/dev/urandom", "of=/file", "bs=1024", "count=%d" % (size // 4096)]})
+        "Image": "busybox", "Cmd": ["dd", "if=/dev/urandom", "of=/file", "bs=1024", "count=%d" % (size // 8192)]})
     engine.call("POST", "/containers/writer/start")
     engine.call("POST", "/containers/writer/wait")
     before = files()

@@ -27,8 +27,11 @@ final class ArchiveWriter {
 
     private func failure(_ what: String) -> SkalaError {
         let code = archive_errno(archive) == EPIPE ? SkalaError.Code.cancelled : .system
-        return SkalaError(
-            code, "\(what): \(archive_error_string(archive).map { String(cString: $0) } ?? "unknown error")")
+        let text = archive_error_string(archive).map { String(cString: $0) } ?? "unknown error"
+        let number = archive_errno(archive)
+        // libarchive says "Write error"; the kernel says why.
+        let reason = number > 0 ? String(cString: strerror(number)).lowercased() : text
+        return SkalaError(number == ENOSPC ? .exhausted : code, "\(what): \(reason)")
     }
 
     /// Adds a file made of bytes.

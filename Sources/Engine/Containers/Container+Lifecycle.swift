@@ -310,7 +310,13 @@ extension Container {
         try await engine.store.remove("container", id)
         isRemoved = true
         let directory = directory
-        try await engine.threads.run { try FileContents.removeTree(directory) }
+        do {
+            try await engine.threads.run { try FileContents.removeTree(directory) }
+        } catch {
+            // The container is gone all the same, and with it its hold on images and volumes; a folder that stays is
+            // removed when the daemon starts next.
+            engine.log.error("cannot remove \(directory): \(error)")
+        }
         await engine.images.release(holder: id)
         await engine.volumes.release(holder: id)
         if volumes {

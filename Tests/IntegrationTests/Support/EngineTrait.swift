@@ -18,5 +18,6 @@ extension Trait where Self == EngineTrait {
 /// Says that something could not be tested here, and why; the lines are counted by `make test`.
 func skip(_ what: String, _ reason: String) { print("SKIP: \(what): \(reason)") }
 
-/// All tests that drive one common engine through real clients.
-@Suite(.engine) struct Integration {}
+/// All tests that drive one common engine through real clients. One after another: a prune would take another test's
+/// containers and networks.
+@Suite(.engine, .serialized) struct Integration {}
