@@ -9,7 +9,13 @@ extension FileContents {
     /// Removes a file, or a folder and everything below it, without following links. What is not there is no error.
     ///
     /// The tree may be a container's: names need not be UTF-8, and paths may be longer than any path the kernel takes.
+    ///
+    /// Tried a second time when it fails: descriptors may have run short for a moment.
     public static func removeTree(_ path: String) throws(KernelError) {
+        do { try removeTreeOnce(path) } catch { try removeTreeOnce(path) }
+    }
+
+    private static func removeTreeOnce(_ path: String) throws(KernelError) {
         if unlink(path) == 0 || errno == ENOENT { return }
         guard errno == EISDIR || errno == EPERM else { throw KernelError("unlink", path, errno: errno) }
         let opened = cl_open(path, O_RDONLY | CL_O_DIRECTORY | CL_O_NOFOLLOW, 0)
