@@ -2,6 +2,9 @@ public import Base
 import CLinux
 import Glibc
 import Kernel
+import CCurl
+import CCrypto
+import CArchive
 
 /// Copies files between a container and tar archives: `docker cp` and `docker export`. Blocking.
 ///

@@ -3,6 +3,8 @@ import CArchive
 import CLinux
 import Glibc
 import Kernel
+import CCurl
+import CCrypto
 
 /// Writes tar archives (pax) with libarchive to a descriptor. Blocking.
 final class ArchiveWriter {

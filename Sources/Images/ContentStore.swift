@@ -3,6 +3,9 @@ import CLinux
 import Glibc
 import Kernel
 import OCI
+import CCurl
+import CCrypto
+import CArchive
 
 /// Blobs by digest, and unpacked layers by the digest of their uncompressed data. Blocking.
 ///

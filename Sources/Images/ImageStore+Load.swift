@@ -3,6 +3,9 @@ import CLinux
 import Glibc
 public import Kernel
 import OCI
+import CCurl
+import CCrypto
+import CArchive
 
 extension ImageStore {
     /// Loads images from an archive of `docker save` or an OCI layout, compressed or not.

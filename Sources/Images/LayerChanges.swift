@@ -1,6 +1,9 @@
 import CLinux
 import Glibc
 import Kernel
+import CCurl
+import CCrypto
+import CArchive
 
 /// What a container changed: `docker diff`. Blocking.
 public enum LayerChanges {

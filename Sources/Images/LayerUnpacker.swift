@@ -3,6 +3,8 @@ import CArchive
 import CLinux
 import Glibc
 import Kernel
+import CCurl
+import CCrypto
 
 /// Unpacks one layer into an empty folder in the form overlayfs takes.
 ///

@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import CSeccomp
 
 /// How much the files below a folder take.
 public enum DiskUsage {

@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import CSeccomp
 
 /// Waits for descriptors and deadlines on one thread (epoll, level-triggered).
 ///

@@ -1,4 +1,6 @@
 import Glibc
+import CSeccomp
+import CLinux
 
 /// What the host is: read once, or each time where it changes.
 public enum HostFacts {

@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import CSeccomp
 
 /// One request of the kernel's route netlink protocol (rtnetlink(7)), built attribute by attribute.
 public struct NetlinkMessage {

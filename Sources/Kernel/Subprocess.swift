@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import CSeccomp
 
 /// Helper programs that run for a short time. Blocking: call on `WorkerThreads`.
 public enum Subprocess {

@@ -1,6 +1,7 @@
 public import Base
 import CLinux
 import Glibc
+import CSeccomp
 
 /// The kernel's clocks. Pure code takes a `Timestamp`; only the edges ask here.
 public enum SystemClock {

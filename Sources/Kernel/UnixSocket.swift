@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import CSeccomp
 
 /// Blocking stream sockets in the file system.
 public enum UnixSocket {

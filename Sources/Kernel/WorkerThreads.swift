@@ -1,6 +1,7 @@
 import CLinux
 import Glibc
 import Synchronization
+import CSeccomp
 
 /// Threads for calls that block (files, SQLite, curl, netlink): the concurrency pool has as many threads as cores, so
 /// nothing may block there.

@@ -3,6 +3,7 @@ import CLinux
 import Glibc
 import Kernel
 import Synchronization
+import CNftables
 
 /// Answers names of containers on one network, at its gateway's address; everything else is asked of the host's servers.
 ///

@@ -1,6 +1,8 @@
 import Base
 import Glibc
 import Kernel
+import CNftables
+import CLinux
 
 /// Whether a process of the host has a port.
 enum PortProbe {
