@@ -161,9 +161,10 @@ struct ImageRoutes {
 
     private func load(_ request: Request) async throws -> Response {
         let body = request.body
+        let isQuiet = request.query.flag("quiet")
         return JSONLines.progress { report in
             let images = try await BodyPipe.reading(body, threads: engine.threads) { descriptor in
-                try await engine.images.load(from: descriptor, progress: report)
+                try await engine.images.load(from: descriptor) { if !isQuiet { report($0) } }
             }
             for image in images {
                 publish("load", image.id)
