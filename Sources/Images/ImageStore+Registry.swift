@@ -43,7 +43,13 @@ extension ImageStore {
                     }
                     // Three at a time, as Docker: more only split the same bandwidth.
                     for _ in 0..<3 { addNext() }
-                    while try await group.next() != nil { addNext() }
+                    do {
+                        while try await group.next() != nil { addNext() }
+                    } catch {
+                        // The others' work is for nothing: a pull that fails does not wait for it.
+                        cancellation.cancel()
+                        throw error
+                    }
                 }
                 let layers = manifest.layers.map {
                     ImageRecord.Layer(digest: $0.digest, size: $0.size, mediaType: $0.mediaType)
@@ -66,6 +72,13 @@ extension ImageStore {
                 cancellation.cancel()
             }
         }
+    }
+
+    /// The names with tags that a repository has here, sorted.
+    public func references(in repository: String) -> [Reference] {
+        // Names in the index are references that were parsed once.
+        records.values.flatMap(\.tags).sorted().compactMap { try? Reference(parsing: $0) }
+            .filter { $0.repository == repository }
     }
 
     /// Pushes an image under the name it was tagged with.

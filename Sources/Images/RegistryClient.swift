@@ -127,6 +127,9 @@ final class RegistryClient {
                     throw SkalaError(
                         .invalid, "verification failed for digest \(digest): what the registry sent has \(found)")
                 }
+            } else if answer.status == 404 {
+                throw SkalaError(
+                    .notFound, "blob \(digest) of \(reference.familiar) not found: blob unknown to registry")
             } else if answer.status >= 400, answer.status < 500, answer.status != 429, answer.status != 416 {
                 throw failure(answer, [], digest)
             }

@@ -133,9 +133,14 @@ struct ImageRoutes {
         let tag = request.query.first("tag") ?? ""
         let reference = try Reference(parsing: tag.isEmpty ? name : name + ":" + tag)
         let credentials = credentials(request)
+        // A name without any tag is all the repository's.
+        let isWhole = tag.isEmpty && name.split(separator: "/").last?.contains(":") != true
+        let found = isWhole ? await engine.images.references(in: reference.repository) : []
         return JSONLines.progress { report in
-            try await engine.images.push(reference, credentials: credentials, progress: report)
-            publish("push", reference.familiar)
+            for reference in found.isEmpty ? [reference] : found {
+                try await engine.images.push(reference, credentials: credentials, progress: report)
+                publish("push", reference.familiar)
+            }
         }
     }
 
