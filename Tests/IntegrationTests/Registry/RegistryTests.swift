@@ -159,6 +159,39 @@ extension Integration {
             }
         }
 
+        @Test func aMissingLayerEndsTheOthers() async throws {
+            try await RegistryServer.with("faulty") { t, addresses in
+                let x = addresses[1] + "/x"
+                try await t.sh(
+                    """
+                    docker run --name ${N}c busybox sh -c 'head -c 6000000 /dev/urandom >/slow'
+                    docker commit ${N}c ${N}x && docker rm ${N}c
+                    docker run --name ${N}c ${N}x sh -c 'head -c 3000000 /dev/urandom >/missing'
+                    docker commit ${N}c \(x):1 && docker rm ${N}c
+                    docker push \(x):1 && docker rmi \(x):1 ${N}x
+                    """)
+                let before = try await t.sh(listStore)
+                try await t.sh("echo slow 4000000 -1 >registry/fault; echo missing 2000000 -1 >>registry/fault")
+                // The slow one alone would take 20 s.
+                try await t.fails("timeout 10 docker pull \(x):1", 1, "not found: blob unknown to registry")
+                try await t.eventually(listStore, prints: before)
+            }
+        }
+
+        @Test func allTags() async throws {
+            try await RegistryServer.with { t, addresses in
+                let x = addresses[0] + "/x"
+                try await t.sh("docker tag busybox \(x):1; docker tag busybox \(x):2; docker tag busybox \(x)y:3")
+                try await t.sh("docker push -a \(x)", has: "1: digest: sha256:", "2: digest: sha256:")
+                try await t.sh(
+                    "curl -s http://\(addresses[0])/v2/x/tags/list | grep -o '\"[0-9]*\"' | sort | xargs", prints: "1 2"
+                )
+                try await t.fails("docker push -a \(x)z", 1, "An image does not exist locally with the tag: \(x)z")
+                // Without -a it is latest only.
+                try await t.fails("docker push \(x)", 1, "An image does not exist locally with the tag: \(x)")
+            }
+        }
+
         @Test(arguments: [("v2s2", "gzip"), ("oci", "gzip"), ("oci", "zstd")])
         func mediaTypes(format: String, compression: String) async throws {
             guard ProcessEnvironment.find("skopeo") != nil else {

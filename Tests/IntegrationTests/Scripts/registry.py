@@ -5,9 +5,10 @@ front of it, and prints all addresses in one line, the registry's own first.
 FRONT is one of
     basic   wants the user me with the password secret
     bearer  wants a token, which its /token gives: anybody may pull, me with the password secret may push
-    faulty  treats answers with a blob of more than BYTES bytes as the file FOLDER/fault says: KIND BYTES TIMES, where
-            KIND is cut (the connection ends after BYTES), corrupt (the byte there is another), delay (half a second
-            there), fail (status 503) or drop (no answer), and a negative TIMES is always
+    faulty  treats answers with a blob of more than BYTES bytes as a line of the file FOLDER/fault says: KIND BYTES
+            TIMES, where KIND is cut (the connection ends after BYTES), corrupt (the byte there is another), delay (half
+            a second there), slow (100 kB/s from there on), fail (status 503), missing (404) or drop (no answer), and a
+            negative TIMES is always; of several lines the first counts that fits
 A request to a front makes a line of FOLDER/requests: METHOD PATH STATUS RANGE; one for a token: TOKEN SCOPE SERVICE USER.
 """
 import base64
@@ -39,15 +40,18 @@ def take_fault(size):
     with lock:
         try:
             with open(folder + "/fault") as file:
-                kind, place, times = file.read().split()
+                faults = [line.split() for line in file]
         except FileNotFoundError:
             return None, 0
-        if int(times) == 0 or size <= int(place):
-            return None, 0
-        if int(times) > 0:
+        for fault in faults:
+            kind, place, times = fault[0], int(fault[1]), int(fault[2])
+            if times == 0 or size <= place:
+                continue
+            fault[2] = str(max(times - 1, -1))
             with open(folder + "/fault", "w") as file:
-                file.write(f"{kind} {place} {int(times) - 1}\n")
-        return kind, int(place)
+                file.writelines(" ".join(fault) + "\n" for fault in faults)
+            return kind, place
+        return None, 0
 
 
 class Front(BaseHTTPRequestHandler):
@@ -119,22 +123,24 @@ class Front(BaseHTTPRequestHandler):
             fields.append(("Content-Length", str(len(data))))
         is_blob = self.command == "GET" and "/blobs/sha256:" in self.path
         kind, place = take_fault(len(data)) if self.server.kind == "faulty" and is_blob else (None, 0)
-        status = 0 if kind == "drop" else 503 if kind == "fail" else response.status
+        status = {"drop": 0, "fail": 503, "missing": 404}.get(kind, response.status)
         log(f"{self.command} {self.path} {status} {self.headers.get('Range', '-')}")
         if kind == "drop":
             self.close_connection = True
-        elif kind == "fail":
-            self.answer(503, [("Content-Length", "0")], b"")
+        elif kind in ("fail", "missing"):
+            self.answer(status, [("Content-Length", "0")], b"")
         elif kind == "corrupt":
             self.answer(status, fields, data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
-        elif kind in ("cut", "delay"):
+        elif kind in ("cut", "delay", "slow"):
             self.answer(status, fields, data[:place])
             self.wfile.flush()
             if kind == "cut":
                 self.close_connection = True
-            else:
-                time.sleep(0.5)
-                self.wfile.write(data[place:])
+                return
+            step = 10_000 if kind == "slow" else len(data)
+            for start in range(place, len(data), step):
+                time.sleep(0.1 if kind == "slow" else 0.5)
+                self.wfile.write(data[start : start + step])
         else:
             self.answer(status, fields, data)
 
