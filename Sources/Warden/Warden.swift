@@ -13,6 +13,8 @@ public final class Warden {
     /// How long a container's setup may take, in milliseconds.
     static let startDeadline: Int64 = 60_000
     static let maximumContainers = 10_000
+    /// How long a predecessor may take to be gone, in milliseconds.
+    static let lockDeadline = 2000
     static let maximumStreams = 4096
 
     let loop: EventLoop
@@ -48,7 +50,13 @@ public final class Warden {
     public func serve(socket path: String) throws {
         signal(SIGPIPE, SIG_IGN)
         let lock = try OwnedDescriptor.open(path + ".lock", O_RDWR | O_CREAT)
-        guard cl_lock_file(lock.raw) == 0 else {
+        // A predecessor that was just killed holds the lock until the kernel has taken it apart.
+        var left = Warden.lockDeadline / 10
+        while cl_lock_file(lock.raw) != 0, left > 0 {
+            usleep(10_000)
+            left -= 1
+        }
+        guard left > 0 else {
             throw SkalaError(.conflict, "another warden serves \(path)")
         }
         self.lock = lock
