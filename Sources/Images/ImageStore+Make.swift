@@ -88,7 +88,13 @@ extension ImageStore {
             let record = try record(name)
             let named = (try? Reference(parsing: name)).map(ImageStore.full)  // an id is no reference
             let tags = record.tags.filter { tag in names.contains(record.id) || tag == named || named == nil }
-            chosen.append((record, tags))
+            // Two names of one image make one entry.
+            if let index = chosen.firstIndex(where: { $0.record.id == record.id }) {
+                let known = chosen[index].tags
+                chosen[index].tags += tags.filter { !known.contains($0) }
+            } else {
+                chosen.append((record, tags))
+            }
         }
         let content = content
         let images = chosen

@@ -18,15 +18,17 @@ extension ImageStore {
     ) async throws -> Image {
         try await adding {
             let wanted = try platform.map { try Platform(parsing: $0) } ?? Platform(machine: HostFacts.architecture)
-            progress([
-                "status": JSON("Pulling from \(reference.path)"), "id": JSON(reference.tag ?? reference.digest ?? ""),
-            ])
             let puller = Puller(
                 content: content, reference: reference, platform: wanted, credentials: credentials,
                 mirrors: reference.domain == Reference.defaultDomain ? mirrors : [])
             let cancellation = Cancellation()
             return try await withTaskCancellationHandler {
                 let manifest = try await threads.run { try puller.manifest() }
+                // As Docker, which says so only when there is something to pull.
+                progress([
+                    "status": JSON("Pulling from \(reference.path)"),
+                    "id": JSON(reference.tag ?? reference.digest ?? ""),
+                ])
                 try await threads.run { try puller.fetch(manifest.configuration, manifest, cancellation, progress) }
                 try await withThrowingTaskGroup(of: Void.self) { group in
                     var waiting = Array(manifest.layers.enumerated())[...]
@@ -41,7 +43,13 @@ extension ImageStore {
                     }
                     // Three at a time, as Docker: more only split the same bandwidth.
                     for _ in 0..<3 { addNext() }
-                    while try await group.next() != nil { addNext() }
+                    do {
+                        while try await group.next() != nil { addNext() }
+                    } catch {
+                        // The others' work is for nothing: a pull that fails does not wait for it.
+                        cancellation.cancel()
+                        throw error
+                    }
                 }
                 let layers = manifest.layers.map {
                     ImageRecord.Layer(digest: $0.digest, size: $0.size, mediaType: $0.mediaType)
@@ -66,6 +74,13 @@ extension ImageStore {
         }
     }
 
+    /// The names with tags that a repository has here, sorted.
+    public func references(in repository: String) -> [Reference] {
+        // Names in the index are references that were parsed once.
+        records.values.flatMap(\.tags).sorted().compactMap { try? Reference(parsing: $0) }
+            .filter { $0.repository == repository }
+    }
+
     /// Pushes an image under the name it was tagged with.
     ///
     /// - Throws: `.notFound` when no image has that name; what the registry answers otherwise.
@@ -80,8 +95,13 @@ extension ImageStore {
         }
         let content = content
         progress(["status": JSON("The push refers to repository [\(reference.repository)]")])
-        try await threads.run {
+        let digest = try await threads.run {
             try Pusher(content: content, reference: reference, credentials: credentials).push(record, progress)
+        }
+        // It may have been removed, or given other names, meanwhile.
+        if var current = records[record.id] {
+            current.repoDigests.append(reference.repository + "@" + digest)
+            _ = try await register(current)
         }
     }
 
@@ -234,7 +254,8 @@ struct Pusher {
     let reference: Reference
     let credentials: RegistryCredentials?
 
-    func push(_ record: ImageRecord, _ progress: (JSON) -> Void) throws {
+    /// - Returns: the manifest's digest.
+    func push(_ record: ImageRecord, _ progress: (JSON) -> Void) throws -> String {
         let client = RegistryClient(reference, credentials: credentials)
         var layers: [JSON] = []
         for layer in record.layers {
@@ -266,7 +287,9 @@ struct Pusher {
         try FileContents.overwrite(path, with: bytes)
         let tag = reference.tag ?? "latest"
         try client.upload(manifest: path, size: Int64(bytes.count), type: MediaType.ociManifest, as: tag)
-        progress(["status": JSON("\(tag): digest: \(try SHA256.digest(of: bytes)) size: \(bytes.count)")])
+        let digest = try SHA256.digest(of: bytes)
+        progress(["status": JSON("\(tag): digest: \(digest) size: \(bytes.count)")])
+        return digest
     }
 
     /// By the data itself: archives name every layer's type the same, whether compressed or not.

@@ -69,8 +69,17 @@ final class RegistryClient {
     /// - Throws: `.unauthorized` when it does not.
     func checkCredentials() throws {
         let root = String(base.prefix(base.count - reference.path.count))
-        let (answer, body) = try get(root, [], limit: 1 << 20)
-        guard answer.status < 400 else { throw failure(answer, body, root) }
+        let refused = SkalaError(.unauthorized, "login attempt to \(root) failed with status: 401 Unauthorized")
+        let answer: HTTPCall.Answer
+        let body: [UInt8]
+        do {
+            (answer, body) = try get(root, [], limit: 1 << 20)
+        } catch let error as SkalaError where error.code == .unauthorized {
+            // Its text is of a pull.
+            throw refused
+        }
+        if answer.status == 401 { throw refused }
+        guard answer.status == 200 else { throw failure(answer, body, root) }
     }
 
     // MARK: blobs
@@ -114,6 +123,13 @@ final class RegistryClient {
                 if found == digest { return }
                 // Bytes were damaged on the way: none of them can be trusted.
                 unlink(path)
+                guard attempt + 1 < RegistryClient.retryLimit else {
+                    throw SkalaError(
+                        .invalid, "verification failed for digest \(digest): what the registry sent has \(found)")
+                }
+            } else if answer.status == 404 {
+                throw SkalaError(
+                    .notFound, "blob \(digest) of \(reference.familiar) not found: blob unknown to registry")
             } else if answer.status >= 400, answer.status < 500, answer.status != 429, answer.status != 416 {
                 throw failure(answer, [], digest)
             }
@@ -130,9 +146,11 @@ final class RegistryClient {
 
     /// Whether the repository has the blob.
     func has(blob digest: String) throws -> Bool {
-        try authorized(HTTPCall(method: "HEAD", url: "\(base)/blobs/\(digest)"), push: true) { call in
+        let answer = try authorized(HTTPCall(method: "HEAD", url: "\(base)/blobs/\(digest)"), push: true) { call in
             call.perform { _, _ in true }
-        }.status == 200
+        }
+        if answer.status == 0 { throw failure(answer, [], digest) }
+        return answer.status == 200
     }
 
     /// Sends a blob in one piece.
@@ -140,7 +158,9 @@ final class RegistryClient {
         let opened = try authorized(HTTPCall(method: "POST", url: "\(base)/blobs/uploads/"), push: true) { call in
             call.perform { _, _ in true }
         }
-        guard opened.status == 202, let location = opened.headers["location"] else { throw failure(opened, [], digest) }
+        guard opened.status == 202, let location = opened.headers["location"] else {
+            throw failure(opened, [], digest, push: true)
+        }
         let separator = location.contains("?") ? "&" : "?"
         var url = location + separator + "digest=" + digest
         // A location without a server is on this one.
@@ -161,7 +181,7 @@ final class RegistryClient {
                     return true
                 }, onProgress: progress)
         }
-        guard sent.status == 201 else { throw failure(sent, text, digest) }
+        guard sent.status == 201 else { throw failure(sent, text, digest, push: true) }
     }
 
     /// Sends a manifest under a tag or digest.
@@ -179,12 +199,13 @@ final class RegistryClient {
                 return true
             }
         }
-        guard answer.status == 201 else { throw failure(answer, text, name) }
+        guard answer.status == 201 else { throw failure(answer, text, name, push: true) }
     }
 
     // MARK: authorization
 
-    /// Makes a request; when the registry asks for authorization, gets it and tries once more.
+    /// Makes a request; when the registry asks for authorization, gets it and tries once more. The status is 0 when
+    /// there was no answer.
     private func authorized(
         _ call: HTTPCall, push: Bool = false, _ perform: (HTTPCall) -> HTTPCall.Answer
     ) throws -> HTTPCall.Answer {
@@ -192,22 +213,14 @@ final class RegistryClient {
         let plain = call.headers
         if let authorization { call.headers.append("Authorization: \(authorization)") }
         let answer = perform(call)
-        guard answer.status == 401, let challenge = answer.headers["www-authenticate"] else {
-            if answer.status == 0 {
-                throw SkalaError(.unavailable, "cannot reach \(call.url): \(answer.failure ?? "no answer")")
-            }
-            return answer
-        }
+        guard answer.status == 401, let challenge = answer.headers["www-authenticate"] else { return answer }
         authorization = try authorize(challenge, push: push)
         call.headers = plain + ["Authorization: \(authorization ?? "")"]
         return perform(call)
     }
 
     private func authorize(_ challenge: String, push: Bool) throws -> String {
-        let denied = SkalaError(
-            .unauthorized,
-            "pull access denied for \(reference.familiarRepository), repository does not exist or may require 'docker login'"
-        )
+        let denied = denied(push: push)
         if challenge.lowercased().hasPrefix("basic") {
             guard let credentials else { throw denied }
             return credentials.basic
@@ -248,21 +261,27 @@ final class RegistryClient {
         return fields
     }
 
-    private func failure(_ answer: HTTPCall.Answer, _ body: [UInt8], _ name: String) -> SkalaError {
+    private func denied(push: Bool) -> SkalaError {
+        let text =
+            push
+            ? "denied: requested access to the resource is denied"
+            : "pull access denied for \(reference.familiarRepository), repository does not exist or may require "
+                + "'docker login'"
+        return SkalaError(.unauthorized, text)
+    }
+
+    private func failure(
+        _ answer: HTTPCall.Answer, _ body: [UInt8], _ name: String, push: Bool = false
+    ) -> SkalaError {
         let error = (try? JSON(parsing: body))?["errors"][0] ?? .null  // many answers have no such document
         let text = error["message"].string ?? answer.failure ?? "status \(answer.status)"
         switch answer.status {
-        case 401:
-            return SkalaError(
-                .unauthorized,
-                "pull access denied for \(reference.familiarRepository), repository does not exist or may require "
-                    + "'docker login'")
+        case 0: return SkalaError(.unavailable, "cannot reach \(base): \(text)")
+        case 401: return denied(push: push)
         case 403: return SkalaError(.forbidden, "denied: \(text)")
         case 404 where error["code"] == "NAME_UNKNOWN":
             return SkalaError(
-                .notFound,
-                "pull access denied for \(reference.familiarRepository), repository does not exist or may require "
-                    + "'docker login': denied: \(text)")
+                .notFound, "repository \(reference.familiarRepository) not found: name unknown: \(text)")
         case 404:
             return SkalaError(.notFound, "manifest for \(reference.familiar) not found: manifest unknown: \(text)")
         default: return SkalaError(.unavailable, "registry \(reference.domain): \(name): \(text)")

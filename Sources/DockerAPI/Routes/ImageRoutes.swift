@@ -133,9 +133,14 @@ struct ImageRoutes {
         let tag = request.query.first("tag") ?? ""
         let reference = try Reference(parsing: tag.isEmpty ? name : name + ":" + tag)
         let credentials = credentials(request)
+        // A name without any tag is all the repository's.
+        let isWhole = tag.isEmpty && name.split(separator: "/").last?.contains(":") != true
+        let found = isWhole ? await engine.images.references(in: reference.repository) : []
         return JSONLines.progress { report in
-            try await engine.images.push(reference, credentials: credentials, progress: report)
-            publish("push", reference.familiar)
+            for reference in found.isEmpty ? [reference] : found {
+                try await engine.images.push(reference, credentials: credentials, progress: report)
+                publish("push", reference.familiar)
+            }
         }
     }
 
@@ -161,9 +166,10 @@ struct ImageRoutes {
 
     private func load(_ request: Request) async throws -> Response {
         let body = request.body
+        let isQuiet = request.query.flag("quiet")
         return JSONLines.progress { report in
             let images = try await BodyPipe.reading(body, threads: engine.threads) { descriptor in
-                try await engine.images.load(from: descriptor, progress: report)
+                try await engine.images.load(from: descriptor) { if !isQuiet { report($0) } }
             }
             for image in images {
                 publish("load", image.id)
