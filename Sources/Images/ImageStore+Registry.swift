@@ -16,15 +16,36 @@ extension ImageStore {
         _ reference: Reference, platform: String?, credentials: RegistryCredentials?,
         progress: @escaping @Sendable (JSON) -> Void
     ) async throws -> Image {
-        try await adding {
-            let wanted = try platform.map { try Platform(parsing: $0) } ?? Platform(machine: HostFacts.architecture)
-            let puller = Puller(
-                content: content, reference: reference, platform: wanted, credentials: credentials,
-                mirrors: reference.domain == Reference.defaultDomain ? mirrors : [])
+        try await pull(lookUp(reference, platform: platform, credentials: credentials), progress: progress)
+    }
+
+    /// An image a registry has: what `pull` fetches.
+    public struct RemoteImage: Sendable {
+        let puller: Puller
+        let manifest: Puller.Manifest
+    }
+
+    /// Asks the registry for an image, before anything of it is fetched.
+    ///
+    /// - Throws: as `pull` does.
+    public func lookUp(
+        _ reference: Reference, platform: String?, credentials: RegistryCredentials?
+    ) async throws -> RemoteImage {
+        let wanted = try platform.map { try Platform(parsing: $0) } ?? Platform(machine: HostFacts.architecture)
+        let puller = Puller(
+            content: content, reference: reference, platform: wanted, credentials: credentials,
+            mirrors: reference.domain == Reference.defaultDomain ? mirrors : [])
+        return RemoteImage(puller: puller, manifest: try await threads.run { try puller.manifest() })
+    }
+
+    /// Pulls an image that was looked up.
+    public func pull(
+        _ remote: RemoteImage, progress: @escaping @Sendable (JSON) -> Void
+    ) async throws -> Image {
+        let (puller, manifest, reference) = (remote.puller, remote.manifest, remote.puller.reference)
+        return try await adding {
             let cancellation = Cancellation()
             return try await withTaskCancellationHandler {
-                let manifest = try await threads.run { try puller.manifest() }
-                // As Docker, which says so only when there is something to pull.
                 progress([
                     "status": JSON("Pulling from \(reference.path)"),
                     "id": JSON(reference.tag ?? reference.digest ?? ""),

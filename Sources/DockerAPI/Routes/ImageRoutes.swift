@@ -121,9 +121,16 @@ struct ImageRoutes {
         let reference = try Reference(parsing: tag.isEmpty ? image : image + separator + tag)
         let credentials = credentials(request)
         let platform = query.first("platform").flatMap { $0.isEmpty ? nil : $0 }
+        // Before the answer begins: an image that is not there is a status of its own, as clients expect.
+        let remote: ImageStore.RemoteImage
+        do {
+            remote = try await engine.images.lookUp(reference, platform: platform, credentials: credentials)
+        } catch let error as SkalaError where error.code == .unauthorized {
+            // As Docker: whether it exists is not told to those who may not see it.
+            throw SkalaError(.notFound, error.message, cause: error)
+        }
         return JSONLines.progress { report in
-            _ = try await engine.images.pull(
-                reference, platform: platform, credentials: credentials, progress: report)
+            _ = try await engine.images.pull(remote, progress: report)
             publish("pull", reference.familiar)
         }
     }
