@@ -68,11 +68,13 @@ public enum FileContents {
 
     /// Makes a folder and those above it.
     public static func makeDirectories(_ path: String, mode: UInt32 = 0o755) throws(KernelError) {
-        var partial = path.hasPrefix("/") ? "" : "."
-        for part in path.split(separator: "/") {
-            partial += "/" + part
-            if mkdir(partial, mode) != 0, errno != EEXIST { throw KernelError("mkdir", partial, errno: errno) }
+        // The last one first: those above it are there most times.
+        if mkdir(path, mode) == 0 || errno == EEXIST { return }
+        guard errno == ENOENT, let slash = path.lastIndex(of: "/"), slash != path.startIndex else {
+            throw KernelError("mkdir", path, errno: errno)
         }
+        try makeDirectories(String(path[..<slash]), mode: mode)
+        if mkdir(path, mode) != 0, errno != EEXIST { throw KernelError("mkdir", path, errno: errno) }
     }
 }
 

@@ -27,28 +27,4 @@ public enum SmallFile {
         let result = text.withUTF8 { Glibc.write(file.raw, $0.baseAddress, $0.count) }
         try checkErrno(result, "write '\(text)' to", path)
     }
-
-    /// Makes a directory and its parents; one that exists is no error.
-    public static func makeDirectories(_ path: String, mode: UInt32 = 0o755) throws(KernelError) {
-        if mkdir(path, mode) == 0 || errno == EEXIST { return }
-        guard errno == ENOENT, let slash = path.lastIndex(of: "/"), slash != path.startIndex else {
-            throw KernelError("mkdir", path, errno: errno)
-        }
-        try makeDirectories(String(path[..<slash]), mode: mode)
-        if mkdir(path, mode) != 0, errno != EEXIST { throw KernelError("mkdir", path, errno: errno) }
-    }
-
-    /// The names in a directory, without `.` and `..`, sorted.
-    public static func names(in path: String) throws(KernelError) -> [String] {
-        guard let directory = opendir(path) else { throw KernelError("opendir", path, errno: errno) }
-        defer { closedir(directory) }
-        var names: [String] = []
-        while let entry = readdir(directory) {
-            let name = withUnsafePointer(to: &entry.pointee.d_name) {
-                $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
-            }
-            if name != ".", name != ".." { names.append(name) }
-        }
-        return names.sorted()
-    }
 }

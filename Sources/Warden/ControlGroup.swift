@@ -44,7 +44,7 @@ final class ControlGroup {
         do {
             if layout.limitsOnVersion1 { for controller in ControlGroup.always { try make(controller) } }
             if let version2Path {
-                try SmallFile.makeDirectories(version2Path)
+                try FileContents.makeDirectories(version2Path)
                 if !layout.limitsOnVersion1 { delegate() }
             }
             try apply(resources, isNew: true)
@@ -105,7 +105,7 @@ final class ControlGroup {
         if controller == "cpuset" {
             try makeCpuset(mount)
         } else {
-            try SmallFile.makeDirectories(directory)
+            try FileContents.makeDirectories(directory)
         }
         if isFilled { join(directory) }
         paths[controller] = directory
@@ -129,7 +129,7 @@ final class ControlGroup {
         for part in path.split(separator: "/") {
             let parent = directory
             directory += "/" + part
-            try SmallFile.makeDirectories(directory)
+            try FileContents.makeDirectories(directory)
             for file in ["cpuset.cpus", "cpuset.mems"] {
                 let value = try SmallFile.text(directory + "/" + file)
                 if value.contains(where: { $0 != "\n" }) { continue }

@@ -28,7 +28,7 @@ final class NotifySocket {
         json["process"]["env"] = JSON((json["process"]["env"].strings ?? []) + ["NOTIFY_SOCKET=\(host)/notify"])
     }
 
-    func prepare() throws(KernelError) { try SmallFile.makeDirectories(folder) }
+    func prepare() throws(KernelError) { try FileContents.makeDirectories(folder) }
 
     /// Only now: a socket lives as long as the process that serves it.
     func listen() throws {

@@ -19,7 +19,7 @@ extension RuntimeCommand {
         try RuntimeCommand.checkTerminal(json["process"]["terminal"].bool ?? false, local, isAttached: isAttached)
         let spec = try RuntimeSpec(json)
         guard let process = spec.process else { throw SkalaError(.invalid, "the spec has no process") }
-        try SmallFile.makeDirectories(root, mode: 0o700)
+        try FileContents.makeDirectories(root, mode: 0o700)
         guard mkdir(folder, 0o711) == 0 else {
             throw errno == EEXIST
                 ? SkalaError(.conflict, "container \(id) exists")

@@ -132,7 +132,7 @@ public struct RuntimeCommand {
     /// All containers; those that vanish meanwhile are left out.
     func loadAll() -> [RuntimeState] {
         // No such root: nothing was ever created.
-        ((try? SmallFile.names(in: root)) ?? []).compactMap { try? RuntimeState.load(root: root, id: $0) }
+        ((try? FileContents.names(in: root)) ?? []).compactMap { try? RuntimeState.load(root: root, id: $0) }
     }
 
     private func start(_ state: RuntimeState) throws {

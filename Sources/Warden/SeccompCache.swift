@@ -31,7 +31,7 @@ struct SeccompCache {
         let path = path(key)
         guard access(path, F_OK) != 0 else { return }
         if mkdir(folder, 0o700) != 0, errno != EEXIST { return }
-        if let names = try? SmallFile.names(in: folder), names.count >= SeccompCache.maximumCount {
+        if let names = try? FileContents.names(in: folder), names.count >= SeccompCache.maximumCount {
             for name in names { unlink(folder + "/" + name) }
         }
         let flags = (0..<8).map { $0 < 4 ? UInt8(truncatingIfNeeded: filter.flags >> UInt32(8 * $0)) : 0 }

@@ -155,7 +155,7 @@ public final class Warden {
         for root in roots {
             let directory = root + cgroupRoot
             // No such directory: nothing is left there.
-            for name in (try? SmallFile.names(in: directory)) ?? [] where name.count == Identifier.length {
+            for name in (try? FileContents.names(in: directory)) ?? [] where name.count == Identifier.length {
                 names.insert(name)
             }
         }

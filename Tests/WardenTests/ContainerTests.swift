@@ -69,11 +69,11 @@ import WardenProtocol
         guard let warden = try WardenFixture.make() else { return }
         defer { warden.stop() }
         let outside = warden.folder + "/outside"
-        try SmallFile.makeDirectories(outside)
+        try FileContents.makeDirectories(outside)
         symlink("/../../.." + outside, warden.folder + "/base/trap")
         symlink("../../../../../../../.." + outside + "/new", warden.folder + "/base/dangling")
         let source = warden.folder + "/source"
-        try SmallFile.makeDirectories(source)
+        try FileContents.makeDirectories(source)
         for destination in ["/trap/made", "/dangling"] {
             let result = try warden.run("ls -d \(destination)") { request in
                 var mounts = request["spec"]["mounts"].array ?? []
@@ -83,7 +83,7 @@ import WardenProtocol
             }
             #expect(result.exit["exitCode"].int == 0)
         }
-        #expect(try SmallFile.names(in: outside).isEmpty)
+        #expect(try FileContents.names(in: outside).isEmpty)
         symlink("/tmp", warden.folder + "/base/proc2")
         let error = #expect(throws: SkalaError.self) {
             try warden.run("true") { request in

@@ -158,8 +158,8 @@ import Testing
         guard let runtime = try RuntimeFixture.make() else { return }
         defer { runtime.stop() }
         let outside = runtime.folder + "/outside"
-        try SmallFile.makeDirectories(outside)
-        try SmallFile.makeDirectories(runtime.root + "/swap")
+        try FileContents.makeDirectories(outside)
+        try FileContents.makeDirectories(runtime.root + "/swap")
         symlink(outside, runtime.root + "/other")
         try runtime.write("bound", to: runtime.folder + "/source")
         // RENAME_EXCHANGE, as fast as it goes.
@@ -180,7 +180,7 @@ import Testing
                 $0["mounts"].append(.mount("bind", runtime.folder + "/source", "/swap/file", ["bind"]))
             }
             started += result.code == 0 ? 1 : 0
-            #expect(try SmallFile.names(in: outside).isEmpty)
+            #expect(try FileContents.names(in: outside).isEmpty)
         }
         #expect(started > 0)
     }

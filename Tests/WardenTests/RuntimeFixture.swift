@@ -40,7 +40,7 @@ final class RuntimeFixture {
         spec = WardenFixture.spec(["sh"])
         spec["root"] = ["path": "rootfs"]
         for name in ["bin", "etc", "proc", "sys", "dev", "tmp", "var"] {
-            try SmallFile.makeDirectories(root + "/" + name)
+            try FileContents.makeDirectories(root + "/" + name)
         }
         symlink(executable, runtime)
         _ = try Subprocess.run(["/bin/cp", "/usr/bin/busybox", root + "/bin/busybox"])

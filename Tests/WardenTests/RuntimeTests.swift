@@ -106,7 +106,7 @@ import Testing
         guard let runtime = try RuntimeFixture.make() else { return }
         defer { runtime.stop() }
         let source = runtime.folder + "/source"
-        try SmallFile.makeDirectories(source)
+        try FileContents.makeDirectories(source)
         try runtime.write("x", to: source + "/file")
         chown(source + "/file", 5, 6)
         let mappings: JSON = [["containerID": 0, "hostID": 1000, "size": 100]]
@@ -133,7 +133,7 @@ import Testing
     @Test func aTmpfsCopiesUp() throws {
         guard let runtime = try RuntimeFixture.make() else { return }
         defer { runtime.stop() }
-        try SmallFile.makeDirectories(runtime.root + "/var/deep/er")
+        try FileContents.makeDirectories(runtime.root + "/var/deep/er")
         try runtime.write("kept", to: runtime.root + "/var/deep/er/file")
         chmod(runtime.root + "/var/deep", 0o711)
         chown(runtime.root + "/var/deep/er/file", 7, 8)

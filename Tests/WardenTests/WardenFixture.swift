@@ -54,7 +54,7 @@ final class WardenFixture {
         cgroup = "/skala-test-" + name
         let base = folder + "/base"
         for directory in ["bin", "etc", "proc", "sys", "dev", "tmp", "root"] {
-            try SmallFile.makeDirectories(base + "/" + directory)
+            try FileContents.makeDirectories(base + "/" + directory)
         }
         let program = try SmallFile.read("/usr/bin/busybox", limit: 16 << 20)
         let file = try OwnedDescriptor.open(base + "/bin/busybox", O_WRONLY | O_CREAT, mode: 0o755)
@@ -200,7 +200,7 @@ final class WardenFixture {
     func makeRoot() throws -> JSON {
         count += 1
         let directory = "\(folder)/root\(count)"
-        for name in ["upper", "work"] { try SmallFile.makeDirectories(directory + "/" + name) }
+        for name in ["upper", "work"] { try FileContents.makeDirectories(directory + "/" + name) }
         return [
             "lower": [JSON(folder + "/base")], "upper": JSON(directory + "/upper"), "work": JSON(directory + "/work"),
         ]

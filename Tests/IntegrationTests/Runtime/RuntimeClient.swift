@@ -38,7 +38,7 @@ final class RuntimeClient {
     private init(_ warden: String) throws {
         folder = "/tmp/skala-client-" + Identifier.make().prefix(12)
         runtime = folder + "/skala-runtime"
-        try SmallFile.makeDirectories(folder + "/image/bin")
+        try FileContents.makeDirectories(folder + "/image/bin")
         symlink(warden, runtime)
         _ = try Subprocess.run(["/bin/cp", "/usr/bin/busybox", folder + "/image/bin/busybox"])
         for name in ["sh", "echo", "sleep", "true", "tty", "cat", "hostname"] {

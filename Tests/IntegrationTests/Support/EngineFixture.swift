@@ -66,7 +66,7 @@ final class EngineFixture: Sendable {
         subnet = "10.\(64 + Int(getpid()) % 64).\((number - 1) % 4 * 64).0/18"
         guard let programs = EngineFixture.programFolder else { throw SkalaError(.unavailable, "no programs") }
         self.programs = programs
-        for part in ["/home", "/docker", "/work", "/run"] { try SmallFile.makeDirectories(folder + part) }
+        for part in ["/home", "/docker", "/work", "/run"] { try FileContents.makeDirectories(folder + part) }
         try FileContents.replace(folder + "/docker/config.json", with: Array("{}".utf8))
         let hash = (folder + "/run").utf8.reduce(UInt32(2_166_136_261)) { ($0 ^ UInt32($1)) &* 16_777_619 }
         let tag = Hexadecimal.encode([UInt8(hash >> 8 & 255), UInt8(hash & 255)])
@@ -122,7 +122,7 @@ final class EngineFixture: Sendable {
     /// The warden's process, found by its command line.
     var wardenProcess: pid_t? {
         let socket = folder + "/run/warden.sock"
-        for name in (try? SmallFile.names(in: "/proc")) ?? [] {  // /proc is always there
+        for name in (try? FileContents.names(in: "/proc")) ?? [] {  // /proc is always there
             guard let pid = pid_t(name), let line = try? SmallFile.read("/proc/\(name)/cmdline") else { continue }
             let arguments = line.split(separator: 0).map { String(decoding: $0, as: UTF8.self) }
             if arguments.first?.hasSuffix("/skala-warden") == true, arguments.contains(socket) { return pid }

@@ -28,7 +28,7 @@ struct Session: Sendable {
         self.engine = engine
         name = "t\(Session.count.add(1, ordering: .relaxed).newValue)"
         folder = engine.folder + "/work/" + name
-        try SmallFile.makeDirectories(folder)
+        try FileContents.makeDirectories(folder)
     }
 
     func clean() async {
