@@ -10,7 +10,7 @@ import CNftables
 /// One thread; at most `outstandingLimit` forwarded questions, each with a deadline.
 final class NameServer: Sendable {
     private static let outstandingLimit = 512
-    private static let deadline: Int64 = 5_000_000_000
+    private static let deadline: Int64 = 4_000_000_000
 
     private struct Forwarded {
         let query: [UInt8]
@@ -66,6 +66,10 @@ final class NameServer: Sendable {
             if polled[0].revents != 0, let (bytes, client) = receive(socket), let query = DNSQuery(bytes) {
                 if let answer = answer(query) {
                     send(answer, to: client, from: socket)
+                } else if !query.name.contains(".") {
+                    // A container that is not there now, or never was; no server outside can know it. Asked outside, a
+                    // client that looks it up in the middle of a restart would wait for an answer that may never come.
+                    send(query.failure(3), to: client, from: socket)
                 } else if let server = forwarded.count < NameServer.outstandingLimit ? NameServer.hostServer() : nil {
                     // No number that could be guessed: whoever guesses it could answer in the server's place.
                     var id = UInt16.random(in: .min ... .max)
@@ -88,7 +92,11 @@ final class NameServer: Sendable {
                 }
             }
             let now = SystemClock.monotonicNanoseconds()
-            forwarded = forwarded.filter { $0.value.expires > now }
+            for (id, question) in forwarded where question.expires <= now {
+                forwarded[id] = nil
+                // Told instead of left waiting: the client then asks another server, or gives up.
+                if let query = DNSQuery(question.query) { send(query.failure(2), to: question.client, from: socket) }
+            }
         }
     }
 
