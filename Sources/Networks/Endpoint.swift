@@ -14,6 +14,8 @@ public struct EndpointRequest: Sendable {
     let macAddress: String?
     /// Bytes a second in each direction; nil is no limit.
     let rate: Int64?
+    /// The address it had when it ran last: given again when it is free, so that a restart does not move it.
+    public var previousIPv4: String?
 
     public init(
         networkID: String, containerName: String, aliases: [String], ipv4: String?, ipv6: String?, macAddress: String?,

@@ -61,7 +61,7 @@ extension NetworkManager {
         guard let one = attached[containerID], let bridge = bridges[network.id],
             let subnet = network.subnet(.v4)
         else { throw SkalaError(.conflict, "container \(containerID) cannot be connected to network \(network.name)") }
-        guard let address = try take(&pools[network.id], request.ipv4) else {
+        guard let address = try takeIPv4(network.id, request) else {
             throw SkalaError(.conflict, "network \(network.name) has no IPv4 addresses")
         }
         var ipv6: IPAddress?
@@ -96,6 +96,16 @@ extension NetworkManager {
         let used = Set(endpoints.map(\.interface))
         let name = (0...used.count).map { "eth\($0)" }.first { !used.contains($0) }
         return name ?? "eth\(used.count)"
+    }
+
+    private func takeIPv4(_ network: String, _ request: EndpointRequest) throws(SkalaError) -> IPAddress? {
+        if request.ipv4 == nil, let previous = request.previousIPv4,
+            let address = try? take(&pools[network], previous)
+        {
+            return address
+        }
+        // None before, or another's by now.
+        return try take(&pools[network], request.ipv4)
     }
 
     /// The wanted address of a pool, or the next one; nil without a pool.

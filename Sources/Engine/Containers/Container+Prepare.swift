@@ -148,14 +148,15 @@ extension Container {
         let wanted = settings["IPAMConfig"]
         var aliases = settings["Aliases"].strings ?? []
         if !isDefault { aliases.append(Identifier.short(id)) }
-        let endpoint = try await engine.networks.connect(
-            containerID: id,
-            EndpointRequest(
-                networkID: network.id, containerName: record.name, aliases: aliases,
-                ipv4: wanted["IPv4Address"].string.flatMap { $0.isEmpty ? nil : $0 },
-                ipv6: wanted["IPv6Address"].string.flatMap { $0.isEmpty ? nil : $0 },
-                macAddress: settings["MacAddress"].string.flatMap { $0.isEmpty ? nil : $0 },
-                rate: try ContainerResources.networkRate(record.hostConfig)))
+        var request = EndpointRequest(
+            networkID: network.id, containerName: record.name, aliases: aliases,
+            ipv4: wanted["IPv4Address"].string.flatMap { $0.isEmpty ? nil : $0 },
+            ipv6: wanted["IPv6Address"].string.flatMap { $0.isEmpty ? nil : $0 },
+            macAddress: settings["MacAddress"].string.flatMap { $0.isEmpty ? nil : $0 },
+            rate: try ContainerResources.networkRate(record.hostConfig))
+        request.previousIPv4 = previousAddresses[network.id]
+        let endpoint = try await engine.networks.connect(containerID: id, request)
+        previousAddresses[network.id] = endpoint.ipv4
         return endpoint
     }
 

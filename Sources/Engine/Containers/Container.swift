@@ -35,6 +35,8 @@ public actor Container {
     var wardenGeneration = 0
     /// The user asked for the stop that is under way: the restart policy does not apply.
     var isStopRequested = false
+    /// By network: those who know the container by its address find it again after a restart.
+    var previousAddresses: [String: String] = [:]
     var exitCleanUp: Task<Void, Never>?
     var restartTask: Task<Void, Never>?
     var restartDelay = RestartPolicy.initialDelay

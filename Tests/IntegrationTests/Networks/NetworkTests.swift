@@ -134,6 +134,21 @@ extension Integration {
             }
         }
 
+        @Test func aRestartKeepsTheAddress() async throws {
+            try await Session.run { t in
+                try await t.sh(
+                    "docker network create ${N}n; docker run -d --name ${N}a --network ${N}n busybox sleep 1000")
+                let address = "docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' ${N}a"
+                try await t.sh(
+                    "a=$(\(address)); docker restart -t 0 ${N}a >/dev/null; [ -n \"$a\" ] && [ \"$a\" = \"$(\(address))\" ] && echo kept",
+                    prints: "kept")
+                // Another's by now: a new one.
+                try await t.sh(
+                    "a=$(\(address)); docker stop -t 0 ${N}a >/dev/null; docker run -d --name ${N}b --network ${N}n --ip $a busybox sleep 1000 >/dev/null; docker start ${N}a >/dev/null; [ \"$a\" != \"$(\(address))\" ] && echo moved",
+                    prints: "moved")
+            }
+        }
+
         @Test func connectAndDisconnect() async throws {
             try await Session.run { t in
                 try await t.sh(
