@@ -13,7 +13,6 @@ struct BuildRoutes {
         router.post("/build/prune") { _ in
             .json(["CachesDeleted": .null, "SpaceReclaimed": JSON(try await engine.builder.prune())])
         }
-        router.post("/build/cancel") { _ in Response.noContent }
     }
 
     /// The build cache in `GET /system/df`: one store.
@@ -62,6 +61,10 @@ struct BuildRoutes {
         build.usesCache = !query.flag("nocache")
         build.pullsAlways = query.flag("pull")
         build.network = query.first("networkmode") ?? ""
+        guard ["", "default", "host", "none"].contains(build.network) else {
+            throw SkalaError(
+                .unsupported, "building on the network \(build.network) is not supported: use default, host or none")
+        }
         build.platform = query.first("platform").flatMap { $0.isEmpty ? nil : $0 }
         build.extraHosts = (query.first("extrahosts") ?? "").split(separator: ",").map(String.init)
         build.memoryBytes = try query.int("memory") ?? 0
