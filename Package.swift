@@ -44,10 +44,14 @@ let package = Package(
             name: "Images", dependencies: ["CLinux", "CArchive", "CCurl", "CCrypto", "Base", "Kernel", "OCI"],
             swiftSettings: settings),
         .target(name: "Networks", dependencies: ["CLinux", "CNftables", "Base", "Kernel"], swiftSettings: settings),
+        .target(
+            name: "Machines", dependencies: ["CLinux", "Base", "Kernel", "Images"], swiftSettings: settings),
         .target(name: "Store", dependencies: ["CSQLite", "Base", "Kernel"], swiftSettings: settings),
         .target(
             name: "Engine",
-            dependencies: ["CLinux", "Base", "Kernel", "OCI", "WardenProtocol", "Images", "Networks", "Store"],
+            dependencies: [
+                "CLinux", "Base", "Kernel", "OCI", "WardenProtocol", "Images", "Networks", "Machines", "Store",
+            ],
             swiftSettings: settings),
         .target(
             name: "DockerAPI",
@@ -67,8 +71,10 @@ let package = Package(
             name: "skala-daemon",
             dependencies: ["CLinux", "Base", "Kernel", "Engine", "DockerAPI"],
             swiftSettings: settings),
+        // Static, also in debug builds: it is process 1 of VMs, where there are no libraries.
         .executableTarget(
-            name: "skala-warden", dependencies: ["Base", "Kernel", "Warden"], swiftSettings: settings),
+            name: "skala-warden", dependencies: ["Base", "Kernel", "Warden"], swiftSettings: settings,
+            linkerSettings: [.unsafeFlags(["-static-executable", "-Xlinker", "--gc-sections"])]),
         // The init process of `--init`, bound into containers: static, so that it runs in any of them.
         .executableTarget(
             name: "skala-init",

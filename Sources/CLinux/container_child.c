@@ -274,6 +274,19 @@ static int step_check_program(const cl_step *step) {
     return -error;
 }
 
+static int step_inherit(cl_child *child, const cl_step *step) {
+    const int *sources = step->d;
+    int count = (int)step->n[0], above = 3 + count, moved[16];
+    if (count > 16) return -EINVAL;
+    // First out of the way of each other.
+    for (int i = 0; i < count; i++)
+        if ((moved[i] = fcntl(sources[i], F_DUPFD_CLOEXEC, above)) < 0) return -errno;
+    if (child->report < above && (child->report = fcntl(child->report, F_DUPFD_CLOEXEC, above)) < 0) return -errno;
+    for (int i = 0; i < count; i++)
+        if (dup2(moved[i], 3 + i) < 0) return -errno;
+    return 0;
+}
+
 static int step_execute(cl_child *child, const cl_step *step) {
     unsigned first = 3 + (unsigned)step->n[0];
     for (unsigned fd = 3; fd < first; fd++)
@@ -361,6 +374,7 @@ static int perform(cl_child *child, const cl_step *step) {
     case CL_STEP_WAIT: return step_wait(step, child->report);
     case CL_STEP_SESSION: return failed(setsid());
     case CL_STEP_STDIO: return step_stdio(step);
+    case CL_STEP_INHERIT: return step_inherit(child, step);
     case CL_STEP_PTY: return step_pty(child, step);
     case CL_STEP_HOSTNAME: return failed(sethostname(step->t[0], strlen(step->t[0])));
     case CL_STEP_DOMAINNAME: return failed(setdomainname(step->t[0], strlen(step->t[0])));

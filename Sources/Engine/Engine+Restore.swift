@@ -28,6 +28,7 @@ extension Engine {
                 sandboxes[record.id] = record.networkState
             }
         }
+        try await context.machines.removeStrays(known: Set(running.keys))
         try await context.networks.restore(networks: networks, endpoints: sandboxes)
         for record in records {
             await containers.restore(record, observed: running.removeValue(forKey: record.id))
@@ -38,7 +39,7 @@ extension Engine {
         log.info("\(records.count) containers, \(listed.count) under the \(isNewWarden ? "new" : "running") warden")
         Task {
             // Each on its own: taking in one container's end must not hold up another's.
-            for await event in events { Task { await containers.handle(event) } }
+            for await event in events { Task { await containers.handleHost(event) } }
         }
         await containers.startThoseThatShouldRun()
     }
@@ -68,7 +69,14 @@ extension Containers {
         await container.reconcile(observed)
     }
 
-    /// An event of the warden.
+    /// An event of the host's warden: of a container, or of a container's VM.
+    func handleHost(_ event: JSON) async {
+        guard let id = event["id"].string, let container = existing(id) else { return }
+        guard await container.snapshot.isolation != .container else { return await handle(event) }
+        if event["event"].string == "exit" { await container.machineEnded(Container.Exit(event)) }
+    }
+
+    /// An event of a container's warden.
     func handle(_ event: JSON) async {
         guard let id = event["id"].string, let container = existing(id) else { return }
         switch event["event"].string {
@@ -108,12 +116,14 @@ extension Container.Exit {
 
 extension Container {
     /// Brings the record in line with what the warden says; nil when it knows nothing of the container.
-    func reconcile(_ observed: JSON?) async {
+    func reconcile(_ found: JSON?) async {
+        // Of a container in a VM the host's warden knows the VM.
+        let observed = record.isolation == .container || !record.state.isAlive ? found : await readoptMachine(found)
         let status = observed?["status"].string
         if record.state.isAlive, status == "running" || status == "paused" {
             wardenGeneration = engine.warden.generation
             record.state.status = status == "paused" ? .paused : .running
-            record.state.pid = Int32(clamping: observed?["pid"].int ?? 0)
+            record.state.pid = machine?.pid ?? Int32(clamping: observed?["pid"].int ?? 0)
             if record.state.startedAt == nil { record.state.startedAt = SystemClock.now() }
             startHealthMonitor()
         } else if record.state.isAlive {

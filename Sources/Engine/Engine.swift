@@ -18,6 +18,7 @@ final class EngineContext: Sendable {
     let store: Store
     let warden: WardenSupervisor
     let builder: ImageBuilder
+    let machines: VirtualMachines
 
     init(configuration: EngineConfiguration, log: Log) async throws {
         self.configuration = configuration
@@ -34,6 +35,7 @@ final class EngineContext: Sendable {
         volumes = try await Volumes(
             root: configuration.dataRoot + "/volumes", store: store, events: events, threads: threads)
         warden = WardenSupervisor(configuration: configuration, log: log)
+        machines = VirtualMachines(configuration: configuration, warden: warden, threads: threads, log: log)
     }
 }
 

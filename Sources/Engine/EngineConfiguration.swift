@@ -1,4 +1,5 @@
 import Base
+public import Machines
 
 /// Where an engine keeps things, and its defaults. Several engines on one host differ in all of the paths.
 public struct EngineConfiguration: Sendable {
@@ -17,6 +18,10 @@ public struct EngineConfiguration: Sendable {
     /// Processes a container may have when it sets no limit: enough for any service, and too few for a fork bomb to
     /// hurt the host.
     public var defaultPidsLimit: Int64 = 4096
+    /// What executes the instructions of VMs; nil probes.
+    public var accelerator: Accelerator?
+    /// QEMU's program.
+    public var machineProgram = "/usr/bin/qemu-system-x86_64"
     public var registryMirrors: [String] = []
     public var labels: [String] = []
     public var version = ProductVersion.text
@@ -24,6 +29,9 @@ public struct EngineConfiguration: Sendable {
     public init() {}
 
     var wardenSocket: String { runRoot + "/warden.sock" }
+    /// Kernels, templates and root images of VMs, and what running ones need.
+    var machineRoot: String { dataRoot + "/machines" }
+    var machineRunRoot: String { runRoot + "/vm" }
     var storePath: String { dataRoot + "/skala.db" }
     func containerDirectory(_ id: String) -> String { dataRoot + "/containers/" + id }
 }

@@ -2,7 +2,7 @@ import CLinux
 import Glibc
 import CSeccomp
 
-/// Waits for descriptors and deadlines on one thread (epoll, level-triggered).
+/// Waits for descriptors and deadlines on one thread (epoll, level-triggered unless asked otherwise).
 ///
 /// Not `Sendable`: everything happens on the thread that calls `run`.
 public final class EventLoop {
@@ -14,6 +14,8 @@ public final class EventLoop {
         /// Reported always: an error, or the other end is gone.
         public static let failed = Interest(rawValue: 0x008)
         public static let hungUp = Interest(rawValue: 0x010)
+        /// Changes are reported once: for a descriptor that stays hung up, such as a port nobody listens to.
+        public static let changes = Interest(rawValue: 1 << 31)
     }
 
     public typealias Timer = UInt64

@@ -7,6 +7,8 @@ public struct NetworkInterface: Sendable {
     public let name: String
     /// `bridge`, `veth`, …; empty for physical ones.
     public let kind: String
+    /// Its hardware address, 6 bytes; empty without one.
+    public let address: [UInt8]
     public let isUp: Bool
     /// Its counters; see `rtnl_link_stats64`.
     public let counters: InterfaceCounters
@@ -74,6 +76,18 @@ extension NetlinkSocket {
         try request(message, "create veth", name)
     }
 
+    /// Makes a tap device on the bridge, and up: the host's end of a VM's network card.
+    public func createTap(_ name: String, bridge: UInt32, mtu: UInt32) throws(KernelError) {
+        try check(cl_make_tap(name), "create tap", name)
+        let up = UInt32(IFF_UP)
+        var message = NetlinkMessage(
+            type: UInt16(RTM_NEWLINK), flags: 0, header: NetlinkSocket.linkHeader(flags: up, change: up))
+        message.add(Int(IFLA_IFNAME), string: name)
+        message.add(Int(IFLA_MTU), number: mtu)
+        message.add(Int(IFLA_MASTER), number: bridge)
+        try request(message, "plug in tap", name)
+    }
+
     public func deleteLink(_ name: String) throws(KernelError) {
         var message = NetlinkMessage(type: UInt16(RTM_DELLINK), flags: 0, header: NetlinkSocket.linkHeader())
         message.add(Int(IFLA_IFNAME), string: name)
@@ -86,6 +100,16 @@ extension NetlinkSocket {
             type: UInt16(RTM_NEWLINK), flags: 0, header: NetlinkSocket.linkHeader(flags: up, change: up))
         message.add(Int(IFLA_IFNAME), string: name)
         try request(message, "set up", name)
+    }
+
+    /// Renames an interface that is down, changes its hardware address, and sets it up.
+    public func change(_ index: UInt32, name: String, address: [UInt8]) throws(KernelError) {
+        var message = NetlinkMessage(
+            type: UInt16(RTM_NEWLINK), flags: 0, header: NetlinkSocket.linkHeader(index: index))
+        message.add(Int(IFLA_IFNAME), string: name)
+        message.add(Int(IFLA_ADDRESS), bytes: address)
+        try request(message, "change", name)
+        try setUp(name)
     }
 
     /// Adds an address, 4 or 16 bytes in network order.
@@ -148,7 +172,8 @@ extension NetlinkSocket {
             let information = link.attributes[Int(IFLA_LINKINFO)].map { NetlinkObject.parse($0[...]) } ?? [:]
             let kind = information[Int(IFLA_INFO_KIND)].map { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
             return NetworkInterface(
-                index: index, name: name, kind: kind ?? "", isUp: flags & UInt32(IFF_UP) != 0,
+                index: index, name: name, kind: kind ?? "", address: link.attributes[Int(IFLA_ADDRESS)] ?? [],
+                isUp: flags & UInt32(IFF_UP) != 0,
                 counters: NetlinkSocket.counters(name, link.attributes[Int(IFLA_STATS64)] ?? []))
         }
     }

@@ -7,13 +7,22 @@ extension NetworkManager {
     public func makeSandbox(containerID: String) async throws -> Sandbox {
         let path = folder + "/" + containerID
         let made = try await namespaces.create(at: path)
-        attached[containerID] = Attached(socket: made.socket, namespace: made.namespace)
+        attached[containerID] = Attached(place: .namespace(made.namespace, made.socket))
         return Sandbox(path: path)
     }
 
+    /// Makes room for a VM's network cards: `connect` then makes taps instead of interfaces in a namespace.
+    public func makeMachine(containerID: String) { attached[containerID] = Attached(place: .machine) }
+
+    /// The host's end of an endpoint.
+    public func interfaceOnHost(_ endpoint: Endpoint) -> String { hostInterface(endpoint) }
+
     func adopt(_ container: String, _ document: JSON) async throws {
-        let opened = try await namespaces.open(folder + "/" + container)
-        var one = Attached(socket: opened.socket, namespace: opened.namespace)
+        var one = Attached(place: .machine)
+        if document["machine"].bool != true {
+            let opened = try await namespaces.open(folder + "/" + container)
+            one = Attached(place: .namespace(opened.namespace, opened.socket))
+        }
         for json in document["endpoints"].array ?? [] {
             let endpoint = Endpoint(json: json)
             one.endpoints.append(endpoint)
@@ -31,9 +40,11 @@ extension NetworkManager {
     /// What `restore` needs of a container after the daemon's restart.
     public func document(of container: String) -> JSON {
         guard let one = attached[container] else { return .null }
-        return [
+        var document: JSON = [
             "endpoints": JSON(one.endpoints.map(\.json)), "ports": JSON(one.ports.map(\.json)),
         ]
+        if case .machine = one.place { document["machine"] = true }
+        return document
     }
 
     /// The host's end of a container's interface: `sk`, the engine's tag, and nine digits of the endpoint's id. The id is
@@ -122,16 +133,23 @@ extension NetworkManager {
     ) async throws {
         let name = hostInterface(endpoint)
         let netlink = netlink
+        guard case .namespace(let namespace, let socket) = one.place else {
+            try await threads.run {
+                try netlink.createTap(name, bridge: bridge, mtu: 1500)
+                if let rate { try netlink.limitRate(of: if_nametoindex(name), bytesPerSecond: rate) }
+            }
+            return
+        }
         // The first network with a way out has the default route.
         let takenGateways = one.endpoints.flatMap { [$0.gateway, $0.ipv6Gateway] }.filter { !$0.isEmpty }
         let hasRoute = takenGateways.contains { !$0.contains(":") }
         let hasIPv6Route = takenGateways.contains { $0.contains(":") }
         try await threads.run {
             try netlink.createVeth(
-                name, bridge: bridge, peer: endpoint.interface, peerAddress: mac, namespace: one.namespace.raw,
+                name, bridge: bridge, peer: endpoint.interface, peerAddress: mac, namespace: namespace.raw,
                 mtu: 1500)
             do {
-                guard let link = try one.socket.links().first(where: { $0.name == endpoint.interface }) else {
+                guard let link = try socket.links().first(where: { $0.name == endpoint.interface }) else {
                     throw SkalaError(.system, "interface \(endpoint.interface) vanished")
                 }
                 let addresses = [
@@ -139,18 +157,18 @@ extension NetworkManager {
                 ]
                 for (text, prefix) in addresses where !text.isEmpty {
                     let address = try IPAddress(parsing: text)
-                    try one.socket.addAddress(address.bytes, prefix: UInt8(prefix), to: link.index)
+                    try socket.addAddress(address.bytes, prefix: UInt8(prefix), to: link.index)
                 }
-                try one.socket.setUp(endpoint.interface)
+                try socket.setUp(endpoint.interface)
                 if let rate {
                     // What leaves the host's end is what the container receives.
                     try netlink.limitRate(of: if_nametoindex(name), bytesPerSecond: rate)
-                    try one.socket.limitRate(of: link.index, bytesPerSecond: rate)
+                    try socket.limitRate(of: link.index, bytesPerSecond: rate)
                 }
                 for (text, isTaken) in [(endpoint.gateway, hasRoute), (endpoint.ipv6Gateway, hasIPv6Route)]
                 where !text.isEmpty && !isTaken {
                     let gateway = try IPAddress(parsing: text)
-                    try one.socket.addDefaultRoute(gateway: gateway.bytes, index: link.index)
+                    try socket.addDefaultRoute(gateway: gateway.bytes, index: link.index)
                 }
             } catch {
                 try? netlink.deleteLink(name)  // the first error is the one that tells
@@ -190,6 +208,12 @@ extension NetworkManager {
             try? await firewall.unpublish(one.ports, from: target)
         }
         for endpoint in one.endpoints { free(endpoint) }
-        NetworkNamespaces.remove(at: folder + "/" + containerID)
+        switch one.place {
+        case .namespace: NetworkNamespaces.remove(at: folder + "/" + containerID)
+        case .machine:
+            let (netlink, names) = (netlink, one.endpoints.map(hostInterface))
+            // What stays is removed when the daemon starts next.
+            try? await threads.run { for name in names { try netlink.deleteLink(name) } }
+        }
     }
 }

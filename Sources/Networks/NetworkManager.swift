@@ -18,8 +18,15 @@ public struct NetworkOptions: Sendable {
 /// Networks, the containers on them, their addresses, names and published ports.
 public actor NetworkManager {
     struct Attached {
-        let socket: NetlinkSocket
-        let namespace: OwnedDescriptor
+        /// What the interfaces lead to.
+        enum Place {
+            /// A network namespace, and a netlink socket in it.
+            case namespace(OwnedDescriptor, NetlinkSocket)
+            /// A VM, which configures its cards itself.
+            case machine
+        }
+
+        let place: Place
         var endpoints: [Endpoint] = []
         var ports: [PublishedPort] = []
         /// The endpoint published ports lead to.
@@ -294,9 +301,9 @@ public actor NetworkManager {
 
     /// The traffic of a container's interfaces, as the container sees it.
     public func counters(containerID: String) async -> [InterfaceCounters] {
-        guard let one = attached[containerID] else { return [] }
-        // A container that just ended has none.
-        let links = (try? await threads.run { try one.socket.links().map(\.counters) }) ?? []
+        // A container that just ended has none, and a VM counts itself.
+        guard case .namespace(_, let socket)? = attached[containerID]?.place else { return [] }
+        let links = (try? await threads.run { try socket.links().map(\.counters) }) ?? []
         return links.filter { $0.interface != "lo" }
     }
 

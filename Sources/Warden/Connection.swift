@@ -5,11 +5,20 @@ import WardenProtocol
 
 /// The engine's connection: frames in, frames out, without ever blocking.
 final class Connection {
+    /// What carries the frames.
+    enum Carrier {
+        /// A socket: its end is the connection's.
+        case socket
+        /// A port of the VM: the engine comes and goes, the port stays.
+        case port
+    }
+
     /// Answers and events an engine leaves unread; then the connection ends.
     private static let maximumUnsent = 64 << 20
 
     private let loop: EventLoop
-    private let socket: OwnedDescriptor
+    private let file: OwnedDescriptor
+    private let carrier: Carrier
     private var decoder = FrameDecoder()
     private var unsent: [UInt8] = []
     private var waitsToWrite = false
@@ -17,35 +26,46 @@ final class Connection {
     private let onFrame: (Connection, Frame) -> Void
     private let onClose: (Connection) -> Void
 
+    /// - Parameter file: non-blocking.
     init(
-        loop: EventLoop, socket: OwnedDescriptor, onFrame: @escaping (Connection, Frame) -> Void,
+        loop: EventLoop, file: OwnedDescriptor, carrier: Carrier, onFrame: @escaping (Connection, Frame) -> Void,
         onClose: @escaping (Connection) -> Void
     ) throws(KernelError) {
         self.loop = loop
-        self.socket = socket
+        self.file = file
+        self.carrier = carrier
         self.onFrame = onFrame
         self.onClose = onClose
-        try loop.watch(socket.raw, .readable) { [unowned self] interest in ready(interest) }
+        let interest: EventLoop.Interest = carrier == .port ? [.readable, .writable, .changes] : .readable
+        try loop.watch(file.raw, interest) { [unowned self] interest in ready(interest) }
     }
 
     private func ready(_ interest: EventLoop.Interest) {
         if interest.contains(.writable) { flush() }
-        if isOpen, !interest.isDisjoint(with: [.readable, .hungUp, .failed]) { receive() }
+        guard isOpen, !interest.isDisjoint(with: [.readable, .hungUp, .failed]) else { return }
+        // A change is told once, so that all there is has to be read.
+        while receive(), carrier == .port {}
     }
 
-    private func receive() {
+    /// Whether there may be more to read.
+    private func receive() -> Bool {
         let count = withUnsafeTemporaryAllocation(of: UInt8.self, capacity: 256 << 10) { buffer in
-            let count = recv(socket.raw, buffer.baseAddress, buffer.count, Int32(MSG_DONTWAIT))
+            let count = read(file.raw, buffer.baseAddress, buffer.count)
             if count > 0 { decoder.append(UnsafeBufferPointer(rebasing: buffer[..<count])) }
             return count
         }
-        if count < 0, errno == EAGAIN || errno == EINTR { return }
-        guard count > 0 else { return close() }
+        if count < 0, errno == EINTR { return true }
+        if count < 0, errno == EAGAIN { return false }
+        guard count > 0 else {
+            close()
+            return false
+        }
         do {
             while isOpen, let frame = try decoder.next() { onFrame(self, frame) }
         } catch {
             close()
         }
+        return isOpen
     }
 
     func send(_ frame: Frame) {
@@ -58,9 +78,7 @@ final class Connection {
     private func flush() {
         var sent = 0
         while sent < unsent.count {
-            let count = unsent[sent...].withUnsafeBytes {
-                Glibc.send(socket.raw, $0.baseAddress, $0.count, Int32(MSG_DONTWAIT | MSG_NOSIGNAL))
-            }
+            let count = unsent[sent...].withUnsafeBytes { write(file.raw, $0.baseAddress, $0.count) }
             if count < 0, errno == EINTR { continue }
             if count < 0, errno == EAGAIN { break }
             guard count > 0 else { return close() }
@@ -70,16 +88,21 @@ final class Connection {
         let waits = !unsent.isEmpty
         if waits != waitsToWrite {
             waitsToWrite = waits
-            loop.change(socket.raw, to: waits ? [.readable, .writable] : .readable)
+            if carrier == .socket { loop.change(file.raw, to: waits ? [.readable, .writable] : .readable) }
         }
     }
 
+    /// Ends the connection; a port is then ready for the next engine.
     func close() {
         guard isOpen else { return }
-        isOpen = false
-        loop.forget(socket.raw)
-        socket.close()
         unsent = []
+        decoder = FrameDecoder()
+        waitsToWrite = false
+        if carrier == .socket {
+            isOpen = false
+            loop.forget(file.raw)
+            file.close()
+        }
         onClose(self)
     }
 }

@@ -18,7 +18,10 @@ struct ContainerPlanner {
         var gate: Int32?
         /// Report "ready" and wait at the gate before the program is executed.
         var waitsForStart = false
+        /// Descriptors from 3 on that the program inherits as they are.
         var keptDescriptors: Int64 = 0
+        /// Descriptors that become 3, 4, … for the program.
+        var inherited: [Int32] = []
         /// The process is to die with the runtime.
         var diesWithParent = true
     }

@@ -60,8 +60,14 @@ struct ProcessPlanner {
         }
         if listens { waitForStart(plan) }
         if wiring.diesWithParent { plan.add(CL_STEP_PARENT_DEATH, "prctl PR_SET_PDEATHSIG", [Int64(SIGKILL)]) }
+        if !wiring.inherited.isEmpty {
+            let bytes = wiring.inherited.flatMap { number in withUnsafeBytes(of: number) { Array($0) } }
+            plan.add(
+                CL_STEP_INHERIT, "hand on descriptors", [Int64(wiring.inherited.count)], data: plan.bytes(bytes))
+        }
+        let kept = wiring.keptDescriptors + Int64(wiring.inherited.count)
         plan.add(
-            CL_STEP_EXECUTE, "execute '\(process.arguments[0])'", [wiring.keptDescriptors], data: plan.list(programs),
+            CL_STEP_EXECUTE, "execute '\(process.arguments[0])'", [kept], data: plan.list(programs),
             data2: plan.list(process.arguments), data3: plan.list(process.environment, spare: 1))
     }
 

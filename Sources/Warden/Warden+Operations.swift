@@ -29,6 +29,9 @@ extension Warden {
         case "detach": reply.answer(try detach(request))
         case "hold": try hold(request, reply)
         case "release": reply.answer(try release(request))
+        case "unseal": reply.answer(descriptors.forget(request))
+        case "configure" where guest != nil: reply.answer(try guest?.configure(request) ?? [:])
+        case "halt" where guest != nil: reply.answer(try halt())
         case let name: throw SkalaError(.unsupported, "unknown operation '\(name)'")
         }
     }
@@ -52,6 +55,13 @@ extension Warden {
         return [
             "version": JSON(Warden.version), "pid": JSON(getpid()), "boot": JSON(boot), "lost": JSON(lost),
         ]
+    }
+
+    /// The VM's containers end and its disks are let go; what follows is the host's killing the VM.
+    private func halt() throws -> JSON {
+        for container in containers.values { discard(container) }
+        guest?.unmountAll()
+        return [:]
     }
 
     private func list() -> JSON {

@@ -20,6 +20,8 @@ extension Warden {
         var ends = try StreamEnds(request["io"], terminal: process.terminal)
         ends.wiring.gate = gate?.reading.raw
         ends.wiring.waitsForStart = !starts
+        let inherited = try descriptors.open(request["descriptors"])
+        ends.wiring.inherited = inherited.map(\.raw)
         let planner = ContainerPlanner(
             spec: spec, bundle: nil,
             rootFileSystem: request["rootfs"].isNull ? nil : try RootFileSystem(request["rootfs"]), layout: layout,
@@ -34,6 +36,7 @@ extension Warden {
         do {
             // The plan names the group's files, so the group comes first.
             let launch = try clone(planner, gate: gate?.writing)
+            for descriptor in inherited { descriptor.close() }
             let first = try adopt(launch, &ends, log: log, io: request["io"])
             let container = Container(id: id, spec: spec, cgroup: cgroup, first: first)
             containers[id] = container

@@ -23,6 +23,9 @@ public final class Warden {
     /// Where device files are made on their way into a container.
     private(set) var scratch = "/tmp"
     let seccomp = SeccompCompiler()
+    let descriptors = InheritedDescriptors()
+    /// The machine around us, when that is a VM.
+    let guest: Guest?
     var containers: [String: Container] = [:]
     var holders: [String: ContainerProcess] = [:]
     /// The process each stream belongs to.
@@ -34,7 +37,11 @@ public final class Warden {
     private var lock: OwnedDescriptor?
 
     /// - Parameter cgroupRoot: the parent of the containers' groups, such as `/skala`; what is in it is taken over.
-    public init(cgroupRoot: String) throws(SkalaError) {
+    public convenience init(cgroupRoot: String) throws(SkalaError) {
+        try self.init(cgroupRoot: cgroupRoot, guest: nil)
+    }
+
+    init(cgroupRoot: String, guest: Guest?) throws(SkalaError) {
         do {
             loop = try EventLoop()
             layout = try CgroupLayout.detect()
@@ -42,6 +49,7 @@ public final class Warden {
             throw error.asSkalaError
         }
         self.cgroupRoot = cgroupRoot
+        self.guest = guest
     }
 
     /// Listens at `path` (mode 0600) until SIGTERM or SIGINT; then kills and removes all containers.
@@ -63,13 +71,30 @@ public final class Warden {
         scratch = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
         removeLeftovers()
         try listen(path)
+        try run()
+        unlink(path)
+    }
+
+    /// Serves the engine at the other end of a VM's port; see `serve(socket:)`.
+    func serve(port: OwnedDescriptor) throws {
+        signal(SIGPIPE, SIG_IGN)
+        connection = try connect(port, .port)
+        try run()
+    }
+
+    private func run() throws {
         try watchSignals()
         try loop.run()
         for container in containers.values {
             container.cgroup.kill()
             container.cgroup.remove()
         }
-        unlink(path)
+    }
+
+    private func connect(_ file: OwnedDescriptor, _ carrier: Connection.Carrier) throws(KernelError) -> Connection {
+        try Connection(
+            loop: loop, file: file, carrier: carrier, onFrame: { [unowned self] in receive($1, from: $0) },
+            onClose: { [unowned self] in disconnected($0) })
     }
 
     private func listen(_ path: String) throws {
@@ -126,14 +151,12 @@ public final class Warden {
 
     private func accept() {
         guard let listener else { return }
-        let result = cl_accept4(listener.raw, 0)
+        let result = cl_accept4(listener.raw, Int32(SOCK_NONBLOCK.rawValue))
         guard result >= 0 else { return }
         let socket = OwnedDescriptor(result)
         connection?.close()
         do {
-            connection = try Connection(
-                loop: loop, socket: socket, onFrame: { [unowned self] in receive($1, from: $0) },
-                onClose: { [unowned self] in disconnected($0) })
+            connection = try connect(socket, .socket)
         } catch {
             // No memory for another descriptor: the engine tries again.
             socket.close()
@@ -141,7 +164,7 @@ public final class Warden {
     }
 
     private func disconnected(_ closed: Connection) {
-        if connection === closed { connection = nil }
+        if connection === closed, !closed.isOpen { connection = nil }
         for (stream, entry) in streams {
             entry.process.streams.detach(stream, closesInput: entry.process.closesInputWithClient)
         }

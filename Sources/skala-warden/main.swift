@@ -1,6 +1,8 @@
 import Glibc
 import Warden
 
-// One program, two faces: the resident warden, and the OCI runtime when it is called (by a link) skala-runtime.
+// One program, three faces: the resident warden, the OCI runtime when it is called (by a link) skala-runtime, and
+// process 1 of a VM.
+if GuestCommand.isGuest { exit(GuestCommand.run()) }
 let isRuntime = CommandLine.arguments.first?.hasSuffix("skala-runtime") ?? false
 exit(isRuntime ? RuntimeCommand.run(CommandLine.arguments) : WardenCommand.run(CommandLine.arguments))

@@ -8,7 +8,9 @@
 
 #include "linux_headers.h"
 #include "linux_calls.h"
+#include "machine_descriptors.h"
 #include "container_child.h"
 #include "device_filter.h"
+#include "guest_start.h"
 
 #endif

@@ -58,6 +58,7 @@ enum cl_step_kind {
     CL_STEP_PARENT_DEATH,    // n0 signal
     CL_STEP_HOME,            // n0 uid: sets HOME from the container's /etc/passwd in the last slot of the environment
     CL_STEP_HOLD,            // waits until killed
+    CL_STEP_INHERIT,         // d descriptors (int), n0 their count, at most 16: they become 3, 4, ...
     CL_STEP_CHECK_PROGRAM,   // d candidates: fails when none can be executed
     CL_STEP_EXECUTE,         // d candidates, d2 arguments, d3 environment; n0 descriptors kept beyond 0, 1, 2
 };

@@ -135,7 +135,8 @@ struct ContainerRoutes {
 
     private func matches(_ container: Container, _ record: ContainerRecord, _ filters: Filters) async throws -> Bool {
         guard filters.prefix("id", record.id), filters.name("name", anyOf: [record.name]),
-            filters.exact("status", record.state.status.rawValue), filters.exact("isolation", record.isolation),
+            filters.exact("status", record.state.status.rawValue),
+            filters.exact("isolation", record.isolation.rawValue),
             filters.labels(record.config["Labels"].stringDictionary ?? [:])
         else { return false }
         if filters.has("exited") {

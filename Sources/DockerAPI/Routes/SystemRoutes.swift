@@ -97,7 +97,9 @@ struct SystemRoutes {
         info["Labels"] = JSON(engine.configuration.labels)
         info["ExperimentalBuild"] = false
         info["ServerVersion"] = JSON(engine.configuration.version)
-        info["Runtimes"] = ["container": ["path": JSON(engine.configuration.wardenPath)]]
+        info["Runtimes"] = .object(
+            JSONObject(
+                Isolation.allCases.map { ($0.rawValue, ["path": JSON(engine.configuration.wardenPath)]) }))
         info["DefaultRuntime"] = "container"
         info["Swarm"] = [
             "NodeID": "", "LocalNodeState": "inactive", "ControlAvailable": false, "RemoteManagers": .null,

@@ -77,11 +77,12 @@ extension Container {
             io["columns"] = JSON(columns)
         }
         var request: JSON = [
-            "id": JSON(id), "exec": JSON(session.id), "process": try execProcess(config), "io": io,
+            "id": JSON(id), "exec": JSON(session.id), "process": try await execProcess(config), "io": io,
         ]
         var attachment: Attachment?
         if attached {
-            let stream = try engine.warden.openStream()
+            let stream = WardenStream()
+            try sandbox.open(stream)
             let wanted = Attachment(
                 stream: stream, stdin: config["AttachStdin"].bool ?? false,
                 stdout: config["AttachStdout"].bool ?? false, stderr: config["AttachStderr"].bool ?? false)
@@ -90,7 +91,7 @@ extension Container {
         }
         do {
             session.state.withLock { $0.isRunning = true }
-            let answer = try await engine.warden.request("exec", request)
+            let answer = try await sandbox.request("exec", request)
             attachment?.stream.connected()
             session.state.withLock { $0.pid = answer["pid"].int ?? 0 }
         } catch {
@@ -101,10 +102,15 @@ extension Container {
         return attachment
     }
 
-    private func execProcess(_ config: JSON) throws -> JSON {
+    private func execProcess(_ config: JSON) async throws -> JSON {
         let isTerminal = config["Tty"].bool ?? false
         let isPrivileged = config["Privileged"].bool ?? false
-        let users = try lookUpUsers(roots: ["/proc/\(record.state.pid)/root"])
+        var roots = ["/proc/\(record.state.pid)/root"]
+        // What a VM has written is not read from here: its file system is not trusted, and its users are the image's.
+        if record.isolation != .container {
+            roots = await engine.images.layerPaths(of: try await engine.images.find(record.imageID))
+        }
+        let users = try lookUpUsers(roots: roots)
         let name = config["User"].string.flatMap { $0.isEmpty ? nil : $0 } ?? record.config["User"].string ?? ""
         let user = try users.find(name, groups: record.hostConfig["GroupAdd"].strings ?? [])
         var variables = record.config["Env"].strings ?? []
@@ -137,11 +143,11 @@ extension Container {
         session.exited(code)
         publish("exec_die", ["execID": exec, "exitCode": "\(code)"])
         // The warden may have gone; then it has nothing to forget.
-        _ = try? await engine.warden.request("forget", ["id": JSON(id), "exec": JSON(exec)])
+        _ = try? await sandbox.request("forget", ["id": JSON(id), "exec": JSON(exec)])
     }
 
     public func resizeExec(_ session: ExecSession, rows: Int64, columns: Int64) async throws {
-        try await engine.warden.request(
+        try await sandbox.request(
             "resize", ["id": JSON(id), "exec": JSON(session.id), "rows": JSON(rows), "columns": JSON(columns)])
     }
 
@@ -155,9 +161,9 @@ extension Container {
         guard let attachment = try await startExec(session, attached: true, consoleSize: .null) else {
             return (0, "")
         }
-        let timer = Task { [engine, id] in
+        let timer = Task { [sandbox, id] in
             try await Task.sleep(nanoseconds: UInt64(timeout * 1e9))
-            try await engine.warden.request(
+            try await sandbox.request(
                 "signal", ["id": JSON(id), "exec": JSON(session.id), "signal": JSON(9)])
         }
         defer { timer.cancel() }

@@ -11,6 +11,7 @@ extension Container {
     /// A running container's is reached through its process; for a stopped one the warden holds a mount namespace with
     /// its file system while `body` runs.
     public func withFiles<Value: Sendable>(_ body: @escaping @Sendable (Int32) throws -> Value) async throws -> Value {
+        try requireFilesOnHost()
         if record.state.isAlive { return try await withRoot(of: record.state.pid, body) }
         return try await lifecycle.withLock {
             if record.state.isAlive { return try await withRoot(of: record.state.pid, body) }
@@ -25,14 +26,21 @@ extension Container {
                     "options": ["rbind", "rprivate"],
                 ]
             }
-            let answer = try await engine.warden.request(
+            let answer = try await sandbox.request(
                 "hold", ["id": JSON(id), "rootfs": rootfs, "mounts": JSON(binds)])
             let result: Result<Value, any Error>
             do {
                 result = .success(try await withRoot(of: Int32(clamping: answer["pid"].int ?? 0), body))
             } catch { result = .failure(error) }
-            try await engine.warden.request("release", ["id": JSON(id)])
+            try await sandbox.request("release", ["id": JSON(id)])
             return try result.get()
+        }
+    }
+
+    private func requireFilesOnHost() throws(SkalaError) {
+        guard record.isolation == .container else {
+            throw SkalaError(
+                .unsupported, "the files of a container in a VM cannot be copied, compared or committed yet")
         }
     }
 
@@ -51,6 +59,7 @@ extension Container {
 
     /// What differs from the image: kind 0 changed, 1 added, 2 deleted.
     public func changes() async throws -> [(path: String, kind: Int)] {
+        try requireFilesOnHost()
         let image = try await engine.images.find(record.imageID)
         let layers = await engine.images.layerPaths(of: image)
         let upper = directory + "/upper"
@@ -69,6 +78,7 @@ extension Container {
     public func commit(
         reference: Reference?, author: String, comment: String, changes: [String], pause: Bool
     ) async throws -> Image {
+        try requireFilesOnHost()
         let pauses = pause && record.state.status == .running
         if pauses { try await self.pause() }
         let result: Result<Image, any Error>

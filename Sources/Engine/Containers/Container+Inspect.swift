@@ -29,7 +29,7 @@ extension Container {
         json["AppArmorProfile"] = ""
         let running = execs.values.filter { session in session.state.withLock { $0.isRunning } }.map(\.id).sorted()
         json["ExecIDs"] = running.isEmpty ? .null : JSON(running)
-        json["Isolation"] = JSON(record.isolation)
+        json["Isolation"] = JSON(record.isolation.rawValue)
         json["Allocation"] = allocationDocument
         json["HostConfig"] = record.hostConfig
         json["GraphDriver"] = [
@@ -134,7 +134,7 @@ extension Container {
         json["Labels"] = record.config["Labels"]
         json["State"] = JSON(record.state.status.rawValue)
         json["Status"] = JSON(statusText)
-        json["Isolation"] = JSON(record.isolation)
+        json["Isolation"] = JSON(record.isolation.rawValue)
         json["Allocation"] = allocationDocument
         json["HostConfig"] = [
             "NetworkMode": record.hostConfig["NetworkMode"], "Annotations": record.hostConfig["Annotations"],

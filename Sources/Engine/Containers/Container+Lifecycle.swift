@@ -50,20 +50,22 @@ extension Container {
         let prepared = try await prepareStart()
         isStarting = true
         earlyExit = nil
+        if record.isolation != .container { try await startMachine(prepared) }
         let attachments = pendingAttachments
+        for attachment in attachments { try sandbox.open(attachment.stream) }
         pendingAttachments = []
         var message: JSON = [
             "id": JSON(id), "spec": prepared.spec, "rootfs": prepared.rootfs, "io": ioSettings,
         ]
         message["start"] = true
         if !attachments.isEmpty { message["attach"] = JSON(attachments.map(\.request)) }
-        wardenGeneration = engine.warden.generation
+        wardenGeneration = sandbox.generation
         do {
-            let answer = try await engine.warden.request("create", message)
+            let answer = try await sandbox.request("create", message)
             for attachment in attachments { attachment.stream.connected() }
             record.state = ContainerState()
             record.state.status = .running
-            record.state.pid = Int32(clamping: answer["pid"].int ?? 0)
+            record.state.pid = machine?.pid ?? Int32(clamping: answer["pid"].int ?? 0)
             record.state.startedAt = SystemClock.now()
         } catch {
             for attachment in attachments { attachment.stream.end() }
@@ -80,7 +82,8 @@ extension Container {
         record.state.exitCode = failure.code == .notFound ? 127 : failure.code == .forbidden ? 126 : 128
         record.state.finishedAt = SystemClock.now()
         // The container may be unknown to the warden: the start failed before or in create.
-        _ = try? await engine.warden.request("delete", ["id": JSON(id)])
+        _ = try? await sandbox.request("delete", ["id": JSON(id)])
+        await stopMachine(keepsDisk: false)
         await engine.networks.destroySandbox(id)
         await containers.releaseCores(id)
         try? await persist()  // the failure that is reported is the start's
@@ -103,7 +106,7 @@ extension Container {
         if log["Type"].string != "none" {
             let options = log["Config"].stringDictionary ?? [:]
             io["log"] = [
-                "path": JSON(logPath),
+                "path": JSON(logPort ?? logPath),
                 "maximumBytes": JSON(options["max-size"].flatMap { try? ByteSize.parse($0) } ?? 0),
                 "maximumFiles": JSON(options["max-file"].flatMap { Int64($0) } ?? 1),
             ]
@@ -156,7 +159,8 @@ extension Container {
             // warden's copy.
             try await persist()
             // Fails only when the warden is gone, and then so is what would be deleted.
-            _ = try? await engine.warden.request("delete", ["id": JSON(id)])
+            _ = try? await sandbox.request("delete", ["id": JSON(id)])
+            await stopMachine(keepsDisk: record.hostConfig["AutoRemove"].bool != true)
         } catch { engine.log.error("cannot record the exit of container \(id): \(error)") }
     }
 
@@ -227,7 +231,7 @@ extension Container {
     /// A signal to the container's first process; one that has ended already is no error.
     private func send(_ signal: Int32) async throws {
         do {
-            try await engine.warden.request("signal", ["id": JSON(id), "signal": JSON(signal)])
+            try await sandbox.request("signal", ["id": JSON(id), "signal": JSON(signal)])
         } catch let error as SkalaError where error.code == .notFound || error.code == .conflict {
             return
         }

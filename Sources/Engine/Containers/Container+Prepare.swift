@@ -11,6 +11,10 @@ extension Container {
     struct PreparedStart {
         let spec: JSON
         let rootfs: JSON
+        /// `linux.resources` as they hold on the host: for the VM's QEMU, when it runs in one.
+        let hostResources: JSON
+        /// What is set in a VM before the container is made.
+        var networkSysctls: [String: String] = [:]
     }
 
     /// Folders, files and the network namespace, and from them the specification.
@@ -26,8 +30,10 @@ extension Container {
             record.config["User"].string ?? "", groups: record.hostConfig["GroupAdd"].strings ?? [])
         for mount in record.mounts where mount.type == "bind" { try prepareBind(mount) }
         let network = try await prepareNetwork()
+        let etcFiles = try writeEtcFiles(network)
+        let inMachine = record.isolation != .container
         let spec = ContainerSpec(
-            record: record, networkNamespace: network.namespace, etcFiles: try writeEtcFiles(network),
+            record: record, networkNamespace: network.namespace, etcFiles: inMachine ? guestEtcFiles : etcFiles,
             joined: try await joinedNamespaces(),
             cgroupParent: engine.configuration.cgroupParent, defaultPidsLimit: engine.configuration.defaultPidsLimit,
             user: user.user, devices: try devices(), allocation: allocation,
@@ -37,7 +43,18 @@ extension Container {
         if !variables.contains(where: { $0.hasPrefix("HOME=") }) {
             json["process"]["env"] = JSON(variables + ["HOME=" + user.home])
         }
-        return PreparedStart(spec: json, rootfs: rootfs)
+        guard inMachine else { return PreparedStart(spec: json, rootfs: rootfs, hostResources: [:]) }
+        // Cores are chosen on the host; the guest has others.
+        let resources = json["linux"]["resources"]
+        json["linux"]["resources"]["cpu"]["cpus"] = .null
+        json["linux"]["resources"]["cpu"]["mems"] = .null
+        // The network is the VM's, not a namespace of the container's.
+        var sysctls = json["linux"]["sysctl"].stringDictionary ?? [:]
+        let ofNetwork = sysctls.filter { $0.key.hasPrefix("net.") }
+        for key in ofNetwork.keys { sysctls[key] = nil }
+        json["linux"]["sysctl"] = JSON(sysctls)
+        return PreparedStart(
+            spec: json, rootfs: guestRootFileSystem, hostResources: resources, networkSysctls: ofNetwork)
     }
 
     /// The two files from the topmost layer that has them.
@@ -83,6 +100,7 @@ extension Container {
     }
 
     private func initProgram() throws -> String? {
+        // In a VM it is the guest's: the warden's own reaping does.
         guard record.hostConfig["Init"].bool == true else { return nil }
         let path = engine.configuration.initPath
         guard access(path, X_OK) == 0 else {
@@ -128,10 +146,15 @@ extension Container {
             let pid = await other.snapshot.state.pid
             return PreparedNetwork(namespace: .path("/proc/\(pid)/ns/net"), sharedWith: other.id)
         }
-        if mode == "none" { return PreparedNetwork(namespace: .new) }
+        let inMachine = record.isolation != .container
+        if mode == "none" { return PreparedNetwork(namespace: inMachine ? .machine : .new) }
         await engine.networks.destroySandbox(id)
-        let sandbox = try await engine.networks.makeSandbox(containerID: id)
-        var prepared = PreparedNetwork(namespace: .path(sandbox.path))
+        var prepared = PreparedNetwork(namespace: .machine)
+        if inMachine {
+            await engine.networks.makeMachine(containerID: id)
+        } else {
+            prepared.namespace = .path(try await engine.networks.makeSandbox(containerID: id).path)
+        }
         for member in record.networks.members {
             prepared.endpoints.append(try await connectEndpoint(network: member.key, settings: member.value))
         }

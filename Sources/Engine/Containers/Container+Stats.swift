@@ -16,7 +16,7 @@ extension Container {
             json["id"] = JSON(id)
             return json
         }
-        let raw = try await engine.warden.request("stats", ["id": JSON(id)])
+        let raw = try await sandbox.request("stats", ["id": JSON(id)])
         json["pids_stats"] = ["current": raw["pids"]["current"], "limit": raw["pids"]["limit"]]
         json["blkio_stats"] = ["io_service_bytes_recursive": ioBytes(raw["io"])]
         json["num_procs"] = 0
@@ -83,7 +83,10 @@ extension Container {
     /// The document of `GET /containers/{id}/top`: what the host's `ps` says of the container's processes.
     public func top(arguments: String) async throws -> JSON {
         try requireRunning()
-        let answer = try await engine.warden.request("processes", ["id": JSON(id)])
+        guard record.isolation == .container else {
+            throw SkalaError(.unsupported, "the processes in a VM cannot be listed from outside yet: use exec ID ps")
+        }
+        let answer = try await sandbox.request("processes", ["id": JSON(id)])
         let pids = Set((answer["pids"].array ?? []).compactMap(\.int))
         let options = arguments.isEmpty ? "-ef" : arguments
         let output = try await engine.threads.run {

@@ -26,16 +26,17 @@ extension Container {
     /// - Throws: `.conflict` when it has ended.
     public func attach(stdin: Bool, stdout: Bool, stderr: Bool) async throws -> Attachment {
         var attachment = Attachment(
-            stream: try engine.warden.openStream(), stdin: stdin && record.config["OpenStdin"].bool == true,
+            stream: WardenStream(), stdin: stdin && record.config["OpenStdin"].bool == true,
             stdout: stdout, stderr: stderr)
         attachment.endsInput = record.config["StdinOnce"].bool == true
         if record.state.isAlive {
             if record.state.status == .paused {
                 throw SkalaError(.conflict, "container \(id) is paused, unpause the container before attach")
             }
+            try sandbox.open(attachment.stream)
             var request = attachment.request
             request["id"] = JSON(id)
-            try await engine.warden.request("attach", request)
+            try await sandbox.request("attach", request)
             attachment.stream.connected()
         } else {
             // The usual order of a client is create, attach, start.
@@ -51,7 +52,7 @@ extension Container {
             record.hostConfig["ConsoleSize"] = [JSON(rows), JSON(columns)]
             return
         }
-        try await engine.warden.request(
+        try await sandbox.request(
             "resize", ["id": JSON(id), "rows": JSON(rows), "columns": JSON(columns)])
         publish("resize", ["height": "\(rows)", "width": "\(columns)"])
     }

@@ -33,6 +33,10 @@ public actor Container {
     var wasRunningBefore = false
     /// The warden it runs under, `WardenSupervisor.generation`.
     var wardenGeneration = 0
+    /// The VM it runs in, while it does.
+    var machine: VirtualMachine?
+    /// The VM's port that its output goes to.
+    var logPort: String?
     /// The user asked for the stop that is under way: the restart policy does not apply.
     var isStopRequested = false
     /// By network: those who know the container by its address find it again after a restart.
@@ -160,7 +164,7 @@ public actor Container {
             }
             if record.state.isAlive {
                 let resources = ContainerResources.spec(changes, defaultPidsLimit: nil)
-                try await engine.warden.request("update", ["id": JSON(id), "resources": resources])
+                try await sandbox.request("update", ["id": JSON(id), "resources": resources])
             }
             // Unknown fields are dropped, as at creation.
             let known = Set(ContainerDefaults.hostConfig.map(\.key))

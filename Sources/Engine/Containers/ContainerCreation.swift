@@ -102,6 +102,10 @@ struct ContainerCreation {
         if ["runc", "io.containerd.runc.v2", "default"].contains(host["Runtime"].string ?? "") {
             host["Runtime"] = "container"
         }
+        // Both say how it is kept apart; Docker's names for a plain container are ours too.
+        if let isolation = host["Isolation"].string, !["", "default", "process"].contains(isolation) {
+            host["Runtime"] = JSON(isolation)
+        }
         if host["Privileged"].bool != true, host["MaskedPaths"].isNull {
             host["MaskedPaths"] = JSON(ContainerSpec.maskedPaths)
             host["ReadonlyPaths"] = JSON(ContainerSpec.readonlyPaths)
@@ -115,11 +119,12 @@ struct ContainerCreation {
         if host["AutoRemove"].bool == true, host["RestartPolicy"]["Name"].string != "no" {
             throw SkalaError(.invalid, "can't create 'AutoRemove' container with restart policy")
         }
-        if let runtime = host["Runtime"].string, runtime != "container" {
-            throw SkalaError(
-                .invalid,
-                "unknown or invalid runtime name: \(runtime): this engine has the isolation 'container' only")
+        let runtime = host["Runtime"].string ?? ""
+        guard let isolation = Isolation(rawValue: runtime) else {
+            let known = Isolation.allCases.map(\.rawValue).joined(separator: ", ")
+            throw SkalaError(.invalid, "unknown or invalid runtime name: \(runtime): the isolations are \(known)")
         }
+        if isolation == .microvm { try MachineLimits.check(config, host) }
         if let memory = host["Memory"].int, memory != 0, memory < 6 << 20 {
             throw SkalaError(.invalid, "Minimum memory limit allowed is 6MB")
         }

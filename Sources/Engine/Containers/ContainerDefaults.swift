@@ -50,8 +50,5 @@ enum ContainerDefaults {
         if let driver = host["VolumeDriver"].string, driver != "", driver != "local" {
             throw SkalaError(.notFound, "error looking up volume plugin \(driver): plugin \"\(driver)\" not found")
         }
-        if let isolation = host["Isolation"].string, !["", "default", "container", "process"].contains(isolation) {
-            throw SkalaError(.invalid, "isolation \(isolation) is not available: this engine runs containers only")
-        }
     }
 }

@@ -52,7 +52,7 @@ public struct ContainerRecord: Sendable {
     }
 
     /// The isolation: which sandbox's warden runs it.
-    public var isolation: String { hostConfig["Runtime"].string ?? "container" }
+    public var isolation: Isolation { hostConfig["Runtime"].string.flatMap(Isolation.init(rawValue:)) ?? .container }
 }
 
 /// What a container does, as in the API's `ContainerState`.

@@ -13,6 +13,8 @@ struct ContainerSpec {
         case new
         /// An existing one: prepared by the engine, or another container's.
         case path(String)
+        /// The one of the VM it runs in.
+        case machine
     }
 
     let record: ContainerRecord
@@ -185,7 +187,7 @@ struct ContainerSpec {
     private var namespaces: [JSON] {
         var namespaces: [JSON] = [["type": "mount"]]
         switch networkNamespace {
-        case .host: break
+        case .host, .machine: break
         case .new: namespaces.append(["type": "network"])
         case .path(let path): namespaces.append(["type": "network", "path": JSON(path)])
         }

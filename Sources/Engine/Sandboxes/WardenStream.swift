@@ -15,6 +15,9 @@ public final class WardenStream: Sendable {
     }
 
     private struct State {
+        /// Both from the time it was opened at a warden.
+        var client: WardenClient?
+        var number: UInt32 = 0
         var chunks: [Chunk] = []
         var reader: CheckedContinuation<Chunk?, Never>?
         var openChannels = 2
@@ -27,13 +30,25 @@ public final class WardenStream: Sendable {
     /// The window a stream starts with, in bytes; docs/warden-protocol.md.
     static let window = 256 * 1024
 
-    let number: UInt32
-    private let client: WardenClient
     private let state = Mutex(State())
 
-    init(number: UInt32, client: WardenClient) {
-        self.number = number
-        self.client = client
+    /// A stream that no warden knows yet: somebody attached to a container before it starts.
+    init() {}
+
+    var number: UInt32 { state.withLock { $0.number } }
+
+    /// From now on it is the client's; called once.
+    func opened(_ client: WardenClient, number: UInt32) {
+        state.withLock { state in
+            state.client = client
+            state.number = number
+        }
+    }
+
+    /// Sends to the warden; before there is one nothing has to be told.
+    private func tell(_ frame: (UInt32) -> Frame) {
+        let (client, number) = state.withLock { ($0.client, $0.number) }
+        client?.send(frame(number))
     }
 
     /// The next piece of output, or nil when all output has been delivered.
@@ -56,7 +71,7 @@ public final class WardenStream: Sendable {
     }
 
     private func grant(_ count: Int) {
-        client.send(Frame.credit(stream: number, count: UInt32(count)))
+        tell { Frame.credit(stream: $0, count: UInt32(count)) }
     }
 
     /// Sends input; returns when it is on its way and there is room for more, or the stream has ended.
@@ -69,7 +84,8 @@ public final class WardenStream: Sendable {
                 state.credit -= count
                 return count
             }
-            client.send(Frame(.data, number: number, payload: Array(rest.prefix(count))))
+            let bytes = Array(rest.prefix(count))
+            tell { Frame(.data, number: $0, payload: bytes) }
             rest = rest.dropFirst(count)
         }
     }
@@ -77,7 +93,7 @@ public final class WardenStream: Sendable {
     /// No more input comes: the program reads end of file. Returns when that is on its way.
     public func closeInput() async {
         await waitForCredit()
-        client.send(Frame(.data, number: number))
+        tell { Frame(.data, number: $0) }
     }
 
     /// The warden has attached the stream: what waits to be sent goes.
@@ -86,8 +102,9 @@ public final class WardenStream: Sendable {
     /// Detaches; what runs is not touched.
     public func detach() async {
         end()
+        let (client, number) = state.withLock { ($0.client, $0.number) }
         // A stream that the warden has ended already is unknown to it; nothing is left to do then.
-        _ = try? await client.request("detach", ["stream": JSON(number)])
+        _ = try? await client?.request("detach", ["stream": JSON(number)])
     }
 
     private func waitForCredit() async {
@@ -131,16 +148,16 @@ public final class WardenStream: Sendable {
 
     /// The end of the stream: what was received may still be read.
     func end() {
-        let (reader, writer) = state.withLock { state in
+        let (reader, writer, client, number) = state.withLock { state in
             state.isEnded = true
             defer {
                 state.reader = nil
                 state.writer = nil
             }
-            return (state.reader, state.writer)
+            return (state.reader, state.writer, state.client, state.number)
         }
         reader?.resume(returning: nil)
         writer?.resume()
-        client.closeStream(number)
+        client?.closeStream(number)
     }
 }

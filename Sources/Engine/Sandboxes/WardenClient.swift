@@ -56,17 +56,29 @@ final class WardenClient: Sendable {
         }
     }
 
+    /// Says hello; a warden that does not answer in time loses the connection.
+    ///
+    /// - Throws: `.unavailable` then.
+    func greet(version: String, nanoseconds: Int64) async throws {
+        let timer = Task {
+            try await Task.sleep(nanoseconds: UInt64(nanoseconds))
+            close()
+        }
+        defer { timer.cancel() }
+        _ = try await request("hello", ["version": JSON(version)])
+    }
+
     static let gone = SkalaError(.unavailable, "the warden is not running")
 
-    /// A new stream; pass its number to `attach`.
-    func openStream() -> WardenStream {
-        state.withLock { state in
-            let stream = WardenStream(number: state.nextNumber, client: self)
+    /// Gives a stream its number, to pass to `attach`.
+    func open(_ stream: WardenStream) {
+        let isClosed = state.withLock { state in
+            stream.opened(self, number: state.nextNumber)
+            if !state.isClosed { state.streams[state.nextNumber] = stream }
             state.nextNumber &+= 1
-            state.streams[stream.number] = stream
-            if state.isClosed { stream.end() }
-            return stream
+            return state.isClosed
         }
+        if isClosed { stream.end() }
     }
 
     func closeStream(_ number: UInt32) { _ = state.withLock { $0.streams.removeValue(forKey: number) } }

@@ -7,7 +7,7 @@ import Synchronization
 ///
 /// The warden outlives the daemon: a new daemon finds the old warden by its socket. When the warden itself dies, its
 /// containers have died with it; a new one is started, and `onReplaced` is told.
-final class WardenSupervisor: Sendable {
+final class WardenSupervisor: Sandbox {
     private struct State {
         var client: WardenClient?
         var generation = 0
@@ -42,14 +42,14 @@ final class WardenSupervisor: Sendable {
     }
 
     @discardableResult
-    func request(_ operation: String, _ fields: JSON = [:]) async throws -> JSON {
+    func request(_ operation: String, _ fields: JSON) async throws -> JSON {
         guard let client = state.withLock({ $0.client }) else { throw WardenClient.gone }
         return try await client.request(operation, fields)
     }
 
-    func openStream() throws -> WardenStream {
+    func open(_ stream: WardenStream) throws {
         guard let client = state.withLock({ $0.client }) else { throw WardenClient.gone }
-        return client.openStream()
+        client.open(stream)
     }
 
     /// Counts the wardens: what was started under an earlier one has died with it.

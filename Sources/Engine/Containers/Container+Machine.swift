@@ -1,0 +1,147 @@
+import Base
+import Glibc
+import Images
+import Kernel
+import Machines
+import Networks
+
+/// A container in a VM of its own.
+extension Container {
+    /// The folder of everything the engine gives a guest, and what is in it.
+    private enum Guest {
+        static let folder = "/run/skala"
+        static let image = folder + "/image"
+        static let disk = folder + "/disk"
+        static let files = folder + "/files"
+    }
+
+    private var diskPath: String { directory + "/disk.img" }
+
+    /// How much a container may write into its file system, in bytes: the size of its sparse disk.
+    private static let diskBytes: Int64 = 10 << 30
+
+    /// The warden that runs it.
+    var sandbox: any Sandbox {
+        guard record.isolation != .container else { return engine.warden }
+        return machine ?? NoSandbox()
+    }
+
+    /// The file system as the VM's warden finds it.
+    var guestRootFileSystem: JSON {
+        [
+            "lower": [JSON(Guest.image)], "upper": JSON(Guest.disk + "/upper"), "work": JSON(Guest.disk + "/work"),
+        ]
+    }
+
+    /// Where the files bound over /etc lie in the VM.
+    var guestEtcFiles: [(source: String, destination: String)] {
+        ["resolv.conf", "hostname", "hosts"].map { (Guest.files + "/" + $0, "/etc/" + $0) }
+    }
+
+    /// Starts the VM and makes it this container's: disks, network, names, time.
+    func startMachine(_ prepared: PreparedStart) async throws {
+        let image = try await engine.images.find(record.imageID)
+        let layers = await engine.images.layerPaths(of: image)
+        let (root, disk, log) = (engine.machines.rootImage(of: image), diskPath, logPath)
+        let emptyDisks = engine.configuration.machineRoot + "/disks"
+        try await engine.machines.makeRootImage(root, layers: layers)
+        try await engine.threads.run {
+            try FileContents.makeDirectories(emptyDisks)
+            if access(disk, F_OK) != 0 {
+                try DiskImage.make(at: disk, bytes: Container.diskBytes, emptyDisksIn: emptyDisks)
+            }
+            try OwnedDescriptor.open(log, O_WRONLY | O_CREAT | O_APPEND, mode: 0o640).close()
+        }
+        let endpoints = await engine.networks.endpoints(of: id)
+        var tap = "skn" + id.prefix(11)
+        if let first = endpoints.first { tap = await engine.networks.interfaceOnHost(first) }
+        let shape = MachineShape(
+            memoryLimit: record.hostConfig["Memory"].int ?? 0,
+            processors: Double(record.hostConfig["NanoCpus"].int ?? 0) / 1e9, available: HostFacts.onlineCPUs)
+        let containers = containers
+        let machine = try await engine.machines.start(
+            VirtualMachines.Request(
+                id: id, shape: shape, tap: tap, root: root, disk: disk, log: log, console: directory + "/console.log",
+                resources: prepared.hostResources)
+        ) { event in Task { await containers.handle(event) } }
+        self.machine = machine
+        let answer = try await machine.request("configure", guestConfiguration(prepared, endpoints))
+        logPort = answer["ports"][MachineCommand.logPort].string
+    }
+
+    private func guestConfiguration(_ prepared: PreparedStart, _ endpoints: [Endpoint]) throws -> JSON {
+        var random = SystemRandomNumberGenerator()
+        let entropy = (0..<64).map { _ in UInt8.random(in: 0...255, using: &random) }
+        let directory = directory
+        let files = try ["resolv.conf", "hostname", "hosts"].map { name -> JSON in
+            let content = try FileContents.read(directory + "/" + name)
+            return ["path": JSON(Guest.files + "/" + name), "content": JSON(String(decoding: content, as: UTF8.self))]
+        }
+        return [
+            "time": JSON(SystemClock.now().nanoseconds), "entropy": JSON(Base64.encode(entropy)),
+            "hostname": prepared.spec["hostname"], "files": JSON(files),
+            "disks": [
+                [
+                    "serial": JSON(MachineCommand.rootDisk), "type": "squashfs", "path": JSON(Guest.image),
+                    "readonly": true,
+                ],
+                [
+                    "serial": JSON(MachineCommand.writableDisk), "type": "ext4", "path": JSON(Guest.disk),
+                    "folders": ["upper", "work"],
+                ],
+            ],
+            "interfaces": JSON(endpoints.map(\.guestInterface)),
+            "sysctls": JSON(prepared.networkSysctls),
+        ]
+    }
+
+    /// Takes the VM away: after an exit, or when the start failed.
+    ///
+    /// - Parameter keepsDisk: whether what was written has to be on the disk; not when the container goes too.
+    func stopMachine(keepsDisk: Bool) async {
+        guard let machine else { return }
+        self.machine = nil
+        // A guest that does not answer loses what it had not written, as a machine whose power fails.
+        if keepsDisk { _ = try? await machine.halt() }
+        await machine.destroy()
+    }
+
+    /// Its QEMU has ended, and it with it.
+    func machineEnded(_ exit: Exit) async {
+        guard let machine else { return }
+        machine.ended()
+        record.state.error = "its VM ended"
+        await exited(Exit(code: 137, isOOMKilled: exit.isOOMKilled, time: exit.time))
+    }
+
+    /// Finds the VM again after a restart of the daemon, and asks the warden in it.
+    ///
+    /// - Returns: what that says of the container; nil when it has ended or does not answer.
+    func readoptMachine(_ observed: JSON?) async -> JSON? {
+        guard let observed, observed["status"].string == "running" || observed["status"].string == "paused" else {
+            return nil
+        }
+        let machine = await engine.machines.adopt(id, pid: Int32(clamping: observed["pid"].int ?? 0))
+        self.machine = machine
+        let containers = containers
+        do {
+            try await machine.connect(seconds: 10) { event in Task { await containers.handle(event) } }
+            return try await machine.request("state", ["id": JSON(id)])
+        } catch {
+            engine.log.error("the VM of container \(id) does not answer: \(error)")
+            return nil
+        }
+    }
+}
+
+extension Endpoint {
+    /// `interfaces` of the warden's operation `configure`.
+    fileprivate var guestInterface: JSON {
+        var addresses: [JSON] = [["address": JSON(ipv4), "prefix": JSON(prefixLength)]]
+        if !ipv6.isEmpty { addresses.append(["address": JSON(ipv6), "prefix": JSON(ipv6PrefixLength)]) }
+        return [
+            "hardware": JSON(MachineCommand.hardwareAddress), "name": JSON(interface), "mac": JSON(macAddress),
+            "addresses": JSON(addresses), "gateways": JSON([gateway, ipv6Gateway].filter { !$0.isEmpty }),
+        ]
+    }
+}

@@ -1,0 +1,107 @@
+import Base
+import CLinux
+import Glibc
+import Kernel
+
+/// The OCI runtime specification that QEMU runs by: an unprivileged user of its own, no network, no capabilities, and
+/// of the host's files only its program and libraries, read-only.
+struct MachineSpec {
+    let id: String
+    /// QEMU's arguments.
+    let arguments: [String]
+    /// The empty folder that becomes its root.
+    let root: String
+    /// The folder of its sockets on the host.
+    let folder: String
+    let cgroupParent: String
+    /// Device files it may use, such as /dev/kvm.
+    let devices: [HostDevice]
+    /// Bytes of guest memory.
+    let memory: Int64
+    /// `linux.resources` of the workload: what holds for its QEMU.
+    let resources: JSON
+
+    /// Where QEMU sees the folder of its sockets.
+    static let socketFolder = "/vm"
+    /// What QEMU itself takes beside the guest's memory: buffers, and translated code under emulation. Less gets it
+    /// killed in the middle of its work.
+    private static let overhead: Int64 = 512 << 20
+    /// The users of VMs are 2^24 numbers from here on, one for each VM, chosen by its id.
+    private static let firstUser: UInt32 = 0x7800_0000
+
+    /// The user a VM runs as.
+    static func user(of id: String) -> UInt32 { firstUser + (UInt32(id.prefix(6), radix: 16) ?? 0) }
+
+    var json: JSON {
+        let user = MachineSpec.user(of: id)
+        var spec: JSON = ["ociVersion": "1.2.0", "hostname": "vm"]
+        spec["process"] = [
+            "terminal": false, "args": JSON(arguments), "env": ["PATH=/usr/bin", "HOME=/"], "cwd": "/",
+            "user": ["uid": JSON(user), "gid": JSON(user), "additionalGids": JSON(devices.map { JSON($0.gid) })],
+            "capabilities": ["bounding": [], "effective": [], "permitted": [], "inheritable": [], "ambient": []],
+            "noNewPrivileges": true,
+        ]
+        spec["root"] = ["path": JSON(root), "readonly": true]
+        spec["mounts"] = JSON(mounts)
+        spec["linux"] = linux
+        return spec
+    }
+
+    private var mounts: [JSON] {
+        var mounts: [JSON] = [
+            mount("/proc", "proc", "proc", ["nosuid", "noexec", "nodev"]),
+            mount("/dev", "tmpfs", "tmpfs", ["nosuid", "mode=755", "size=64k"]),
+            mount(MachineSpec.socketFolder, "bind", folder, ["bind", "nosuid", "nodev", "noexec"]),
+        ]
+        for path in MachineSpec.programFolders {
+            mounts.append(mount(path, "bind", path, ["rbind", "ro", "nosuid", "nodev"]))
+        }
+        return mounts
+    }
+
+    private func mount(_ destination: String, _ type: String, _ source: String, _ options: [String]) -> JSON {
+        ["destination": JSON(destination), "type": JSON(type), "source": JSON(source), "options": JSON(options)]
+    }
+
+    private var linux: JSON {
+        var resources = resources
+        // The guest keeps the workload's memory limit; the host's bounds what QEMU can take.
+        resources["memory"] = ["limit": JSON(memory + MachineSpec.overhead)]
+        resources["pids"] = ["limit": 512]
+        let rules = devices.map { device -> JSON in
+            let node = device.node(at: device.path)
+            return [
+                "allow": true, "type": node["type"], "major": node["major"], "minor": node["minor"], "access": "rw",
+            ]
+        }
+        resources["devices"] = JSON([["allow": false, "access": "rwm"]] + rules)
+        return [
+            "namespaces": [
+                ["type": "mount"], ["type": "pid"], ["type": "ipc"], ["type": "uts"], ["type": "network"],
+                ["type": "cgroup"],
+            ],
+            "cgroupsPath": JSON(cgroupParent + "/" + id), "resources": resources,
+            "devices": JSON(devices.map { $0.node(at: $0.path) }), "seccomp": ["profile": "default"],
+        ]
+    }
+
+    // MARK: the root
+
+    /// The folders that hold programs and libraries; those that are links stay links.
+    private static let programFolders = ["/usr", "/lib", "/lib64", "/bin"].filter { path in
+        var status = stat()
+        return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+    }
+
+    /// Makes the empty folder with its mount points.
+    static func makeRoot(_ path: String) throws {
+        for folder in ["/proc", "/dev", socketFolder] + programFolders {
+            try FileContents.makeDirectories(path + folder)
+        }
+        for link in ["/lib", "/lib64", "/bin"] where !programFolders.contains(link) {
+            guard symlink("usr" + link, path + link) == 0 || errno == EEXIST else {
+                throw KernelError("symlink", path + link, errno: errno)
+            }
+        }
+    }
+}

@@ -1,0 +1,329 @@
+import Base
+import CLinux
+import Glibc
+import Images
+import Kernel
+import Machines
+
+/// Starts VMs: keeps the kernels, makes the templates, and clones them.
+actor VirtualMachines {
+    /// What a VM is started with.
+    struct Request: Sendable {
+        /// The id of its QEMU under the host's warden.
+        let id: String
+        let shape: MachineShape
+        /// The host's interface that its network card is the other end of.
+        let tap: String
+        /// The read-only disk with the image, and the writable one.
+        let root: String
+        let disk: String
+        /// The file the containers' output goes to.
+        let log: String
+        /// The file QEMU's and the guest kernel's words go to.
+        let console: String
+        /// `linux.resources` for QEMU.
+        let resources: JSON
+    }
+
+    let kernels: KernelStore
+    private let configuration: EngineConfiguration
+    private let warden: WardenSupervisor
+    private let threads: WorkerThreads
+    private let log: Log
+    private var templates: [MachineShape: Task<MachineTemplate, any Error>] = [:]
+    private var rootImages: [String: Task<Void, any Error>] = [:]
+    private var pulling: Task<GuestKernel, any Error>?
+
+    /// How long a template may take to boot. A stock guest that has not finished on KVM by then never will.
+    private static let bootDeadline = 60.0
+    private static let probeDeadline = 15.0
+
+    init(configuration: EngineConfiguration, warden: WardenSupervisor, threads: WorkerThreads, log: Log) {
+        self.configuration = configuration
+        self.warden = warden
+        self.threads = threads
+        self.log = log
+        kernels = KernelStore(root: configuration.machineRoot + "/kernels")
+    }
+
+    // MARK: start
+
+    /// Clones a VM from its shape's template, making that first when there is none.
+    func start(_ request: Request, onEvent: @escaping @Sendable (JSON) -> Void) async throws -> VirtualMachine {
+        let template = try await template(for: request.shape)
+        let machine = try await spawn(
+            id: request.id, shape: request.shape, accelerator: template.accelerator, origin: .clone,
+            descriptors: [
+                ["sealed": JSON(template.memory)], ["tap": JSON(request.tap)], ["file": JSON(template.state)],
+                ["file": JSON(request.root)], ["file": JSON(request.disk), "mode": "write"],
+                ["file": JSON(request.log), "mode": "append"],
+            ], console: request.console, resources: request.resources)
+        do {
+            let control = machine.control
+            async let resumed: Void = threads.run { try control.resume() }
+            try await machine.connect(seconds: 20, onEvent: onEvent)
+            try await resumed
+            return machine
+        } catch {
+            let reason = VirtualMachines.lastWords(request.console)
+            await machine.destroy()
+            throw ((error as? SkalaError) ?? SkalaError(.system, "\(error)")).within("cannot start the VM" + reason)
+        }
+    }
+
+    /// A VM that an earlier daemon started and the host's warden still has.
+    func adopt(_ id: String, pid: Int32) -> VirtualMachine {
+        VirtualMachine(id: id, folder: folder(of: id), pid: pid, host: warden, threads: threads)
+    }
+
+    /// Removes the folders of VMs that do not run any more.
+    func removeStrays(known: Set<String>) async throws {
+        let root = configuration.machineRunRoot
+        let names = Set(known.map { String($0.prefix(12)) } + ["root"])
+        try await threads.run {
+            guard access(root, F_OK) == 0 else { return }
+            for name in try FileContents.names(in: root) where !names.contains(name) {
+                try FileContents.removeTree(root + "/" + name)
+            }
+        }
+    }
+
+    private func folder(of id: String) -> String { configuration.machineRunRoot + "/" + id.prefix(12) }
+
+    private func spawn(
+        id: String, shape: MachineShape, accelerator: Accelerator, origin: MachineCommand.Origin, descriptors: [JSON],
+        console: String, resources: JSON
+    ) async throws -> VirtualMachine {
+        let program = configuration.machineProgram
+        let command = MachineCommand(
+            program: program, accelerator: accelerator, shape: shape, origin: origin, folder: MachineSpec.socketFolder)
+        let folder = folder(of: id)
+        let root = configuration.machineRunRoot + "/root"
+        let devices = accelerator == .kvm ? [HostDevice.look("/dev/kvm")].compactMap { $0 } : []
+        let spec = MachineSpec(
+            id: id, arguments: command.arguments, root: root, folder: folder,
+            cgroupParent: configuration.cgroupParent, devices: devices, memory: shape.memory, resources: resources)
+        try await threads.run {
+            guard access(program, X_OK) == 0 else {
+                throw SkalaError(.unavailable, "VMs need \(program) (Debian: qemu-system-x86), which is not installed")
+            }
+            try MachineSpec.makeRoot(root)
+            try FileContents.makeDirectories(folder, mode: 0o700)
+            try checkErrno(chown(folder, MachineSpec.user(of: id), MachineSpec.user(of: id)), "chown", folder)
+        }
+        let io: JSON = [
+            "terminal": false, "stdin": false,
+            "log": ["path": JSON(console), "maximumBytes": JSON(256 << 10), "maximumFiles": 2],
+        ]
+        let answer = try await warden.request(
+            "create",
+            [
+                "id": JSON(id), "spec": spec.json, "io": io, "start": true, "descriptors": JSON(descriptors),
+            ])
+        return VirtualMachine(
+            id: id, folder: folder, pid: Int32(clamping: answer["pid"].int ?? 0), host: warden, threads: threads)
+    }
+
+    /// The last lines QEMU and the guest's kernel wrote, for errors.
+    private static func lastWords(_ console: String) -> String {
+        // Nothing was written, or the file is gone: the error stands alone.
+        guard let bytes = try? FileContents.read(console) else { return "" }
+        let lines = bytes.split(separator: 0x0A).suffix(5).compactMap { line in
+            (try? JSON(parsing: Array(line)))?["log"].string?.filter { !$0.isNewline }
+        }
+        return lines.isEmpty ? "" : " (console: \(lines.joined(separator: " | ")))"
+    }
+
+    // MARK: root images
+
+    /// The file of an image's root file system: one for all VMs of that image.
+    nonisolated func rootImage(of image: Image) -> String {
+        let name = image.id.hasPrefix("sha256:") ? String(image.id.dropFirst(7)) : image.id
+        return configuration.machineRoot + "/images/" + name + ".squashfs"
+    }
+
+    /// Makes it when it is not there.
+    func makeRootImage(_ path: String, layers: [String]) async throws {
+        if access(path, R_OK) == 0 { return }
+        let task =
+            rootImages[path]
+            ?? Task { [threads] in
+                try await threads.run {
+                    if let slash = path.lastIndex(of: "/") { try FileContents.makeDirectories(String(path[..<slash])) }
+                    try RootImage.make(layers: layers, at: path)
+                }
+            }
+        rootImages[path] = task
+        defer { rootImages[path] = nil }
+        try await task.value
+    }
+
+    // MARK: templates
+
+    private func template(for shape: MachineShape) async throws -> MachineTemplate {
+        if let task = templates[shape] {
+            let template = try await task.value
+            // Removed by hand, or by a new kernel.
+            if access(template.state, R_OK) == 0 { return template }
+        }
+        let task = Task { try await findOrMakeTemplate(shape) }
+        templates[shape] = task
+        do {
+            return try await task.value
+        } catch {
+            templates[shape] = nil
+            throw error
+        }
+    }
+
+    private func findOrMakeTemplate(_ shape: MachineShape) async throws -> MachineTemplate {
+        let kernel = try await currentKernel()
+        let key = try templateKey(shape, kernel)
+        let accelerators: [Accelerator] =
+            configuration.accelerator.map { [$0] } ?? (access("/dev/kvm", R_OK | W_OK) == 0 ? [.kvm, .tcg] : [.tcg])
+        for accelerator in accelerators {
+            let template = MachineTemplate(folder: templateFolder(shape, accelerator), accelerator: accelerator)
+            if template.isValid(for: key) { return template }
+        }
+        for accelerator in accelerators {
+            let isLast = accelerator == accelerators.last
+            if !isLast, probeFailed(accelerator, key) { continue }
+            let template = try await prepareTemplate(shape, kernel, accelerator)
+            do {
+                return try await boot(
+                    template, shape, kernel, key,
+                    seconds: isLast ? VirtualMachines.bootDeadline : VirtualMachines.probeDeadline)
+            } catch {
+                guard !isLast else { throw error }
+                log.info("no guest boots on \(accelerator.rawValue) here: \(error)")
+                // Other failures may be mended; a guest that never finished booting will not next time.
+                if (error as? SkalaError)?.code == .timedOut { rememberProbe(accelerator, key) }
+            }
+        }
+        throw SkalaError(.unavailable, "no accelerator")
+    }
+
+    /// What a template is made of: when any of it changes, it is made anew.
+    private func templateKey(_ shape: MachineShape, _ kernel: GuestKernel) throws -> JSON {
+        func stamp(_ path: String) throws -> JSON {
+            var status = stat()
+            try checkErrno(stat(path, &status), "stat", path)
+            return JSON("\(path) \(status.st_size) \(status.st_mtim.tv_sec).\(status.st_mtim.tv_nsec)")
+        }
+        return [
+            "kernel": try stamp(kernel.image), "warden": try stamp(configuration.wardenPath),
+            "program": try stamp(configuration.machineProgram), "shape": JSON(shape.text),
+            "host": JSON(HostFacts.kernelVersion),
+        ]
+    }
+
+    private var probeFile: String { configuration.machineRoot + "/no-accelerator" }
+
+    private func probeFailed(_ accelerator: Accelerator, _ key: JSON) -> Bool {
+        // No such file: not probed yet.
+        guard let bytes = try? FileContents.read(probeFile), let failed = try? JSON(parsing: bytes) else {
+            return false
+        }
+        return failed["accelerator"].string == accelerator.rawValue && failed["host"] == key["host"]
+            && failed["program"] == key["program"] && failed["kernel"] == key["kernel"]
+    }
+
+    private func rememberProbe(_ accelerator: Accelerator, _ key: JSON) {
+        var failed = key
+        failed["accelerator"] = JSON(accelerator.rawValue)
+        do {
+            try FileContents.replace(probeFile, with: failed.bytes)
+        } catch { log.error("cannot remember that \(accelerator.rawValue) does not work: \(error)") }
+    }
+
+    private func templateFolder(_ shape: MachineShape, _ accelerator: Accelerator) -> String {
+        "\(configuration.machineRoot)/templates/\(shape.text)-\(accelerator.rawValue)"
+    }
+
+    /// Makes the files that a template boots from, in a folder that becomes the template's when it has booted.
+    private func prepareTemplate(
+        _ shape: MachineShape, _ kernel: GuestKernel, _ accelerator: Accelerator
+    ) async throws -> MachineTemplate {
+        let template = MachineTemplate(folder: templateFolder(shape, accelerator) + ".new", accelerator: accelerator)
+        let wardenPath = configuration.wardenPath
+        try await threads.run {
+            if access(template.folder, F_OK) == 0 { try template.remove() }
+            try FileContents.makeDirectories(template.folder, mode: 0o711)
+            let warden = try FileContents.read(wardenPath, limit: 256 << 20)
+            try FileContents.replace(template.initramfs, with: try kernel.initramfs(warden: warden))
+            let memory = try OwnedDescriptor.open(template.memory, O_RDWR | O_CREAT, mode: 0o600)
+            try checkErrno(ftruncate(memory.raw, Int(shape.memory)), "truncate", template.memory)
+        }
+        return template
+    }
+
+    /// Boots a VM and keeps it, stopped, as a template.
+    private func boot(
+        _ template: MachineTemplate, _ shape: MachineShape, _ kernel: GuestKernel, _ key: JSON, seconds: Double
+    ) async throws -> MachineTemplate {
+        let began = SystemClock.monotonicNanoseconds()
+        let id = Identifier.make()
+        let accelerator = template.accelerator
+        let final = MachineTemplate(folder: templateFolder(shape, accelerator), accelerator: accelerator)
+        let user = MachineSpec.user(of: id)
+        log.info("making the template \(shape.text) on \(accelerator.rawValue) with kernel \(kernel.release)")
+        try checkErrno(chown(template.memory, user, user), "chown", template.memory)
+        let machine = try await spawn(
+            id: id, shape: shape, accelerator: accelerator, origin: .boot,
+            descriptors: [
+                ["file": JSON(template.memory), "mode": "write"], ["tap": JSON("skt" + id.prefix(11))],
+                ["file": JSON(kernel.image)], ["file": JSON(template.initramfs)],
+            ], console: template.folder + "/console", resources: [:])
+        do {
+            try await machine.connect(seconds: seconds) { _ in }
+            machine.close()
+            // The guest sees that we are gone, and rests.
+            try await Task.sleep(nanoseconds: 300_000_000)
+            let control = machine.control
+            try await threads.run {
+                let state = try OwnedDescriptor.open(template.state, O_WRONLY | O_CREAT | O_TRUNC, mode: 0o600)
+                try control.save(to: state)
+            }
+        } catch {
+            let reason = VirtualMachines.lastWords(template.folder + "/console")
+            await machine.destroy()
+            try? template.remove()  // the first error is the one that tells
+            throw ((error as? SkalaError) ?? SkalaError(.system, "\(error)")).within(
+                "cannot make a template for VMs" + reason)
+        }
+        await machine.destroy()
+        // A copy of the last one may be in the warden's memory.
+        try await warden.request("unseal", ["path": JSON(final.memory)])
+        try await threads.run {
+            unlink(template.initramfs)
+            try checkErrno(chown(template.memory, 0, 0), "chown", template.memory)
+            if access(final.folder, F_OK) == 0 { try final.remove() }
+            try template.complete(key)
+            try checkErrno(rename(template.folder, final.folder), "rename", final.folder)
+        }
+        let took = Double(SystemClock.monotonicNanoseconds() - began) / 1e9
+        log.info("the template \(shape.text) is ready after \((took * 10).rounded() / 10) s")
+        return final
+    }
+
+    // MARK: kernels
+
+    private func currentKernel() async throws -> GuestKernel {
+        let kernels = kernels
+        if let kernel = try await threads.run({ try kernels.current() }) { return kernel }
+        return try await pullKernel()
+    }
+
+    /// Downloads the distribution's kernel; VMs started from now on use it.
+    func pullKernel() async throws -> GuestKernel {
+        if let pulling { return try await pulling.value }
+        log.info("downloading a kernel for VMs")
+        let (kernels, threads) = (kernels, threads)
+        let task = Task { try await threads.run { try kernels.pull() } }
+        pulling = task
+        defer { pulling = nil }
+        let kernel = try await task.value
+        templates = [:]
+        return kernel
+    }
+}

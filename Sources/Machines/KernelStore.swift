@@ -1,0 +1,86 @@
+import Base
+import Glibc
+import Kernel
+
+/// The guest kernels of an engine, each in a folder named by its release. Blocking.
+public struct KernelStore: Sendable {
+    private let root: String
+
+    public init(root: String) { self.root = root }
+
+    private var choice: String { root + "/current" }
+
+    /// All kernels that are complete, by release.
+    public func list() throws -> [GuestKernel] {
+        guard access(root, F_OK) == 0 else { return [] }
+        return try FileContents.names(in: root).filter { access("\(root)/\($0)/release", F_OK) == 0 }.map {
+            GuestKernel(folder: root + "/" + $0, release: $0)
+        }
+    }
+
+    /// The kernel new VMs get; nil when there is none yet.
+    public func current() throws -> GuestKernel? {
+        let all = try list()
+        // Without a choice the last one, which is the newest most times.
+        let chosen = (try? FileContents.read(choice)).map { String(decoding: $0, as: UTF8.self) }
+        return all.first { $0.release == chosen } ?? all.last
+    }
+
+    /// - Throws: `.notFound` when there is no such kernel.
+    public func use(_ release: String) throws {
+        guard try list().contains(where: { $0.release == release }) else {
+            throw SkalaError(.notFound, "no such kernel: \(release)")
+        }
+        try FileContents.replace(choice, with: Array(release.utf8))
+    }
+
+    /// - Throws: `.notFound` when there is no such kernel.
+    public func remove(_ release: String) throws {
+        guard let kernel = try list().first(where: { $0.release == release }) else {
+            throw SkalaError(.notFound, "no such kernel: \(release)")
+        }
+        try FileContents.removeTree(kernel.folder)
+    }
+
+    /// Adds the kernel of a Debian package file.
+    public func add(package path: String) throws -> GuestKernel {
+        try FileContents.makeDirectories(root)
+        let folder = "\(root)/.new-\(getpid())"
+        if access(folder, F_OK) == 0 { try FileContents.removeTree(folder) }
+        do {
+            let release = try GuestKernel.unpack(package: path, into: folder).release
+            let target = root + "/" + release
+            if access(target, F_OK) == 0 { try FileContents.removeTree(target) }
+            try checkErrno(rename(folder, target), "rename", target)
+            return GuestKernel(folder: target, release: release)
+        } catch {
+            try? FileContents.removeTree(folder)  // the first error is the one that tells
+            throw error
+        }
+    }
+
+    /// Downloads the distribution's kernel for clouds, which is made for VMs, with the distribution's own tool, and adds
+    /// it. Nothing is installed.
+    ///
+    /// - Throws: `.unavailable` when the package cannot be had.
+    public func pull() throws -> GuestKernel {
+        let folder = "\(root)/.download-\(getpid())"
+        try FileContents.makeDirectories(folder)
+        defer { try? FileContents.removeTree(folder) }  // rubbish; what stays is removed by the next pull
+        let script = """
+            set -e
+            cd "$1"
+            package=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: \\(linux-image-.*\\)/\\1/p' | head -n 1)
+            exec apt-get -q -o APT::Sandbox::User=root download "${package:-linux-image-cloud-amd64}" >&2
+            """
+        guard try Subprocess.run(["/bin/sh", "-c", script, "sh", folder]) == 0,
+            let name = try FileContents.names(in: folder).first(where: { $0.hasSuffix(".deb") })
+        else {
+            throw SkalaError(
+                .unavailable,
+                "cannot download a kernel for VMs (apt-get download linux-image-cloud-amd64); "
+                    + "give the file of such a package: skala kernel pull FILE.deb")
+        }
+        return try add(package: folder + "/" + name)
+    }
+}

@@ -1,0 +1,109 @@
+/// How QEMU is called for one VM. It opens no file by itself: everything is inherited, see `Inherited`.
+///
+/// A template and its clones must have the same devices at the same places.
+public struct MachineCommand: Sendable {
+    /// What QEMU finds as a descriptor.
+    public enum Inherited: Sendable {
+        case memory, tap, kernel, initramfs, state, root, disk, log
+    }
+
+    /// Whether the VM boots, to become a template, or continues where its template was stopped.
+    public enum Origin: Sendable {
+        case boot
+        case clone
+
+        /// What becomes descriptor 3, 4, ….
+        public var inherited: [Inherited] {
+            self == .boot ? [.memory, .tap, .kernel, .initramfs] : [.memory, .tap, .state, .root, .disk, .log]
+        }
+
+        func number(_ inherited: Inherited) -> Int { 3 + (self.inherited.firstIndex(of: inherited) ?? 0) }
+    }
+
+    let program: String
+    let accelerator: Accelerator
+    let shape: MachineShape
+    let origin: Origin
+    /// The folder of the sockets, as QEMU sees it.
+    let folder: String
+
+    /// The hardware address of the first network card, which the guest finds it by.
+    public static let hardwareAddress = "02:53:4b:41:4c:00"
+    public static let wardenSocket = "warden.sock"
+    public static let controlSocket = "qmp.sock"
+    /// The serial numbers of the disks.
+    public static let rootDisk = "root"
+    public static let writableDisk = "disk"
+    static let wardenPort = "skala.warden"
+    public static let logPort = "skala.log"
+
+    public init(program: String, accelerator: Accelerator, shape: MachineShape, origin: Origin, folder: String) {
+        self.program = program
+        self.accelerator = accelerator
+        self.shape = shape
+        self.origin = origin
+        self.folder = folder
+    }
+
+    /// Arguments for the guest's kernel. `nokaslr`, since clones share the address anyway, and it boots faster.
+    private var kernelArguments: String {
+        "console=ttyS0 quiet panic=-1 8250.nr_uarts=1 random.trust_cpu=on mitigations=off no_timer_check tsc=reliable nokaslr"
+    }
+
+    public var arguments: [String] {
+        var arguments = [
+            program, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+            // A clone runs at once, though its template was stopped.
+            "-global", "migration.store-global-state=off",
+            "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+            "-M", "pc,usb=off,vmport=off,smm=off,hpet=off,memory-backend=memory", "-accel", acceleration,
+            "-cpu", accelerator == .kvm ? "host" : "max", "-smp", "\(shape.processors)", "-m", "\(shape.memory >> 20)M",
+            "-object",
+            "memory-backend-file,id=memory,size=\(shape.memory >> 20)M,prealloc=off,"
+                + "mem-path=\(opened(.memory)),share=\(origin == .boot ? "on" : "off")",
+        ]
+        for inherited in origin.inherited where [.root, .disk, .log].contains(inherited) {
+            let number = origin.number(inherited)
+            arguments += ["-add-fd", "fd=\(number),set=\(number)"]
+        }
+        arguments += [
+            // The console: QEMU's own output, which its warden keeps.
+            "-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
+            "-chardev", "socket,id=qmp,path=\(folder)/\(MachineCommand.controlSocket),server=on,wait=off",
+            "-mon", "chardev=qmp,mode=control",
+            "-chardev", "socket,id=warden,path=\(folder)/\(MachineCommand.wardenSocket),server=on,wait=off",
+            "-chardev", origin == .boot ? "null,id=log" : "file,id=log,path=\(file(.log)),append=on",
+            "-device", "virtio-serial-pci,id=serial,addr=3,max_ports=31",
+            "-device", "virtserialport,bus=serial.0,nr=1,chardev=warden,name=\(MachineCommand.wardenPort)",
+            "-device", "virtserialport,bus=serial.0,nr=2,chardev=log,name=\(MachineCommand.logPort)",
+            "-netdev", "tap,id=net,fd=\(origin.number(.tap))",
+            "-device", "virtio-net-pci,netdev=net,mac=\(MachineCommand.hardwareAddress),addr=4,romfile=",
+            "-blockdev", disk(.root, isReadOnly: true), "-blockdev", disk(.disk, isReadOnly: false),
+            "-device", "virtio-blk-pci,drive=root,serial=\(MachineCommand.rootDisk),addr=5",
+            "-device", "virtio-blk-pci,drive=disk,serial=\(MachineCommand.writableDisk),addr=6",
+            "-device", "virtio-rng-pci,addr=7",
+        ]
+        // A clone has its kernel in its memory.
+        return arguments
+            + (origin == .clone
+                ? ["-incoming", "defer"]
+                : ["-kernel", opened(.kernel), "-initrd", opened(.initramfs), "-append", kernelArguments])
+    }
+
+    private var acceleration: String { accelerator == .kvm ? "kvm" : "tcg,thread=multi" }
+
+    /// For what QEMU opens again by its path.
+    private func opened(_ inherited: Inherited) -> String { "/proc/self/fd/\(origin.number(inherited))" }
+
+    /// For what QEMU uses as it is.
+    private func file(_ inherited: Inherited) -> String { "/dev/fdset/\(origin.number(inherited))" }
+
+    private func disk(_ inherited: Inherited, isReadOnly: Bool) -> String {
+        let name = inherited == .root ? "root" : "disk"
+        let mode = isReadOnly ? "on" : "off"
+        // A template has no disk of its own, only the place for one.
+        guard origin == .clone else { return "driver=null-co,node-name=\(name),size=1048576,read-only=\(mode)" }
+        return "driver=raw,node-name=\(name),read-only=\(mode),file.driver=file,file.locking=off,"
+            + "file.filename=\(file(inherited)),file.read-only=\(mode)"
+    }
+}

@@ -1,0 +1,55 @@
+import Base
+import CLinux
+import Glibc
+public import Kernel
+
+/// What is done to a VM from outside, over its control socket. Blocking; each call connects anew.
+public struct MachineControl: Sendable {
+    private let path: String
+    private let isAlive: @Sendable () -> Bool
+
+    /// - Parameters:
+    ///   - folder: the folder of the VM's sockets, as the host sees it.
+    ///   - isAlive: whether its QEMU still runs.
+    public init(folder: String, isAlive: @escaping @Sendable () -> Bool) {
+        path = folder + "/" + MachineCommand.controlSocket
+        self.isAlive = isAlive
+    }
+
+    private func connect(seconds: Int64) throws -> QMP {
+        try QMP(
+            path: path, deadline: SystemClock.monotonicNanoseconds() + seconds * 1_000_000_000, isAlive: isAlive)
+    }
+
+    /// Lets a clone continue where its template was stopped; its state is the inherited `state`.
+    public func resume() throws {
+        let control = try connect(seconds: 10)
+        try MachineControl.shareMemory(control)
+        try control.run("migrate-incoming", ["uri": JSON("fd:\(MachineCommand.Origin.clone.number(.state))")])
+    }
+
+    /// Stops a VM that has booted and writes its devices' state to `state`; its memory is in its file.
+    public func save(to state: OwnedDescriptor) throws {
+        let control = try connect(seconds: 60)
+        try control.run("stop")
+        try MachineControl.shareMemory(control)
+        try control.send(state, as: "state")
+        try control.run("migrate", ["uri": "fd:state"])
+        for _ in 0..<6000 {
+            let status = try control.run("query-migrate")
+            switch status["status"].string {
+            case "completed": return
+            case "failed", "cancelled":
+                throw SkalaError(.system, "QEMU cannot save the VM: \(status["error-desc"].string ?? status.text)")
+            default: usleep(10_000)
+            }
+        }
+        throw SkalaError(.timedOut, "QEMU does not finish saving the VM")
+    }
+
+    /// Guest memory is shared by its file, not copied into the state.
+    private static func shareMemory(_ control: QMP) throws {
+        let capability: JSON = ["capability": "x-ignore-shared", "state": true]
+        try control.run("migrate-set-capabilities", ["capabilities": [capability]])
+    }
+}

@@ -1,0 +1,28 @@
+/// What a VM's memory image depends on, beside the programs: two VMs of one shape can be clones of one template.
+public struct MachineShape: Sendable, Hashable {
+    /// Bytes.
+    public let memory: Int64
+    public let processors: Int
+
+    /// The sizes templates are made in, in MiB: few, so that workloads share them.
+    private static let sizes: [Int64] = [256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536]
+    /// What the guest's kernel and warden use beside the workload, in bytes.
+    private static let overhead: Int64 = 96 << 20
+
+    /// The smallest shape for a workload.
+    ///
+    /// - Parameters:
+    ///   - memoryLimit: bytes; 0 is no limit.
+    ///   - processors: cores' worth of time; 0 is no limit.
+    ///   - available: the cores of the host.
+    public init(memoryLimit: Int64, processors: Double, available: Int) {
+        let needed = memoryLimit == 0 ? 0 : memoryLimit + MachineShape.overhead
+        let size = MachineShape.sizes.first { $0 << 20 >= needed } ?? (needed >> 20)
+        memory = size << 20
+        let wanted = processors == 0 ? 1 : Int(processors.rounded(.up))
+        self.processors = max(1, min(wanted, available))
+    }
+
+    /// `256m-1`, for names of folders.
+    public var text: String { "\(memory >> 20)m-\(processors)" }
+}

@@ -1,0 +1,32 @@
+public import Base
+import Glibc
+import Kernel
+
+/// A VM that booted, was stopped, and is kept as files: clones continue from it.
+public struct MachineTemplate: Sendable {
+    public let folder: String
+    public let accelerator: Accelerator
+
+    public init(folder: String, accelerator: Accelerator) {
+        self.folder = folder
+        self.accelerator = accelerator
+    }
+
+    public var memory: String { folder + "/memory" }
+    public var state: String { folder + "/state" }
+    /// Needed until it has booted.
+    public var initramfs: String { folder + "/initramfs" }
+    private var keyFile: String { folder + "/key" }
+
+    /// Whether the files are complete, and made of what `key` names.
+    public func isValid(for key: JSON) -> Bool {
+        guard let bytes = try? FileContents.read(keyFile), let found = try? JSON(parsing: bytes) else { return false }
+        return found == key
+    }
+
+    /// Marks the files as complete.
+    public func complete(_ key: JSON) throws { try FileContents.replace(keyFile, with: key.bytes) }
+
+    /// Removes it.
+    public func remove() throws { try FileContents.removeTree(folder) }
+}

@@ -1,0 +1,90 @@
+import Base
+import CLinux
+import Glibc
+import Kernel
+
+/// QEMU's control socket (the QEMU Machine Protocol): one command at a time. Blocking.
+final class QMP {
+    private let socket: OwnedDescriptor
+    private var buffer: [UInt8] = []
+
+    /// Waits for QEMU to listen, and greets it.
+    ///
+    /// - Parameters:
+    ///   - deadline: on the monotonic clock, in nanoseconds; holds for all that follows.
+    ///   - isAlive: asked while waiting: a QEMU that has ended never listens.
+    init(path: String, deadline: Int64, isAlive: () -> Bool) throws {
+        while true {
+            do {
+                socket = try UnixSocket.connect(path)
+                break
+            } catch {
+                guard isAlive() else { throw SkalaError(.unavailable, "QEMU ended at once") }
+                guard SystemClock.monotonicNanoseconds() < deadline else {
+                    throw SkalaError(.timedOut, "QEMU does not listen at \(path)", cause: error)
+                }
+                usleep(1000)
+            }
+        }
+        try limitWaits(to: deadline)
+        _ = try message()
+        try run("qmp_capabilities")
+    }
+
+    private func limitWaits(to deadline: Int64) throws(KernelError) {
+        let left = max(1_000_000, deadline - SystemClock.monotonicNanoseconds())
+        var time = timeval(tv_sec: Int(left / 1_000_000_000), tv_usec: Int(left % 1_000_000_000 / 1000))
+        try checkErrno(
+            setsockopt(socket.raw, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size)), "setsockopt")
+    }
+
+    /// Carries out one command.
+    ///
+    /// - Throws: `.system` with QEMU's own text.
+    @discardableResult
+    func run(_ command: String, _ arguments: JSON = [:]) throws -> JSON {
+        let request: JSON = ["execute": JSON(command), "arguments": arguments]
+        guard UnixSocket.writeAll(socket.raw, request.bytes + [0x0A]) else {
+            throw SkalaError(.unavailable, "QEMU has ended")
+        }
+        while true {
+            let answer = try message()
+            if !answer["error"].isNull {
+                throw SkalaError(.system, "QEMU: \(command): \(answer["error"]["desc"].string ?? answer.text)")
+            }
+            // Events come in between.
+            if !answer["return"].isNull { return answer["return"] }
+        }
+    }
+
+    /// Gives QEMU a descriptor, under a name for the commands that follow.
+    func send(_ descriptor: OwnedDescriptor, as name: String) throws {
+        let request: JSON = ["execute": "getfd", "arguments": ["fdname": JSON(name)]]
+        let bytes = request.bytes + [0x0A]
+        let sent = bytes.withUnsafeBytes {
+            cl_send_with_descriptor(socket.raw, $0.baseAddress, $0.count, descriptor.raw)
+        }
+        try check(Int32(clamping: sent), "sendmsg", "QEMU's control socket")
+        while true {
+            let answer = try message()
+            if !answer["error"].isNull { throw SkalaError(.system, "QEMU: getfd: \(answer.text)") }
+            if !answer["return"].isNull { return }
+        }
+    }
+
+    private func message() throws -> JSON {
+        while true {
+            if let end = buffer.firstIndex(of: 0x0A) {
+                let line = Array(buffer[..<end])
+                buffer.removeSubrange(...end)
+                return try JSON(parsing: line)
+            }
+            var chunk = [UInt8](repeating: 0, count: 16 << 10)
+            let count = recv(socket.raw, &chunk, chunk.count, 0)
+            if count < 0, errno == EINTR { continue }
+            if count < 0, errno == EAGAIN { throw SkalaError(.timedOut, "QEMU does not answer") }
+            guard count > 0, buffer.count < 1 << 20 else { throw SkalaError(.unavailable, "QEMU has ended") }
+            buffer.append(contentsOf: chunk[..<count])
+        }
+    }
+}

@@ -1,0 +1,49 @@
+import Base
+import Glibc
+import Kernel
+
+/// A network interface of a VM, as the engine wants it.
+struct GuestInterface {
+    /// The address the VM's card was made with, which names it.
+    private let hardware: [UInt8]
+    private let json: JSON
+
+    init(_ json: JSON) throws(SkalaError) {
+        self.json = json
+        hardware = try GuestInterface.mac(json["hardware"])
+    }
+
+    /// Gives it its name, hardware address, addresses and route.
+    func configure() throws {
+        let netlink = try NetlinkSocket()
+        guard let link = try netlink.links().first(where: { $0.address == hardware }) else {
+            throw SkalaError(.notFound, "the VM has no network card \(json["hardware"].string ?? "")")
+        }
+        try netlink.change(
+            link.index, name: json["name"].string ?? link.name, address: try GuestInterface.mac(json["mac"]))
+        for address in json["addresses"].array ?? [] {
+            let prefix = UInt8(clamping: address["prefix"].int ?? 0)
+            try netlink.addAddress(try GuestInterface.bytes(address["address"]), prefix: prefix, to: link.index)
+        }
+        for gateway in json["gateways"].array ?? [] {
+            try netlink.addDefaultRoute(gateway: try GuestInterface.bytes(gateway), index: link.index)
+        }
+    }
+
+    private static func mac(_ json: JSON) throws(SkalaError) -> [UInt8] {
+        let bytes = (json.string ?? "").split(separator: ":").compactMap { UInt8($0, radix: 16) }
+        guard bytes.count == 6 else { throw SkalaError(.invalid, "not a hardware address: '\(json.string ?? "")'") }
+        return bytes
+    }
+
+    /// An address in network order.
+    private static func bytes(_ json: JSON) throws(SkalaError) -> [UInt8] {
+        let text = json.string ?? ""
+        let isVersion6 = text.contains(":")
+        var bytes = [UInt8](repeating: 0, count: isVersion6 ? 16 : 4)
+        guard inet_pton(isVersion6 ? AF_INET6 : AF_INET, text, &bytes) == 1 else {
+            throw SkalaError(.invalid, "not an address: '\(text)'")
+        }
+        return bytes
+    }
+}
