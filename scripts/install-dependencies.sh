@@ -17,6 +17,8 @@ test=(
     crun dpkg-dev python3                   # conformance: the control, its sources, and what runs them
     buildah skopeo                          # docker build; archives others made
     podman catatonit containerd             # what drives skala-runtime
+    qemu-system-x86 squashfs-tools e2fsprogs # virtual machines
+    cpio                                    # reads the initramfs we write
     docker-compose ansible python3-venv     # clients others wrote
     curl strace                             # raw requests; failing kernel calls
 )

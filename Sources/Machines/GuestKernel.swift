@@ -59,8 +59,8 @@ public struct GuestKernel: Sendable, Hashable {
         return KernelModule.normalized(String(path[path.index(after: slash)...].dropLast(3)))
     }
 
-    /// The initial file system of a guest: the warden as `/init`, and the modules in the order they are loaded.
-    public func initramfs(warden: [UInt8]) throws -> [UInt8] {
+    /// The initial file system of a guest: the warden as `/init`, the program for `--init`, and the modules in the order they are loaded.
+    public func initramfs(warden: [UInt8], initProgram: [UInt8]) throws -> [UInt8] {
         var order: [KernelModule] = []
         func add(_ name: String) throws {
             guard !order.contains(where: { $0.name == name }) else { return }
@@ -73,6 +73,7 @@ public struct GuestKernel: Sendable, Hashable {
         for folder in ["dev", "modules", "proc", "root", "sys"] { archive.addDirectory(folder) }
         archive.addCharacterDevice("dev/console", major: 5, minor: 1)
         archive.addFile("init", warden, isExecutable: true)
+        archive.addFile("skala-init", initProgram, isExecutable: true)
         for module in order { archive.addFile("modules/\(module.name).ko", module.content) }
         archive.addFile("modules/order", Array(order.map { $0.name + ".ko\n" }.joined().utf8))
         archive.finish()

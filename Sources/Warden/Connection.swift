@@ -22,6 +22,7 @@ final class Connection {
     private var decoder = FrameDecoder()
     private var unsent: [UInt8] = []
     private var waitsToWrite = false
+    private var engineIsThere = false
     private(set) var isOpen = true
     private let onFrame: (Connection, Frame) -> Void
     private let onClose: (Connection) -> Void
@@ -41,10 +42,18 @@ final class Connection {
     }
 
     private func ready(_ interest: EventLoop.Interest) {
+        if carrier == .port { noteEngine(isThere: !interest.contains(.hungUp)) }
         if interest.contains(.writable) { flush() }
         guard isOpen, !interest.isDisjoint(with: [.readable, .hungUp, .failed]) else { return }
         // A change is told once, so that all there is has to be read.
         while receive(), carrier == .port {}
+    }
+
+    /// The next engine's first bytes may come before the port says that somebody is there: what they ask for is
+    /// answered when it does.
+    private func noteEngine(isThere: Bool) {
+        if !isThere, engineIsThere { close() }
+        engineIsThere = isThere
     }
 
     /// Whether there may be more to read.
@@ -57,7 +66,7 @@ final class Connection {
         if count < 0, errno == EINTR { return true }
         if count < 0, errno == EAGAIN { return false }
         guard count > 0 else {
-            close()
+            if carrier == .socket { close() }
             return false
         }
         do {

@@ -24,8 +24,10 @@ final class Guest {
             unlink("/modules/" + name)
         }
         try SmallFile.write("1", to: "/sys/bus/virtio/drivers_autoprobe")
+        let initProgram = try FileContents.read("/skala-init")
         try check(cl_guest_root(), "make the root file system")
         try FileContents.makeDirectories(folder, mode: 0o711)
+        try FileContents.overwrite(folder + "/skala-init", with: initProgram, mode: 0o755)
         try NetlinkSocket().setUp("lo")
         return Guest()
     }

@@ -38,6 +38,8 @@ extension Container {
         ["resolv.conf", "hostname", "hosts"].map { (Guest.files + "/" + $0, "/etc/" + $0) }
     }
 
+    var guestInitProgram: String { Guest.folder + "/skala-init" }
+
     /// Starts the VM and makes it this container's: disks, network, names, time.
     func startMachine(_ prepared: PreparedStart) async throws {
         let image = try await engine.images.find(record.imageID)
@@ -125,7 +127,7 @@ extension Container {
         self.machine = machine
         let containers = containers
         do {
-            try await machine.connect(seconds: 10) { event in Task { await containers.handle(event) } }
+            try await machine.connect(seconds: 30) { event in Task { await containers.handle(event) } }
             return try await machine.request("state", ["id": JSON(id)])
         } catch {
             engine.log.error("the VM of container \(id) does not answer: \(error)")

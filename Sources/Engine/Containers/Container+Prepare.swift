@@ -100,8 +100,8 @@ extension Container {
     }
 
     private func initProgram() throws -> String? {
-        // In a VM it is the guest's: the warden's own reaping does.
         guard record.hostConfig["Init"].bool == true else { return nil }
+        guard record.isolation == .container else { return guestInitProgram }
         let path = engine.configuration.initPath
         guard access(path, X_OK) == 0 else {
             throw SkalaError(.unavailable, "--init needs the program \(path), which is not installed")

@@ -52,7 +52,7 @@ final class VirtualMachine: Sandbox {
                 let left = deadline - SystemClock.monotonicNanoseconds()
                 // A guest that was in the middle of an earlier connection's message needs to see that one's end first.
                 try await connected.greet(
-                    version: ProductVersion.text, nanoseconds: max(1_000_000, min(left, 5_000_000_000)))
+                    version: ProductVersion.text, nanoseconds: max(1_000_000, min(left, VirtualMachine.greetDeadline)))
                 client.withLock { $0 = connected }
                 return
             } catch {
@@ -112,6 +112,8 @@ final class VirtualMachine: Sandbox {
         _ = try await client.request("halt")
     }
 
+    /// How long a warden that was found may take to answer, in nanoseconds, before it is tried again.
+    private static let greetDeadline: Int64 = 2_000_000_000
     private static let haltDeadline: UInt64 = 20_000_000_000
 
     /// Ends the VM and removes what it had on the host.

@@ -245,12 +245,14 @@ actor VirtualMachines {
         _ shape: MachineShape, _ kernel: GuestKernel, _ accelerator: Accelerator
     ) async throws -> MachineTemplate {
         let template = MachineTemplate(folder: templateFolder(shape, accelerator) + ".new", accelerator: accelerator)
-        let wardenPath = configuration.wardenPath
+        let (wardenPath, initPath) = (configuration.wardenPath, configuration.initPath)
         try await threads.run {
             if access(template.folder, F_OK) == 0 { try template.remove() }
             try FileContents.makeDirectories(template.folder, mode: 0o711)
             let warden = try FileContents.read(wardenPath, limit: 256 << 20)
-            try FileContents.replace(template.initramfs, with: try kernel.initramfs(warden: warden))
+            let initProgram = try FileContents.read(initPath)
+            try FileContents.replace(
+                template.initramfs, with: try kernel.initramfs(warden: warden, initProgram: initProgram))
             let memory = try OwnedDescriptor.open(template.memory, O_RDWR | O_CREAT, mode: 0o600)
             try checkErrno(ftruncate(memory.raw, Int(shape.memory)), "truncate", template.memory)
         }

@@ -1,0 +1,174 @@
+import Base
+import Glibc
+import Kernel
+import Testing
+
+extension Integration {
+    /// The same workloads at every isolation: what a container does, it does in a VM too.
+    @Suite(.serialized) struct IsolationTests {
+        static let all = ["container", "microvm"]
+
+        @Test(arguments: all) func streamsAndExitCodes(isolation: String) async throws {
+            try await Session.run { t in
+                let run = "docker run --rm --runtime \(isolation)"
+                // The first VM of an engine gets the kernel and the template made.
+                try await t.sh(
+                    "\(run) busybox sh -c 'echo out; echo err >&2' 2>/dev/null", prints: "out", deadline: 180)
+                try await t.sh("\(run) busybox sh -c 'echo out; echo err >&2' 2>&1 >/dev/null", prints: "err")
+                try await t.fails("\(run) busybox sh -c 'exit 3'", 3, "")
+                try await t.fails("\(run) busybox nosuch", 127, "no such file or directory")
+                try await t.sh("\(run) -i busybox cat", prints: "hello", input: "hello\n")
+                try await t.sh("seq 20000 | \(run) -i busybox md5sum", prints: t.sh("seq 20000 | md5sum"))
+                try await t.sh("\(run) busybox seq 20000 | tail -n 1", prints: "20000")
+                try await t.sh("\(run) -t busybox tty | od -c", has: "0  \\r  \\n")
+                try await t.sh(
+                    "$SUPPORT/terminal.py '# ' 'stty size\\n' '33 101' 'exit 5\\n' -- \(run) -it busybox sh || echo $?",
+                    has: "33 101", "5")
+            }
+        }
+
+        @Test(arguments: all) func whatThePogramSees(isolation: String) async throws {
+            try await Session.run { t in
+                let run = "docker run --rm --runtime \(isolation)"
+                try await t.sh(
+                    "\(run) -e A=1 -e B=2 --hostname foo -w /new -u 5:6 busybox sh -c 'hostname; pwd; id; echo $A$B'",
+                    prints: "foo\n/new\nuid=5 gid=6 groups=6\n12")
+                try await t.sh("\(run) -u guest busybox sh -c 'echo $HOME'", prints: "/home/guest")
+                try await t.sh("\(run) --read-only busybox sh -c 'touch /x 2>&1 || echo no'", has: "no")
+                try await t.sh("\(run) --tmpfs /t busybox sh -c 'touch /t/x && echo yes'", prints: "yes")
+                try await t.sh("\(run) --init busybox sh -c '[ $$ != 1 ] && echo yes'", prints: "yes")
+                try await t.sh("\(run) busybox sh -c 'grep CapEff /proc/self/status'", has: "00000000a80425fb")
+                try await t.sh("\(run) busybox grep Seccomp: /proc/self/status", has: "2")
+                try await t.sh(
+                    "a=$(date +%s); b=$(\(run) busybox date +%s); [ $((b - a)) -ge 0 ] && [ $((b - a)) -lt 5 ] && echo ok",
+                    prints: "ok")
+            }
+        }
+
+        @Test(arguments: all) func limits(isolation: String) async throws {
+            try await Session.run { t in
+                let run = "docker run --runtime \(isolation)"
+                // The memory bomb is killed, alone, and the end says so.
+                try await t.fails(
+                    "\(run) --name ${N}m --memory 32m busybox sh -c 'dd if=/dev/zero of=/dev/null bs=100M count=1'",
+                    137, "")
+                try await t.sh("docker inspect -f '{{.State.OOMKilled}}' ${N}m", prints: "true")
+                try await t.sh(
+                    "\(run) --rm --pids-limit 10 busybox sh -c 'for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 1 & done 2>&1; wait' 2>&1 || true",
+                    has: "fork")
+            }
+        }
+
+        @Test(arguments: all) func life(isolation: String) async throws {
+            try await Session.run { t in
+                let run = "docker run -d --runtime \(isolation)"
+                try await t.sh(
+                    "\(run) --name ${N}a busybox sh -c 'trap \"exit 4\" TERM; echo up; while :; do sleep 0.1; done'")
+                try await t.eventually("docker logs ${N}a", prints: "up")
+                try await t.sh(
+                    "docker exec ${N}a sh -c 'echo kept >/f; exit 0'; docker stop -t 20 ${N}a",
+                    prints: "t\(t.name.dropFirst())a")
+                try await t.sh("docker inspect -f '{{.State.ExitCode}} {{.State.Running}}' ${N}a", prints: "4 false")
+                // What was written survives the stop; the log goes on.
+                try await t.sh("docker start ${N}a >/dev/null; docker exec ${N}a cat /f", prints: "kept")
+                try await t.eventually("docker logs ${N}a", prints: "up\nup")
+                try await t.fails("docker exec ${N}a sh -c 'exit 9'", 9, "")
+                try await t.sh("echo in | docker exec -i ${N}a cat", prints: "in")
+                try await t.sh(
+                    "docker pause ${N}a >/dev/null; docker inspect -f '{{.State.Status}}' ${N}a", prints: "paused")
+                try await t.sh("docker unpause ${N}a >/dev/null; docker exec ${N}a echo again", prints: "again")
+                try await t.sh("docker kill -s KILL ${N}a >/dev/null; docker wait ${N}a", prints: "137")
+                try await t.sh("docker rm ${N}a", prints: "\(t.name)a")
+                try await t.sh("\(run) --restart on-failure:2 --name ${N}r busybox sh -c 'echo x; exit 1'")
+                try await t.eventually(
+                    "docker inspect -f '{{.RestartCount}} {{.State.Running}}' ${N}r", prints: "2 false")
+                try await t.sh("docker logs ${N}r", prints: "x\nx\nx")
+                try await t.sh(
+                    "\(run) --name ${N}h --health-cmd 'test -f /ok' --health-interval 100ms busybox sh -c 'sleep 0.5; touch /ok; sleep 1000'"
+                )
+                try await t.eventually("docker inspect -f '{{.State.Health.Status}}' ${N}h", prints: "healthy")
+            }
+        }
+
+        @Test(arguments: all) func network(isolation: String) async throws {
+            try await Session.run { t in
+                try await t.sh("docker network create ${N}n")
+                try await t.sh(
+                    """
+                    docker run -d --runtime \(isolation) --name ${N}web --network ${N}n --network-alias ${N}alias -p 127.0.0.1::80 \
+                    busybox sh -c 'mkdir /www; echo hello >/www/index.html; httpd -f -h /www'
+                    """)
+                let fetch = "wget -q -O - http"
+                try await t.eventually("curl -sf http://$(docker port ${N}web 80)/", prints: "hello")
+                for other in IsolationTests.all {
+                    try await t.sh(
+                        "docker run --rm --runtime \(other) --network ${N}n busybox \(fetch)://${N}alias/",
+                        prints: "hello")
+                }
+                try await t.sh(
+                    "docker run --rm --runtime \(isolation) --network none busybox ls /sys/class/net", has: "lo")
+            }
+        }
+
+        /// Killed at any moment, the daemon finds the VM and all of its output again.
+        @Test(arguments: all) func daemonIsKilled(isolation: String) async throws {
+            try await EngineFixture.with { engine in
+                let t = try Session(engine)
+                let run = "docker run -d --runtime \(isolation)"
+                try await t.sh(
+                    "\(run) --name ticks busybox sh -c 'i=0; while [ $i -lt 30 ]; do i=$((i+1)); echo $i; sleep 0.1; done; exit 6'",
+                    deadline: 180)
+                for _ in 0..<3 {
+                    engine.endDaemon(SIGKILL)
+                    try await Task.sleep(for: .milliseconds(300))
+                    try await engine.startDaemon()
+                    try await t.sh("docker exec ticks echo here", prints: "here")
+                }
+                try await t.sh("docker wait ticks", prints: "6")
+                try await t.sh("docker logs ticks", prints: (1...30).map(String.init).joined(separator: "\n"))
+                try await t.sh(
+                    "docker rm ticks >/dev/null; ls $ENGINE/run/vm 2>/dev/null | grep -v root | wc -l", prints: "0")
+            }
+        }
+
+        @Test func cloneHasAnIdentityOfItsOwn() async throws {
+            try await Session.run { t in
+                let random =
+                    "docker run --rm --runtime microvm busybox sh -c 'head -c 16 /dev/urandom | md5sum; cat /proc/sys/kernel/random/uuid'"
+                try await t.sh(
+                    "for i in 1 2 3 4 5 6; do \(random); done | sort | uniq | wc -l", prints: "12", deadline: 180)
+            }
+        }
+
+        @Test func whatAVMCannotHaveIsRefused() async throws {
+            try await Session.run { t in
+                let run = "docker run --rm --runtime microvm"
+                try await t.fails("\(run) --network host busybox true", 125, "not possible at isolation microvm")
+                try await t.fails("\(run) --pid host busybox true", 125, "its kernel is not the host's")
+                try await t.fails("\(run) --device /dev/null busybox true", 125, "the host's devices stay on the host")
+                try await t.fails(
+                    "docker run --rm --runtime nosuch busybox true", 125, "the isolations are container, microvm")
+            }
+        }
+
+        /// QEMU is nobody, alone, and cannot leave.
+        @Test func wall() async throws {
+            try await Session.run { t in
+                try await t.sh("docker run -d --runtime microvm --name ${N}a busybox sleep 1000", deadline: 180)
+                let pid = try await t.sh("docker inspect -f '{{.State.Pid}}' ${N}a")
+                try await t.sh("awk '/^Uid/ { print ($2 >= 2013265920) }' /proc/\(pid)/status", prints: "1")
+                try await t.sh(
+                    "grep -E 'CapEff|CapBnd' /proc/\(pid)/status | awk '{ print $2 }' | sort -u",
+                    prints: "0000000000000000")
+                try await t.sh(
+                    "grep -E '^(NoNewPrivs|Seccomp):' /proc/\(pid)/status | awk '{ print $2 }'", prints: "1\n2")
+                try await t.sh(
+                    "nsenter -t \(pid) -n ls /sys/class/net 2>/dev/null | wc -l; nsenter -t \(pid) -n ip -o link | grep -vc ' lo:' || true",
+                    has: "0")
+                try await t.sh("ls /proc/\(pid)/root", prints: t.sh("ls $ENGINE/run/vm/root"))
+                try await t.sh(
+                    "[ $(readlink /proc/\(pid)/ns/mnt) != $(readlink /proc/self/ns/mnt) ] && echo own", prints: "own")
+            }
+        }
+    }
+}
