@@ -69,7 +69,7 @@ let package = Package(
         .executableTarget(name: "skala", dependencies: ["SkalaCLI"], swiftSettings: settings),
         .executableTarget(
             name: "skala-daemon",
-            dependencies: ["CLinux", "Base", "Kernel", "Engine", "DockerAPI"],
+            dependencies: ["CLinux", "Base", "Kernel", "Machines", "Engine", "DockerAPI"],
             swiftSettings: settings),
         // Static, also in debug builds: it is process 1 of VMs, where there are no libraries.
         .executableTarget(

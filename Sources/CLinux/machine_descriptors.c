@@ -55,14 +55,22 @@ int cl_copy_sparse(int source, int copy) {
     }
 }
 
-int cl_sealed_memory(int source) {
-    int copy = memfd_create("skala-template", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+int cl_memory_copy(int source) {
+    int copy = memfd_create("skala-memory", MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (copy < 0) return -errno;
     int error = cl_copy_sparse(source, copy);
-    // Whoever gets it may map it only privately. It has to be writable to be opened by QEMU, which asks for that.
+    // QEMU opens it again by its path in /proc, as whoever it runs as.
     if (error == 0 && fchmod(copy, 0666) < 0) error = -errno;
-    if (error == 0 && fcntl(copy, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) < 0) error = -errno;
     if (error == 0) return copy;
+    close(copy);
+    return error;
+}
+
+int cl_sealed_memory(int source) {
+    int copy = cl_memory_copy(source);
+    // Who gets it may map it privately only. It stays writable to be opened by QEMU, which asks for that.
+    if (copy < 0 || fcntl(copy, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == 0) return copy;
+    int error = -errno;
     close(copy);
     return error;
 }

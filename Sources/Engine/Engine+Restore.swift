@@ -33,6 +33,8 @@ extension Engine {
         for record in records {
             await containers.restore(record, observed: running.removeValue(forKey: record.id))
         }
+        // The servers of VMs' shares belong to their VMs.
+        for record in records { running[VirtualMachine.shareID(of: record.id)] = nil }
         // What the warden has and the store does not: a removal, or a creation, that a kill cut short.
         for id in running.keys.sorted() { _ = try? await context.warden.request("delete", ["id": JSON(id)]) }
         try await removeStrayFolders(known: Set(records.map(\.id)))

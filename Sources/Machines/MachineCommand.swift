@@ -26,23 +26,33 @@ public struct MachineCommand: Sendable {
     let origin: Origin
     /// The folder of the sockets, as QEMU sees it.
     let folder: String
+    /// Whether a program at `shareSocket` serves folders of the host. It reads and writes the guest's memory, which then
+    /// cannot be a private mapping of the template's: `memory` has to be a copy.
+    let hasShare: Bool
 
     /// The hardware address of the first network card, which the guest finds it by.
     public static let hardwareAddress = "02:53:4b:41:4c:00"
     public static let wardenSocket = "warden.sock"
     public static let controlSocket = "qmp.sock"
+    public static let shareSocket = "share.sock"
+    /// The tag the guest mounts the host's folders by.
+    public static let share = "skala"
     /// The serial numbers of the disks.
     public static let rootDisk = "root"
     public static let writableDisk = "disk"
     static let wardenPort = "skala.warden"
     public static let logPort = "skala.log"
 
-    public init(program: String, accelerator: Accelerator, shape: MachineShape, origin: Origin, folder: String) {
+    public init(
+        program: String, accelerator: Accelerator, shape: MachineShape, origin: Origin, folder: String,
+        hasShare: Bool = false
+    ) {
         self.program = program
         self.accelerator = accelerator
         self.shape = shape
         self.origin = origin
         self.folder = folder
+        self.hasShare = hasShare
     }
 
     /// Arguments for the guest's kernel. `nokaslr`, since clones share the address anyway, and it boots faster.
@@ -60,7 +70,7 @@ public struct MachineCommand: Sendable {
             "-cpu", accelerator == .kvm ? "host" : "max", "-smp", "\(shape.processors)", "-m", "\(shape.memory >> 20)M",
             "-object",
             "memory-backend-file,id=memory,size=\(shape.memory >> 20)M,prealloc=off,"
-                + "mem-path=\(opened(.memory)),share=\(origin == .boot ? "on" : "off")",
+                + "mem-path=\(opened(.memory)),share=\(origin == .boot || hasShare ? "on" : "off")",
         ]
         for inherited in origin.inherited where [.root, .disk, .log].contains(inherited) {
             let number = origin.number(inherited)
@@ -83,6 +93,9 @@ public struct MachineCommand: Sendable {
             "-device", "virtio-blk-pci,drive=disk,serial=\(MachineCommand.writableDisk),addr=6",
             "-device", "virtio-rng-pci,addr=7",
         ]
+        if hasShare {
+            arguments += ["-chardev", "socket,id=share,path=\(folder)/\(MachineCommand.shareSocket)"]
+        }
         // A clone has its kernel in its memory.
         return arguments
             + (origin == .clone

@@ -22,10 +22,20 @@ public struct MachineControl: Sendable {
     }
 
     /// Lets a clone continue where its template was stopped; its state is the inherited `state`.
-    public func resume() throws {
+    ///
+    /// - Parameter hasShare: plug the device in that serves the host's folders. No template can have it.
+    public func resume(hasShare: Bool) throws {
         let control = try connect(seconds: 10)
         try MachineControl.shareMemory(control)
         try control.run("migrate-incoming", ["uri": JSON("fd:\(MachineCommand.Origin.clone.number(.state))")])
+        guard hasShare else { return }
+        try MachineControl.wait("loading the VM") { try control.run("query-status")["status"].string != "inmigrate" }
+        try control.run(
+            "device_add",
+            [
+                "driver": "vhost-user-fs-pci", "id": "share", "chardev": "share", "tag": JSON(MachineCommand.share),
+                "queue-size": 1024, "addr": "8",
+            ])
     }
 
     /// Stops a VM that has booted and writes its devices' state to `state`; its memory is in its file.
@@ -35,16 +45,24 @@ public struct MachineControl: Sendable {
         try MachineControl.shareMemory(control)
         try control.send(state, as: "state")
         try control.run("migrate", ["uri": "fd:state"])
-        for _ in 0..<6000 {
+        try MachineControl.wait("saving the VM") {
             let status = try control.run("query-migrate")
-            switch status["status"].string {
-            case "completed": return
-            case "failed", "cancelled":
+            if ["failed", "cancelled"].contains(status["status"].string) {
                 throw SkalaError(.system, "QEMU cannot save the VM: \(status["error-desc"].string ?? status.text)")
-            default: usleep(10_000)
             }
+            return status["status"].string == "completed"
         }
-        throw SkalaError(.timedOut, "QEMU does not finish saving the VM")
+    }
+
+    /// Asks until it is done, 60 s at most.
+    private static func wait(_ what: String, until isDone: () throws -> Bool) throws {
+        let deadline = SystemClock.monotonicNanoseconds() + 60_000_000_000
+        while try !isDone() {
+            guard SystemClock.monotonicNanoseconds() < deadline else {
+                throw SkalaError(.timedOut, "QEMU does not finish \(what)")
+            }
+            usleep(1000)
+        }
     }
 
     /// Guest memory is shared by its file, not copied into the state.

@@ -71,6 +71,7 @@ final class Guest {
             try FileContents.overwrite(path, with: Array((file["content"].string ?? "").utf8))
         }
         for disk in request["disks"].array ?? [] { try mount(disk) }
+        if let tag = request["share"]["tag"].string { try mountShare(tag, at: Guest.path(request["share"]["path"])) }
         for interface in request["interfaces"].array ?? [] { try GuestInterface(interface).configure() }
         for (key, value) in request["sysctls"].stringDictionary ?? [:] {
             try SmallFile.write(value, to: "/proc/sys/" + key.map { $0 == "." ? "/" : String($0) }.joined())
@@ -103,6 +104,14 @@ final class Guest {
         for name in json["folders"].strings ?? [] {
             try FileContents.makeDirectories(try Guest.path(JSON(target + "/" + name)), mode: 0o755)
         }
+    }
+
+    /// Folders of the host. Their device is not the template's, and has to be looked for.
+    private func mountShare(_ tag: String, at target: String) throws {
+        try SmallFile.write("1", to: "/sys/bus/pci/rescan")
+        try FileContents.makeDirectories(target, mode: 0o711)
+        try check(cl_mount(tag, target, "virtiofs", 0, nil), "mount virtiofs", "share '\(tag)'")
+        mounted.append(target)
     }
 
     /// The device of the disk with that serial number, which gets its driver now.

@@ -3,7 +3,7 @@ import CLinux
 import Glibc
 import Kernel
 
-/// Opens what a program is to inherit as descriptors 3, 4, …: taps, files, and memory that nobody can change.
+/// Opens what a program is to inherit as descriptors 3, 4, …: taps, files, listening sockets, and files' content in memory.
 final class InheritedDescriptors {
     private static let maximum = 16
 
@@ -33,6 +33,11 @@ final class InheritedDescriptors {
             }
             return try .open(path, flags | CL_O_NOFOLLOW)
         }
+        if let path = json["listen"].string { return try listen(path, owner: json["owner"]) }
+        if let path = json["copied"].string {
+            let source = try OwnedDescriptor.open(path, O_RDONLY)
+            return OwnedDescriptor(try check(cl_memory_copy(source.raw), "copy into memory", path))
+        }
         guard let path = json["sealed"].string else {
             throw SkalaError(.invalid, "not a descriptor to inherit: \(json.text)")
         }
@@ -42,6 +47,24 @@ final class InheritedDescriptors {
         }
         let copy = try check(cl_fcntl(sealed[path]?.raw ?? -1, 1030, 3), "fcntl F_DUPFD_CLOEXEC", path)
         return OwnedDescriptor(copy)
+    }
+
+    /// A unix socket that listens at `path`, for a user who may connect to it.
+    private func listen(_ path: String, owner: JSON) throws -> OwnedDescriptor {
+        var address = try UnixSocket.address(path)
+        let kind = Int32(SOCK_STREAM.rawValue | SOCK_CLOEXEC.rawValue)
+        let socket = OwnedDescriptor(try checkErrno(Glibc.socket(AF_UNIX, kind, 0), "socket", path))
+        let bound = withUnsafePointer(to: &address) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(socket.raw, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+            }
+        }
+        try checkErrno(bound, "bind", path)
+        if let user = owner.int.flatMap(UInt32.init(exactly:)) {
+            try checkErrno(chown(path, user, user), "chown", path)
+        }
+        try checkErrno(Glibc.listen(socket.raw, 1), "listen", path)
+        return socket
     }
 
     /// Frees the copy of a file; VMs that use it keep theirs.

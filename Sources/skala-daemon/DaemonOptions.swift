@@ -3,6 +3,7 @@ import DockerAPI
 import Engine
 import Glibc
 import Kernel
+import Machines
 
 /// The daemon's command line.
 struct DaemonOptions {
@@ -28,6 +29,9 @@ struct DaemonOptions {
           --cgroup-parent G   cgroup of all containers (default /skala)
           --bridge NAME       bridge of the default network (default skala0)
           --subnet CIDR       its addresses (default 172.17.0.0/16)
+          --accelerator A     what runs the instructions of VMs: auto, kvm or tcg (default auto: kvm where a guest boots
+                              on it, software emulation otherwise)
+          --qemu FILE         QEMU's program (default /usr/bin/qemu-system-x86_64)
           --registry-mirror U mirror of Docker Hub; may be repeated
           --label KEY=VALUE   label of this engine; may be repeated
           --debug             log more
@@ -74,6 +78,8 @@ struct DaemonOptions {
             case "--cgroup-parent": cgroup = try value()
             case "--bridge": options.configuration.bridge = try value()
             case "--subnet": options.configuration.subnet = try value()
+            case "--accelerator": options.configuration.accelerator = try accelerator(value())
+            case "--qemu": options.configuration.machineProgram = try absolute(value())
             case "--registry-mirror": options.configuration.registryMirrors.append(try value())
             case "--label": options.configuration.labels.append(try value())
             default: throw SkalaError(.invalid, "unknown option \(argument); see --help")
@@ -88,6 +94,14 @@ struct DaemonOptions {
         }
         for host in hosts { options.addresses.append(try address(host, group: group, tls: tls)) }
         return options
+    }
+
+    private static func accelerator(_ text: String) throws(SkalaError) -> Accelerator? {
+        if text == "auto" { return nil }
+        guard let accelerator = Accelerator(rawValue: text) else {
+            throw SkalaError(.invalid, "unknown accelerator '\(text)': auto, kvm or tcg")
+        }
+        return accelerator
     }
 
     private static func absolute(_ path: String) throws(SkalaError) -> String {

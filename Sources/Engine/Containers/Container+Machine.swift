@@ -13,6 +13,7 @@ extension Container {
         static let image = folder + "/image"
         static let disk = folder + "/disk"
         static let files = folder + "/files"
+        static let share = folder + "/share"
     }
 
     private var diskPath: String { directory + "/disk.img" }
@@ -31,6 +32,21 @@ extension Container {
         [
             "lower": [JSON(Guest.image)], "upper": JSON(Guest.disk + "/upper"), "work": JSON(Guest.disk + "/work"),
         ]
+    }
+
+    /// Volumes and binds, which its VM gets through a share.
+    private var hostMounts: [ContainerRecord.Mount] { record.mounts.filter { $0.type != "tmpfs" } }
+
+    /// The mounts with their sources as the VM's warden finds them.
+    var guestMounts: [ContainerRecord.Mount] {
+        var number = 0
+        return record.mounts.map { mount in
+            guard mount.type != "tmpfs" else { return mount }
+            defer { number += 1 }
+            var mount = mount
+            mount.source = "\(Guest.share)/\(number)"
+            return mount
+        }
     }
 
     /// Where the files bound over /etc lie in the VM.
@@ -64,7 +80,8 @@ extension Container {
         let machine = try await engine.machines.start(
             VirtualMachines.Request(
                 id: id, shape: shape, tap: tap, root: root, disk: disk, log: log, console: directory + "/console.log",
-                resources: prepared.hostResources)
+                resources: prepared.hostResources,
+                shares: hostMounts.map { HostShare(source: $0.source, isReadOnly: $0.isReadOnly) })
         ) { event in Task { await containers.handle(event) } }
         self.machine = machine
         let answer = try await machine.request("configure", guestConfiguration(prepared, endpoints))
@@ -79,7 +96,7 @@ extension Container {
             let content = try FileContents.read(directory + "/" + name)
             return ["path": JSON(Guest.files + "/" + name), "content": JSON(String(decoding: content, as: UTF8.self))]
         }
-        return [
+        var configuration: JSON = [
             "time": JSON(SystemClock.now().nanoseconds), "entropy": JSON(Base64.encode(entropy)),
             "hostname": prepared.spec["hostname"], "files": JSON(files),
             "disks": [
@@ -95,6 +112,10 @@ extension Container {
             "interfaces": JSON(endpoints.map(\.guestInterface)),
             "sysctls": JSON(prepared.networkSysctls),
         ]
+        if !hostMounts.isEmpty {
+            configuration["share"] = ["tag": JSON(MachineCommand.share), "path": JSON(Guest.share)]
+        }
+        return configuration
     }
 
     /// Takes the VM away: after an exit, or when the start failed.

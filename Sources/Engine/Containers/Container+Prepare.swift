@@ -32,8 +32,10 @@ extension Container {
         let network = try await prepareNetwork()
         let etcFiles = try writeEtcFiles(network)
         let inMachine = record.isolation != .container
+        var seen = record
+        if inMachine { seen.mounts = guestMounts }
         let spec = ContainerSpec(
-            record: record, networkNamespace: network.namespace, etcFiles: inMachine ? guestEtcFiles : etcFiles,
+            record: seen, networkNamespace: network.namespace, etcFiles: inMachine ? guestEtcFiles : etcFiles,
             joined: try await joinedNamespaces(),
             cgroupParent: engine.configuration.cgroupParent, defaultPidsLimit: engine.configuration.defaultPidsLimit,
             user: user.user, devices: try devices(), allocation: allocation,

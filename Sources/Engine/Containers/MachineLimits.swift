@@ -15,11 +15,11 @@ enum MachineLimits {
         if host["Devices"].array?.isEmpty == false { throw refused("--device", "the host's devices stay on the host") }
     }
 
-    /// Files of the host in the VM.
+    /// Folders of the host in the VM.
     static func check(_ mounts: [ContainerRecord.Mount]) throws(SkalaError) {
-        if let mount = mounts.first(where: { $0.type != "tmpfs" }) {
-            throw refused(
-                "the \(mount.type) at \(mount.destination)", "folders of the host are not shared with VMs yet")
+        let kept = ["", "private", "rprivate"]
+        if let mount = mounts.first(where: { !kept.contains($0.propagation) }) {
+            throw refused("propagation \(mount.propagation) of \(mount.destination)", "mounts do not cross its wall")
         }
     }
 

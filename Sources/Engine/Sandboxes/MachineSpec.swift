@@ -37,7 +37,7 @@ struct MachineSpec {
         var spec: JSON = ["ociVersion": "1.2.0", "hostname": "vm"]
         spec["process"] = [
             "terminal": false, "args": JSON(arguments), "env": ["PATH=/usr/bin", "HOME=/"], "cwd": "/",
-            "user": ["uid": JSON(user), "gid": JSON(user), "additionalGids": JSON(devices.map { JSON($0.gid) })],
+            "user": ["uid": JSON(user), "gid": JSON(user)],
             "capabilities": ["bounding": [], "effective": [], "permitted": [], "inheritable": [], "ambient": []],
             "noNewPrivileges": true,
         ]
@@ -48,18 +48,20 @@ struct MachineSpec {
     }
 
     private var mounts: [JSON] {
-        var mounts: [JSON] = [
-            mount("/proc", "proc", "proc", ["nosuid", "noexec", "nodev"]),
-            mount("/dev", "tmpfs", "tmpfs", ["nosuid", "mode=755", "size=64k"]),
-            mount(MachineSpec.socketFolder, "bind", folder, ["bind", "nosuid", "nodev", "noexec"]),
+        MachineSpec.programMounts + [
+            MachineSpec.mount(MachineSpec.socketFolder, "bind", folder, ["bind", "nosuid", "nodev", "noexec"])
         ]
-        for path in MachineSpec.programFolders {
-            mounts.append(mount(path, "bind", path, ["rbind", "ro", "nosuid", "nodev"]))
-        }
-        return mounts
     }
 
-    private func mount(_ destination: String, _ type: String, _ source: String, _ options: [String]) -> JSON {
+    /// What programs of the host need to run: themselves and their libraries.
+    static var programMounts: [JSON] {
+        [
+            mount("/proc", "proc", "proc", ["nosuid", "noexec", "nodev"]),
+            mount("/dev", "tmpfs", "tmpfs", ["nosuid", "mode=755", "size=64k"]),
+        ] + programFolders.map { mount($0, "bind", $0, ["rbind", "ro", "nosuid", "nodev"]) }
+    }
+
+    static func mount(_ destination: String, _ type: String, _ source: String, _ options: [String]) -> JSON {
         ["destination": JSON(destination), "type": JSON(type), "source": JSON(source), "options": JSON(options)]
     }
 
@@ -81,8 +83,17 @@ struct MachineSpec {
                 ["type": "cgroup"],
             ],
             "cgroupsPath": JSON(cgroupParent + "/" + id), "resources": resources,
-            "devices": JSON(devices.map { $0.node(at: $0.path) }), "seccomp": ["profile": "default"],
+            "devices": JSON(devices.map(node)), "seccomp": ["profile": "default"],
         ]
+    }
+
+    /// The device's file in QEMU's own /dev, where it belongs to QEMU's user.
+    private func node(_ device: HostDevice) -> JSON {
+        let user = MachineSpec.user(of: id)
+        var node = device.node(at: device.path)
+        node["uid"] = JSON(user)
+        node["gid"] = JSON(user)
+        return node
     }
 
     // MARK: the root
@@ -93,9 +104,9 @@ struct MachineSpec {
         return lstat(path, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
     }
 
-    /// Makes the empty folder with its mount points.
+    /// Makes the empty folder with its mount points, for QEMU and the programs beside it.
     static func makeRoot(_ path: String) throws {
-        for folder in ["/proc", "/dev", socketFolder] + programFolders {
+        for folder in ["/proc", "/dev", "/share", socketFolder] + programFolders {
             try FileContents.makeDirectories(path + folder)
         }
         for link in ["/lib", "/lib64", "/bin"] where !programFolders.contains(link) {

@@ -84,6 +84,9 @@ final class VirtualMachine: Sandbox {
         client.open(stream)
     }
 
+    /// The id, under the host's warden, of the program that serves the host's folders to a VM.
+    static func shareID(of id: String) -> String { String(id.reversed()) }
+
     static let gone = SkalaError(.unavailable, "the VM is not running")
 
     /// Its QEMU has ended.
@@ -122,6 +125,7 @@ final class VirtualMachine: Sandbox {
         close()
         // Fails only when the host's warden is gone, and QEMU with it.
         _ = try? await host.request("delete", ["id": JSON(id)])
+        _ = try? await host.request("delete", ["id": JSON(VirtualMachine.shareID(of: id))])  // most have none
         try? FileContents.removeTree(folder)  // what stays is removed when the daemon starts next
     }
 }

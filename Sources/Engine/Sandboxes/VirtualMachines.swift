@@ -23,6 +23,8 @@ actor VirtualMachines {
         let console: String
         /// `linux.resources` for QEMU.
         let resources: JSON
+        /// Folders and files of the host, and where the VM sees them: number 0 as `0`, and so on.
+        let shares: [HostShare]
     }
 
     let kernels: KernelStore
@@ -36,7 +38,7 @@ actor VirtualMachines {
 
     /// How long a template may take to boot. A stock guest that has not finished on KVM by then never will.
     private static let bootDeadline = 60.0
-    private static let probeDeadline = 15.0
+    private static let probeDeadline = 8.0
 
     init(configuration: EngineConfiguration, warden: WardenSupervisor, threads: WorkerThreads, log: Log) {
         self.configuration = configuration
@@ -51,16 +53,19 @@ actor VirtualMachines {
     /// Clones a VM from its shape's template, making that first when there is none.
     func start(_ request: Request, onEvent: @escaping @Sendable (JSON) -> Void) async throws -> VirtualMachine {
         let template = try await template(for: request.shape)
+        if !request.shares.isEmpty { try await serve(request) }
+        let memory = request.shares.isEmpty ? "sealed" : "copied"
         let machine = try await spawn(
             id: request.id, shape: request.shape, accelerator: template.accelerator, origin: .clone,
             descriptors: [
-                ["sealed": JSON(template.memory)], ["tap": JSON(request.tap)], ["file": JSON(template.state)],
+                [memory: JSON(template.memory)], ["tap": JSON(request.tap)], ["file": JSON(template.state)],
                 ["file": JSON(request.root)], ["file": JSON(request.disk), "mode": "write"],
                 ["file": JSON(request.log), "mode": "append"],
-            ], console: request.console, resources: request.resources)
+            ], console: request.console, resources: request.resources, hasShare: !request.shares.isEmpty)
         do {
             let control = machine.control
-            async let resumed: Void = threads.run { try control.resume() }
+            let hasShare = !request.shares.isEmpty
+            async let resumed: Void = threads.run { try control.resume(hasShare: hasShare) }
             try await machine.connect(seconds: 20, onEvent: onEvent)
             try await resumed
             return machine
@@ -92,11 +97,12 @@ actor VirtualMachines {
 
     private func spawn(
         id: String, shape: MachineShape, accelerator: Accelerator, origin: MachineCommand.Origin, descriptors: [JSON],
-        console: String, resources: JSON
+        console: String, resources: JSON, hasShare: Bool = false
     ) async throws -> VirtualMachine {
         let program = configuration.machineProgram
         let command = MachineCommand(
-            program: program, accelerator: accelerator, shape: shape, origin: origin, folder: MachineSpec.socketFolder)
+            program: program, accelerator: accelerator, shape: shape, origin: origin, folder: MachineSpec.socketFolder,
+            hasShare: hasShare)
         let folder = folder(of: id)
         let root = configuration.machineRunRoot + "/root"
         let devices = accelerator == .kvm ? [HostDevice.look("/dev/kvm")].compactMap { $0 } : []
@@ -108,20 +114,53 @@ actor VirtualMachines {
                 throw SkalaError(.unavailable, "VMs need \(program) (Debian: qemu-system-x86), which is not installed")
             }
             try MachineSpec.makeRoot(root)
-            try FileContents.makeDirectories(folder, mode: 0o700)
-            try checkErrno(chown(folder, MachineSpec.user(of: id), MachineSpec.user(of: id)), "chown", folder)
+            try VirtualMachines.makeFolder(folder, of: id)
         }
-        let io: JSON = [
-            "terminal": false, "stdin": false,
-            "log": ["path": JSON(console), "maximumBytes": JSON(256 << 10), "maximumFiles": 2],
-        ]
         let answer = try await warden.request(
             "create",
             [
-                "id": JSON(id), "spec": spec.json, "io": io, "start": true, "descriptors": JSON(descriptors),
+                "id": JSON(id), "spec": spec.json, "io": VirtualMachines.output(to: console), "start": true,
+                "descriptors": JSON(descriptors),
             ])
         return VirtualMachine(
             id: id, folder: folder, pid: Int32(clamping: answer["pid"].int ?? 0), host: warden, threads: threads)
+    }
+
+    /// The programs' words, bounded: a guest may write as much as it likes.
+    private static func output(to console: String) -> JSON {
+        [
+            "terminal": false, "stdin": false,
+            "log": ["path": JSON(console), "maximumBytes": JSON(256 << 10), "maximumFiles": 2],
+        ]
+    }
+
+    private static func makeFolder(_ folder: String, of id: String) throws(KernelError) {
+        try FileContents.makeDirectories(folder, mode: 0o700)
+        try checkErrno(chown(folder, MachineSpec.user(of: id), MachineSpec.user(of: id)), "chown", folder)
+    }
+
+    /// Starts the program that serves folders of the host to a VM.
+    private func serve(_ request: Request) async throws {
+        let id = request.id
+        let (folder, root) = (folder(of: id), configuration.machineRunRoot + "/root")
+        let program = try await threads.run {
+            try MachineSpec.makeRoot(root)
+            try VirtualMachines.makeFolder(folder, of: id)
+            return try ShareSpec.program()
+        }
+        let spec = ShareSpec(
+            id: VirtualMachine.shareID(of: id), program: program, root: root, shares: request.shares,
+            cgroupParent: configuration.cgroupParent)
+        let socket: JSON = [
+            "listen": JSON(folder + "/" + MachineCommand.shareSocket), "owner": JSON(MachineSpec.user(of: id)),
+        ]
+        try await warden.request(
+            "create",
+            [
+                "id": JSON(spec.id), "spec": spec.json, "io": VirtualMachines.output(to: request.console),
+                "start": true,
+                "descriptors": [socket],
+            ])
     }
 
     /// The last lines QEMU and the guest's kernel wrote, for errors.

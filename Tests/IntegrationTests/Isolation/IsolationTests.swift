@@ -27,7 +27,7 @@ extension Integration {
             }
         }
 
-        @Test(arguments: all) func whatThePogramSees(isolation: String) async throws {
+        @Test(arguments: all) func whatTheProgramSees(isolation: String) async throws {
             try await Session.run { t in
                 let run = "docker run --rm --runtime \(isolation)"
                 try await t.sh(
@@ -107,6 +107,27 @@ extension Integration {
                 }
                 try await t.sh(
                     "docker run --rm --runtime \(isolation) --network none busybox ls /sys/class/net", has: "lo")
+            }
+        }
+
+        @Test(arguments: all) func volumesAndBinds(isolation: String) async throws {
+            try await Session.run { t in
+                let run = "docker run --rm --runtime \(isolation)"
+                try await t.sh("mkdir b; echo host >b/f; chown 5:6 b/f; ln -s f b/l")
+                try await t.sh(
+                    "\(run) -v $PWD/b:/b busybox sh -c 'cat /b/l; stat -c %u:%g /b/f; echo vm >/b/g; chown 7:8 /b/g; mkdir -p /b/d/e'",
+                    prints: "host\n5:6", deadline: 180)
+                try await t.sh("cat b/g; stat -c %u:%g b/g; ls -d b/d/e", prints: "vm\n7:8\nb/d/e")
+                try await t.sh(
+                    "\(run) -v $PWD/b:/b:ro busybox sh -c 'touch /b/x 2>&1 || true'", has: "Read-only file system")
+                try await t.sh("\(run) -v $PWD/b/f:/one busybox cat /one", prints: "host")
+                // A named volume gets what the image has there, and both isolations see what is in it.
+                try await t.sh("\(run) -v ${N}v:/home busybox sh -c 'ls /home; echo kept >/home/x'", prints: "guest")
+                for other in IsolationTests.all {
+                    try await t.sh("docker run --rm --runtime \(other) -v ${N}v:/v busybox cat /v/x", prints: "kept")
+                }
+                try await t.sh(
+                    "\(run) -v ${N}v:/a/b -v $PWD/b:/a busybox sh -c 'cat /a/f /a/b/x'", prints: "host\nkept")
             }
         }
 
