@@ -34,7 +34,7 @@ import Testing
     }
 
     private func load(_ path: String, into other: ImageStore? = nil) async throws -> [Image] {
-        try await (other ?? store).load(from: try OwnedDescriptor.open(path, O_RDONLY)) { _ in }
+        try await (other ?? store).load(from: try OwnedDescriptor.open(path, O_RDONLY)) { _ in }.map(\.image)
     }
 
     private func saved(_ names: [String]) async throws -> String {
@@ -95,8 +95,18 @@ import Testing
         _ = try await store.remove("web:1", force: false, prune: true)
         #expect(try counts == [0, 0, 0])
         let loaded = try await load(path)
-        #expect(loaded.map(\.id) == [image.id])
+        #expect(loaded.map(\.id) == [image.id] && loaded[0].tags.isEmpty)
         #expect(try counts == [2, 1, 0])
+    }
+
+    @Test func aRepositoryIsSavedWithAllItsTags() async throws {
+        let first = try await imported("web:1", "one")
+        let second = try await imported("web:2", "two")
+        for name in ["web:3", "webs:1", "other/web:1"] { try await store.tag("web:2", as: name) }
+        let other = try await ImageStore(root: folder.path + "/other")
+        let images = try await load(try await saved(["web"]), into: other)
+        #expect(Set(images.map(\.id)) == [first.id, second.id])
+        #expect(Set(await other.list().flatMap(\.tags)) == ["web:1", "web:2", "web:3"])
     }
 
     @Test(arguments: ["docker-archive", "oci-archive"])

@@ -175,13 +175,17 @@ struct ImageRoutes {
         let body = request.body
         let isQuiet = request.query.flag("quiet")
         return JSONLines.progress { report in
-            let images = try await BodyPipe.reading(body, threads: engine.threads) { descriptor in
+            let loaded = try await BodyPipe.reading(body, threads: engine.threads) { descriptor in
                 try await engine.images.load(from: descriptor) { if !isQuiet { report($0) } }
             }
-            for image in images {
-                publish("load", image.id)
-                if image.tags.isEmpty { report(["stream": JSON("Loaded image ID: \(image.id)\n")]) }
-                for tag in image.tags { report(["stream": JSON("Loaded image: \(tag)\n")]) }
+            for entry in loaded {
+                publish("load", entry.image.id)
+                for (name, old) in entry.moved {
+                    let text = "The image \(name) already exists, renaming the old one with ID \(old) to empty string\n"
+                    report(["stream": JSON(text)])
+                }
+                if entry.names.isEmpty { report(["stream": JSON("Loaded image ID: \(entry.image.id)\n")]) }
+                for name in entry.names { report(["stream": JSON("Loaded image: \(name)\n")]) }
             }
         }
     }

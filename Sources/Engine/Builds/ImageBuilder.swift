@@ -75,7 +75,7 @@ public final class ImageBuilder: Sendable {
         let archive = folder + "/image.tar"
         try await run(["push", "--quiet", id, "docker-archive:" + archive]) { _ in }
         let file = try OwnedDescriptor.open(archive, O_RDONLY)
-        guard let image = try await images.load(from: file, progress: { _ in }).first else {
+        guard let image = try await images.load(from: file, progress: { _ in }).first?.image else {
             throw SkalaError(.system, "buildah wrote no image")
         }
         for tag in request.tags { try await images.tag(image.id, as: tag.familiar) }
