@@ -8,7 +8,12 @@ import OCI
 final class RegistryClient {
     private static let retryLimit = 5
 
+    /// A registry that goes on with further pages for ever is not believed.
+    private static let pageLimit = 1000
+
     let reference: Reference
+    /// `https://registry.example.org`.
+    private let server: String
     private let base: String
     private let credentials: RegistryCredentials?
     private var authorization: String?
@@ -20,7 +25,7 @@ final class RegistryClient {
         self.reference = reference
         self.credentials = mirror == nil ? credentials : nil
         let host = reference.domain == Reference.defaultDomain ? "registry-1.docker.io" : reference.domain
-        let server = mirror ?? (RegistryClient.isLoopback(host) ? "http://" : "https://") + host
+        server = mirror ?? (RegistryClient.isLoopback(host) ? "http://" : "https://") + host
         base = "\(server)/v2/\(reference.path)"
     }
 
@@ -48,6 +53,43 @@ final class RegistryClient {
         let document = try JSON(parsing: bytes)
         let type = document["mediaType"].string ?? answer.headers["content-type"] ?? MediaType.ociManifest
         return (document, bytes, digest, type)
+    }
+
+    /// All tags of the repository, in the registry's order: page by page, where it gives no more at once.
+    ///
+    /// - Throws: `.invalid` for a next page elsewhere, or more than a thousand of them.
+    func tags() throws -> [String] {
+        var url = base + "/tags/list"
+        var tags: [String] = []
+        for _ in 0..<RegistryClient.pageLimit {
+            let (answer, bytes) = try get(url, ["Accept: application/json"], limit: 8 << 20)
+            guard answer.status == 200 else { throw failure(answer, bytes, "tags") }
+            tags += try JSON(parsing: bytes)["tags"].strings ?? []
+            guard let link = RegistryClient.nextPage(answer.headers["link"] ?? "") else { return tags }
+            guard let next = absolute(link) else {
+                throw SkalaError(.invalid, "registry \(reference.domain): the next page of tags is elsewhere: \(link)")
+            }
+            url = next
+        }
+        throw SkalaError(.invalid, "registry \(reference.domain): \(reference.path) has too many tags")
+    }
+
+    /// The target of a `Link` header of the relation `next` (RFC 8288): `</v2/x/tags/list?n=2&last=b>; rel="next"`.
+    static func nextPage(_ header: String) -> String? {
+        var rest = header[...]
+        while let start = rest.firstIndex(of: "<"), let end = rest[start...].firstIndex(of: ">") {
+            let target = rest[rest.index(after: start)..<end]
+            rest = rest[rest.index(after: end)...]
+            let parameters = rest.prefix { $0 != "<" }.lowercased().split { ";, ".contains($0) }
+            if parameters.contains("rel=\"next\"") || parameters.contains("rel=next") { return String(target) }
+        }
+        return nil
+    }
+
+    /// A location on this server, given with or without it; nil for another server, which must not see credentials.
+    private func absolute(_ location: String) -> String? {
+        if location.hasPrefix("/"), !location.hasPrefix("//") { return server + location }
+        return location.hasPrefix(server + "/") ? location : nil
     }
 
     private func get(

@@ -25,6 +25,17 @@ struct RegistryTests {
         #expect(RegistryClient.fields(challenge) == fields)
     }
 
+    @Test(
+        arguments: [
+            (#"</v2/x/tags/list?n=2&last=b>; rel="next""#, "/v2/x/tags/list?n=2&last=b"),
+            (#"<https://r/v2/x/tags/list?last=b>;rel=next"#, "https://r/v2/x/tags/list?last=b"),
+            (#"</first>; rel="prev", </third>; title="a"; rel="next""#, "/third"),
+            (#"</x>; rel="prev""#, nil), ("</x>", nil), ("", nil), ("<", nil), ("<x", nil), (">x<; rel=next", nil),
+        ] as [(String, String?)])
+    func nextPagesAreRead(header: String, target: String?) {
+        #expect(RegistryClient.nextPage(header) == target)
+    }
+
     @Test func onlyLoopbackIsAskedWithoutTLS() {
         for host in ["localhost", "localhost:5000", "127.0.0.1", "127.9.9.9:80", "[::1]:5000"] {
             #expect(RegistryClient.isLoopback(host), "\(host)")

@@ -121,18 +121,37 @@ struct ImageRoutes {
         let reference = try Reference(parsing: tag.isEmpty ? image : image + separator + tag)
         let credentials = credentials(request)
         let platform = query.first("platform").flatMap { $0.isEmpty ? nil : $0 }
+        // As Docker: a name alone is the whole repository. Clients say `latest` when they want only that.
+        let isWhole = tag.isEmpty && !Reference.hasTagOrDigest(image)
         // Before the answer begins: an image that is not there is a status of its own, as clients expect.
-        let remote: ImageStore.RemoteImage
+        let tags: [Reference]
+        let first: ImageStore.RemoteImage?
         do {
-            remote = try await engine.images.lookUp(reference, platform: platform, credentials: credentials)
+            tags = isWhole ? try await engine.images.tags(in: reference, credentials: credentials) : [reference]
+            first = try await lookUp(tags.first, platform, credentials)
         } catch let error as SkalaError where error.code == .unauthorized {
             // As Docker: whether it exists is not told to those who may not see it.
             throw SkalaError(.notFound, error.message, cause: error)
         }
         return JSONLines.progress { report in
-            _ = try await engine.images.pull(remote, progress: report)
-            publish("pull", reference.familiar)
+            var isAnyNew = false
+            for (index, tag) in tags.enumerated() {
+                let found = index == 0 ? first : try await lookUp(tag, platform, credentials)
+                guard let remote = found else { continue }
+                let (_, isNew) = try await engine.images.pull(remote, progress: report)
+                isAnyNew = isAnyNew || isNew
+                publish("pull", tag.familiar)
+            }
+            let name = isWhole ? reference.familiarRepository : reference.familiar
+            report(ImageStore.status(of: name, isNew: isAnyNew))
         }
+    }
+
+    private func lookUp(
+        _ reference: Reference?, _ platform: String?, _ credentials: RegistryCredentials?
+    ) async throws -> ImageStore.RemoteImage? {
+        guard let reference else { return nil }
+        return try await engine.images.lookUp(reference, platform: platform, credentials: credentials)
     }
 
     private func push(_ request: Request) async throws -> Response {
@@ -141,8 +160,9 @@ struct ImageRoutes {
         let reference = try Reference(parsing: tag.isEmpty ? name : name + ":" + tag)
         let credentials = credentials(request)
         // A name without any tag is all the repository's.
-        let isWhole = tag.isEmpty && name.split(separator: "/").last?.contains(":") != true
-        let found = isWhole ? await engine.images.references(in: reference.repository) : []
+        let found =
+            tag.isEmpty && !Reference.hasTagOrDigest(name)
+            ? await engine.images.references(in: reference.repository) : []
         return JSONLines.progress { report in
             for reference in found.isEmpty ? [reference] : found {
                 try await engine.images.push(reference, credentials: credentials, progress: report)

@@ -54,6 +54,37 @@ extension Integration {
             }
         }
 
+        @Test func pullAllTags() async throws {
+            try await RegistryServer.with("paged") { t, addresses in
+                let x = addresses[1] + "/x"
+                try await make(t, "\(x):other")
+                try await t.sh(
+                    """
+                    for i in 1 2 3 4; do docker tag busybox \(x):$i; docker push -q \(x):$i; done
+                    docker push -q \(x):other; docker rmi -f $(docker images -q \(x):other) \(x):1 \(x):2 \(x):3 \(x):4
+                    """)
+                let output = try await t.sh("docker pull -a \(x)")
+                for tag in ["1", "2", "3", "4", "other"] { #expect(output.contains("\(tag): Pulling from x\n")) }
+                #expect(output.split(separator: "\n").filter { $0.hasPrefix("Digest: sha256:") }.count == 5)
+                #expect(output.hasSuffix("Status: Downloaded newer image for \(x)\n\(x)"), "\(output)")
+                try await t.sh(
+                    "docker images --format '{{.Tag}}' \(x) | sort | xargs; docker run --rm \(x):other wc -c /data",
+                    prints: "1 2 3 4 other\n3000000 /data")
+                // Three pages, two tags at a time.
+                try await t.sh(
+                    "grep tags/list registry/requests",
+                    prints: """
+                        GET /v2/x/tags/list 200 -
+                        GET /v2/x/tags/list?n=2&last=2 200 -
+                        GET /v2/x/tags/list?n=2&last=4 200 -
+                        """)
+                try await t.sh("docker pull -a \(x)", has: "Status: Image is up to date for \(x)")
+                // Without -a it is one.
+                try await t.fails("docker pull \(x)", 1, "manifest for \(x):latest not found: manifest unknown: ")
+                try await t.fails("docker pull -a \(addresses[1])/nosuch", 1, "name unknown: ")
+            }
+        }
+
         @Test func whatIsMissing() async throws {
             try await RegistryServer.with { t, addresses in
                 let r = addresses[0]
@@ -178,7 +209,7 @@ extension Integration {
             }
         }
 
-        @Test func allTags() async throws {
+        @Test func pushAllTags() async throws {
             try await RegistryServer.with { t, addresses in
                 let x = addresses[0] + "/x"
                 try await t.sh("docker tag busybox \(x):1; docker tag busybox \(x):2; docker tag busybox \(x)y:3")

@@ -9,10 +9,12 @@ FRONT is one of
             TIMES, where KIND is cut (the connection ends after BYTES), corrupt (the byte there is another), delay (half
             a second there), slow (100 kB/s from there on), fail (status 503), missing (404) or drop (no answer), and a
             negative TIMES is always; of several lines the first counts that fits
+    paged   gives a repository's tags two at a time
 A request to a front makes a line of FOLDER/requests: METHOD PATH STATUS RANGE; one for a token: TOKEN SCOPE SERVICE USER.
 """
 import base64
 import http.client
+import json
 import os
 import re
 import secrets
@@ -106,6 +108,18 @@ class Front(BaseHTTPRequestHandler):
                 return False
         return True
 
+    def page(self, data):
+        """The part of the answer with tags that is asked for, and its headers."""
+        url = urllib.parse.urlsplit(self.path)
+        last = urllib.parse.parse_qs(url.query).get("last", [""])[0]
+        document = json.loads(data)
+        rest = [tag for tag in sorted(document["tags"] or []) if tag > last]
+        data = json.dumps(dict(document, tags=rest[:2])).encode()
+        headers = [("Content-Length", str(len(data)))]
+        if len(rest) > 2:
+            headers.append(("Link", f'<{url.path}?n=2&last={rest[1]}>; rel="next"'))
+        return data, headers
+
     def forward(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         if self.path.startswith("/token?"):
@@ -118,7 +132,12 @@ class Front(BaseHTTPRequestHandler):
         response = upstream.getresponse()
         data = response.read()
         upstream.close()
+        links = []
+        if self.server.kind == "paged" and "/tags/list" in self.path and response.status == 200:
+            data, links = self.page(data)
         fields = [(k, v) for k, v in response.getheaders() if k.lower() not in ("connection", "transfer-encoding")]
+        if links:
+            fields = [(k, v) for k, v in fields if k.lower() != "content-length"] + links
         if response.getheader("Content-Length") is None and response.status != 204:
             fields.append(("Content-Length", str(len(data))))
         is_blob = self.command == "GET" and "/blobs/sha256:" in self.path
