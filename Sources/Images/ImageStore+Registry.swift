@@ -166,13 +166,16 @@ extension ImageStore {
 
     /// Checks credentials with a registry.
     ///
+    /// - Returns: the identity token that stands for them from now on; empty where the registry gives none.
     /// - Throws: `.unauthorized` when it does not take them.
-    public func authenticate(_ credentials: RegistryCredentials) async throws {
+    public func authenticate(_ credentials: RegistryCredentials) async throws -> String {
         let server = credentials.serverAddress
         let host = server.split(separator: "/").map(String.init).first { $0 != "https:" && $0 != "http:" } ?? ""
         let isHub = host.isEmpty || host.hasSuffix("docker.io")
-        let name = isHub ? "library/ping" : host + "/ping"
-        let reference = try Reference(parsing: name)
-        try await threads.run { try RegistryClient(reference, credentials: credentials).checkCredentials() }
+        // A reference names the registry; no repository is asked for.
+        let reference = try Reference(parsing: isHub ? "none" : host + "/none")
+        return try await threads.run {
+            try RegistryClient(reference, credentials: credentials).checkCredentials()
+        }
     }
 }

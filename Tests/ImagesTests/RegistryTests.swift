@@ -57,6 +57,32 @@ struct RegistryTests {
             #expect(RegistryCredentials(header: header) == nil)
         }
         #expect(RegistryCredentials(header: Base64.encode(Array(#"{"identitytoken":"t"}"#.utf8)))?.identityToken == "t")
+        let token = RegistryCredentials(header: Base64.encode(Array(#"{"registrytoken":"r"}"#.utf8)))
+        #expect(token?.registryToken == "r" && token?.identityToken == "")
+    }
+
+    @Test func triesThatBringSomethingDoNotEndADownload() {
+        var tries = DownloadTries()
+        for have in 1...20 { #expect(tries.next(have: Int64(have)) == 100_000) }
+        // The same again, or less, is nothing: longer and longer pauses, then the end.
+        #expect(tries.next(have: 20) == 200_000)
+        #expect(tries.next(have: 0) == 400_000)
+        #expect(tries.next(have: 21) == 100_000)
+        #expect((0..<5).map { _ in tries.next(have: 3) } == [200_000, 400_000, 800_000, 1_600_000, nil])
+        #expect(tries.count == 28)
+    }
+
+    @Test func aByteATimeIsNotForEver() {
+        var tries = DownloadTries()
+        var have: Int64 = 0
+        repeat { have += 1 } while tries.next(have: have) != nil
+        #expect(tries.count == 100)
+    }
+
+    @Test func nothingAtAllIsTriedFiveTimes() {
+        var tries = DownloadTries()
+        repeat {} while tries.next(have: 0) != nil
+        #expect(tries.count == 5)
     }
 
     @Test func progressIsDockers() {

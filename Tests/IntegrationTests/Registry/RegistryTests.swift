@@ -134,11 +134,38 @@ extension Integration {
                 try await t.fails(
                     "echo wrong | docker login -u me --password-stdin \(r)", 1,
                     "login attempt to http://\(r)/v2/ failed with status: 401 Unauthorized")
+                try await t.sh(": >registry/requests")
                 try await t.sh("echo secret | docker login -u me --password-stdin \(r)", has: "Login Succeeded")
-                try await t.sh(": >registry/requests; docker push \(x):1", has: "1: digest: sha256:")
+                // Whether it is me, not what I may do.
+                try await t.sh(scopes, prints: "TOKEN - a test me")
+                try await t.sh("docker push \(x):1", has: "1: digest: sha256:")
                 try await t.sh(scopes, prints: "TOKEN repository:team/x:pull,push a test me")
                 try await t.sh("docker logout \(r); docker rmi \(x):1; docker pull \(x):1", has: "Status: ")
                 try await t.sh(scopes, prints: "TOKEN repository:team/x:pull a test -")
+            }
+        }
+
+        @Test func identityTokens() async throws {
+            try await RegistryServer.with("oauth") { t, addresses in
+                let (r, x) = (addresses[1], addresses[1] + "/team/x")
+                let users = "grep TOKEN registry/requests | sort -u; : >registry/requests"
+                try await t.sh("docker tag busybox \(x):1")
+                try await t.fails(
+                    "echo wrong | docker login -u me --password-stdin \(r)", 1,
+                    "login attempt to http://\(r)/v2/ failed with status: 401 Unauthorized")
+                try await t.sh(": >registry/requests")
+                try await t.sh("echo secret | docker login -u me --password-stdin \(r)", has: "Login Succeeded")
+                try await t.sh(users, prints: "TOKEN - a test me")
+                // The token is kept, not the password.
+                try await t.sh("grep -c identitytoken $DOCKER_CONFIG/config.json", prints: "1")
+                try await t.sh(
+                    "grep -c $(printf me:secret | base64) $DOCKER_CONFIG/config.json || true", prints: "0")
+                try await t.sh("docker push \(x):1", has: "1: digest: sha256:")
+                try await t.sh(users, prints: "TOKEN repository:team/x:pull,push a test me-refresh")
+                try await t.sh("docker rmi \(x):1; docker pull \(x):1", has: "Status: ")
+                try await t.sh(users, prints: "TOKEN repository:team/x:pull a test me-refresh")
+                try await t.sh("touch registry/revoked; docker tag busybox \(x):2")
+                try await t.fails("docker push \(x):2", 1, "denied: requested access to the resource is denied")
             }
         }
 
@@ -162,6 +189,11 @@ extension Integration {
                         "docker inspect -f '{{.Id}}' \(x):1; docker run --rm \(x):1 wc -c /data",
                         prints: "\(id)\n3000000 /data")
                 }
+                // More than five times, but each brings something.
+                try await t.sh(
+                    "echo cut 300000 -1 >registry/fault; \(pullAgain)", has: "Status: Downloaded newer image")
+                try await t.sh("grep -c ' bytes=' registry/requests", prints: "10")
+                try await t.sh("docker run --rm \(x):1 wc -c /data", prints: "3000000 /data")
                 // Of wrong bytes none is kept: two whole answers for the layer, one each for manifest and configuration.
                 try await t.sh(
                     "echo corrupt 1000000 1 >registry/fault; (\(pullAgain)) >/dev/null; cut -d ' ' -f 1,3- registry/requests | sort | uniq -c | xargs",
@@ -171,7 +203,7 @@ extension Integration {
 
         @Test(arguments: [
             ("corrupt 1000000 -1", "verification failed for digest sha256:"),
-            ("cut 1000000 -1", "cannot fetch blob sha256:"), ("fail 1000000 -1", "cannot fetch blob sha256:"),
+            ("drop 1000000 -1", "cannot fetch blob sha256:"), ("fail 1000000 -1", "after 5 tries: status 503"),
             ("corrupt 20 -1", "verification failed for digest sha256:"),
         ])
         func brokenBlobsLeaveNothing(fault: String, text: String) async throws {
