@@ -95,7 +95,9 @@ let package = Package(
             name: "EngineTests",
             dependencies: ["Engine", "Networks", "Images", "OCI", "Kernel", "Base", "TestSupport"], exclude: ["Specs"],
             swiftSettings: settings),
-        .testTarget(name: "DockerAPITests", dependencies: ["DockerAPI", "Base"], swiftSettings: settings),
+        .testTarget(
+            name: "DockerAPITests", dependencies: ["DockerAPI", "Engine", "Images", "OCI", "Base"],
+            swiftSettings: settings),
         .testTarget(name: "ClientTests", dependencies: ["Client", "Kernel", "Base"], swiftSettings: settings),
         .testTarget(
             name: "SkalaCLITests", dependencies: ["SkalaCLI", "Client", "Kernel", "Base", "TestSupport"],
