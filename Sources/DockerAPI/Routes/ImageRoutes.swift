@@ -73,26 +73,30 @@ struct ImageRoutes {
             return (isDangling.map { $0 == image.tags.isEmpty } ?? true)
                 && limit.includes(time, image.configuration.labels)
                 && before.allSatisfy { image.created < $0 } && since.allSatisfy { image.created > $0 }
-                && filters.any("reference") { pattern in image.tags.contains { matches($0, pattern) } }
+                && filters.any("reference") { pattern in
+                    (image.tags + image.repoDigests).contains { matches($0, pattern) }
+                }
         }
         return chosen.sorted { ($0.created, $0.id) > ($1.created, $1.id) }.map { image in
             // As Docker: other names of an image that was found by name are not shown.
-            summary(image, tags: image.tags.filter { tag in filters.any("reference") { matches(tag, $0) } })
+            func isShown(_ name: String) -> Bool { filters.any("reference") { matches(name, $0) } }
+            return summary(
+                image, tags: image.tags.filter(isShown), repoDigests: image.repoDigests.filter(isShown))
         }
     }
 
-    /// `nginx`, `nginx:1.*`, `*/web`: shell patterns on the name with and without its tag.
-    private func matches(_ tag: String, _ pattern: String) -> Bool {
-        let repository = tag.lastIndex(of: ":").map { String(tag[..<$0]) } ?? tag
-        return ShellPattern.matches(pattern, tag) || ShellPattern.matches(pattern, repository)
+    /// `nginx`, `nginx:1.*`, `*/web`: shell patterns on the name with and without its tag or digest.
+    private func matches(_ name: String, _ pattern: String) -> Bool {
+        let end = name.firstIndex(of: "@") ?? name.lastIndex(of: ":") ?? name.endIndex
+        return ShellPattern.matches(pattern, name) || ShellPattern.matches(pattern, String(name[..<end]))
     }
 
-    private func summary(_ image: Image, tags: [String]) -> JSON {
+    private func summary(_ image: Image, tags: [String], repoDigests: [String]) -> JSON {
         let created = (try? Timestamp(parsing: image.created))?.seconds ?? 0
         return [
             "Containers": -1, "Created": JSON(created), "Id": JSON(image.id),
             "Labels": JSON(image.configuration.labels), "ParentId": JSON(image.parent),
-            "RepoDigests": JSON(image.repoDigests), "RepoTags": JSON(tags), "SharedSize": -1,
+            "RepoDigests": JSON(repoDigests), "RepoTags": JSON(tags), "SharedSize": -1,
             "Size": JSON(image.size),
         ]
     }

@@ -41,6 +41,13 @@ extension Integration {
                 // By digest, it has no tag.
                 try await t.sh("docker rmi \(x):1; docker pull \(x)@\(digest)", has: "Digest: \(digest)")
                 try await t.sh("docker inspect -f '{{.Id}} {{.RepoTags}}' \(x)@\(digest)", prints: "\(id) []")
+                // Found by the repository's name, which no tag has; and without the names others gave it.
+                try await t.sh(
+                    "docker tag \(x)@\(digest) ${N}other; docker images --digests --format '{{.Repository}} {{.Tag}} {{.Digest}}' \(x)",
+                    prints: "\(x) <none> \(digest)")
+                try await t.sh(
+                    "docker images --format '{{.Repository}} {{.Tag}}' ${N}other; docker rmi ${N}other",
+                    has: "\(t.name)other latest\nUntagged: \(t.name)other:latest")
                 try await t.sh("docker run --rm --pull always \(x)@\(digest) wc -c /data", has: "3000000 /data")
                 try await t.sh("docker rmi \(x)@\(digest)", has: "Deleted: \(id)")
                 // What is missing is pulled by run.
