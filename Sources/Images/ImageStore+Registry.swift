@@ -76,26 +76,9 @@ extension ImageStore {
                     "id": JSON(reference.tag ?? reference.digest ?? ""),
                 ])
                 try await threads.run { try puller.fetch(manifest.configuration, manifest, cancellation, progress) }
-                try await withThrowingTaskGroup(of: Void.self) { group in
-                    var waiting = Array(manifest.layers.enumerated())[...]
-                    func addNext() {
-                        guard let (index, layer) = waiting.popFirst() else { return }
-                        group.addTask {
-                            try await self.threads.run {
-                                try puller.fetch(layer, manifest, cancellation, progress)
-                                try puller.unpack(layer, index, manifest, progress)
-                            }
-                        }
-                    }
-                    // Three at a time, as Docker: more only split the same bandwidth.
-                    for _ in 0..<3 { addNext() }
-                    do {
-                        while try await group.next() != nil { addNext() }
-                    } catch {
-                        // The others' work is for nothing: a pull that fails does not wait for it.
-                        cancellation.cancel()
-                        throw error
-                    }
+                try await forEach(Array(manifest.layers.enumerated()), cancellation) { index, layer in
+                    try puller.fetch(layer, manifest, cancellation, progress)
+                    try puller.unpack(layer, index, manifest, progress)
                 }
                 let layers = manifest.layers.map {
                     ImageRecord.Layer(digest: $0.digest, size: $0.size, mediaType: $0.mediaType)
@@ -114,6 +97,29 @@ extension ImageStore {
                 return (image, !isKnown)
             } onCancel: {
                 cancellation.cancel()
+            }
+        }
+    }
+
+    /// Does something that blocks for each of some layers.
+    ///
+    /// - Parameter cancellation: set when one fails: the others' work is for nothing then, and nobody waits for it.
+    private func forEach<Layer: Sendable>(
+        _ layers: [Layer], _ cancellation: Cancellation, _ body: @escaping @Sendable (Layer) throws -> Void
+    ) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            var waiting = layers[...]
+            func addNext() {
+                guard let layer = waiting.popFirst() else { return }
+                group.addTask { try await self.threads.run { try body(layer) } }
+            }
+            // Three at a time, as Docker: more only split the same bandwidth.
+            for _ in 0..<3 { addNext() }
+            do {
+                while try await group.next() != nil { addNext() }
+            } catch {
+                cancellation.cancel()
+                throw error
             }
         }
     }
@@ -139,8 +145,15 @@ extension ImageStore {
         }
         let content = content
         progress(["status": JSON("The push refers to repository [\(reference.repository)]")])
-        let digest = try await threads.run {
-            try Pusher(content: content, reference: reference, credentials: credentials).push(record, progress)
+        let cancellation = Cancellation()
+        let pusher = Pusher(
+            content: content, reference: reference, credentials: credentials, cancellation: cancellation)
+        let digest = try await withTaskCancellationHandler {
+            for layer in record.layers { progress(ProgressMessage.status("Preparing", of: layer.digest)) }
+            try await forEach(record.layers, cancellation) { try pusher.push($0, progress) }
+            return try await threads.run { try pusher.finish(record, progress) }
+        } onCancel: {
+            cancellation.cancel()
         }
         // It may have been removed, or given other names, meanwhile.
         if var current = records[record.id] {

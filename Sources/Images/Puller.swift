@@ -76,12 +76,11 @@ struct Puller: Sendable {
     func fetch(
         _ blob: Blob, _ manifest: Manifest, _ cancellation: Cancellation, _ progress: @escaping @Sendable (JSON) -> Void
     ) throws {
-        let id = JSON(Identifier.short(Digest.hexadecimal(blob.digest)))
         guard !content.has(content.blobPath(blob.digest)) else {
-            if !blob.isConfiguration { progress(["status": "Already exists", "progressDetail": [:], "id": id]) }
+            if !blob.isConfiguration { progress(ProgressMessage.status("Already exists", of: blob.digest)) }
             return
         }
-        if !blob.isConfiguration { progress(["status": "Pulling fs layer", "progressDetail": [:], "id": id]) }
+        if !blob.isConfiguration { progress(ProgressMessage.status("Pulling fs layer", of: blob.digest)) }
         let temporary = content.temporaryPath()
         defer { unlink(temporary) }
         var shown: Int64 = 0
@@ -90,12 +89,12 @@ struct Puller: Sendable {
             let now = SystemClock.monotonicNanoseconds()
             if !blob.isConfiguration, now - shown > 100_000_000 {
                 shown = now
-                progress(ProgressMessage.downloading(id: id, current: have, total: blob.size))
+                progress(ProgressMessage.transfer("Downloading", of: blob.digest, current: have, total: blob.size))
             }
             return !cancellation.isCancelled
         }
         try checkErrno(rename(temporary, content.blobPath(blob.digest)), "rename", temporary)
-        if !blob.isConfiguration { progress(["status": "Download complete", "progressDetail": [:], "id": id]) }
+        if !blob.isConfiguration { progress(ProgressMessage.status("Download complete", of: blob.digest)) }
     }
 }
 
@@ -109,9 +108,8 @@ extension Puller {
             throw SkalaError(.invalid, "\(reference.familiar): its configuration does not fit its layers")
         }
         guard !content.has(content.layerPath(diffIDs[index])) else { return }
-        let id = JSON(Identifier.short(Digest.hexadecimal(layer.digest)))
-        progress(["status": "Extracting", "progressDetail": [:], "id": id])
+        progress(ProgressMessage.status("Extracting", of: layer.digest))
         _ = try content.unpack(blob: layer.digest, diffID: diffIDs[index])
-        progress(["status": "Pull complete", "progressDetail": [:], "id": id])
+        progress(ProgressMessage.status("Pull complete", of: layer.digest))
     }
 }

@@ -3,32 +3,58 @@ import Glibc
 import Kernel
 import OCI
 
-/// Sends the parts of one image. Blocking.
-struct Pusher {
+/// Sends the parts of one image. Blocking; its calls may run on several threads at once.
+struct Pusher: Sendable {
+    /// Tries of one blob: its data goes in one piece, from the beginning each time.
+    private static let tryLimit = 5
+
     let content: ContentStore
     let reference: Reference
     let credentials: RegistryCredentials?
+    let cancellation: Cancellation
 
-    /// - Returns: the manifest's digest.
-    func push(_ record: ImageRecord, _ progress: (JSON) -> Void) throws -> String {
-        let client = RegistryClient(reference, credentials: credentials)
-        var layers: [JSON] = []
-        for layer in record.layers {
-            let id = JSON(Identifier.short(Digest.hexadecimal(layer.digest)))
-            progress(["status": "Preparing", "progressDetail": [:], "id": id])
-            if try client.has(blob: layer.digest) {
-                progress(["status": "Layer already exists", "progressDetail": [:], "id": id])
-            } else {
-                progress(["status": "Pushing", "progressDetail": [:], "id": id])
-                try client.upload(blob: layer.digest, from: content.blobPath(layer.digest)) { _ in true }
-                progress(["status": "Pushed", "progressDetail": [:], "id": id])
-            }
-            layers.append([
-                "mediaType": JSON(try ociType(of: layer)), "digest": JSON(layer.digest), "size": JSON(layer.size),
-            ])
+    /// Sends a layer, unless it is there.
+    func push(_ layer: ImageRecord.Layer, _ progress: @escaping @Sendable (JSON) -> Void) throws {
+        var shown: Int64 = 0
+        let isNew = try send(blob: layer.digest) { sent in
+            let now = SystemClock.monotonicNanoseconds()
+            guard now - shown > 100_000_000 else { return }
+            shown = now
+            progress(ProgressMessage.transfer("Pushing", of: layer.digest, current: sent, total: layer.size))
         }
-        if try !client.has(blob: record.id) {
-            try client.upload(blob: record.id, from: content.blobPath(record.id)) { _ in true }
+        progress(ProgressMessage.status(isNew ? "Pushed" : "Layer already exists", of: layer.digest))
+    }
+
+    /// - Returns: false when the registry has it.
+    private func send(blob digest: String, _ progress: @escaping (Int64) -> Void) throws -> Bool {
+        let client = RegistryClient(reference, credentials: credentials)
+        var count = 0
+        while true {
+            if cancellation.isCancelled { throw SkalaError(.cancelled, "cancelled") }
+            do {
+                if try client.has(blob: digest) { return false }
+                try client.upload(blob: digest, from: content.blobPath(digest)) { sent in
+                    progress(sent)
+                    return !cancellation.isCancelled
+                }
+                return true
+            } catch let error as SkalaError where error.code == .unavailable {
+                // Broken connections and busy servers; a registry that says no is not asked again.
+                count += 1
+                guard count < Pusher.tryLimit, !cancellation.isCancelled else { throw error }
+                usleep(UInt32(50_000 << count))
+            }
+        }
+    }
+
+    /// Sends the configuration and the manifest, when all layers are there.
+    ///
+    /// - Returns: the manifest's digest.
+    func finish(_ record: ImageRecord, _ progress: (JSON) -> Void) throws -> String {
+        let client = RegistryClient(reference, credentials: credentials)
+        _ = try send(blob: record.id) { _ in }
+        let layers = try record.layers.map { layer -> JSON in
+            ["mediaType": JSON(try ociType(of: layer)), "digest": JSON(layer.digest), "size": JSON(layer.size)]
         }
         let size = try FileContents.read(content.blobPath(record.id), limit: 8 << 20).count
         let manifest: JSON = [

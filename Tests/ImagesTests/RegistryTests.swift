@@ -86,13 +86,19 @@ struct RegistryTests {
     }
 
     @Test func progressIsDockers() {
-        let message = ProgressMessage.downloading(id: "abc", current: 500, total: 1000)
+        let digest = "sha256:" + String(repeating: "ab", count: 32)
+        #expect(
+            ProgressMessage.status("Pushed", of: digest)
+                == ["status": "Pushed", "progressDetail": [:], "id": "abababababab"])
+        let message = ProgressMessage.transfer("Downloading", of: digest, current: 500, total: 1000)
         #expect(message["progressDetail"] == ["current": 500, "total": 1000])
         #expect(
             message["progress"].string == "[" + String(repeating: "=", count: 25) + ">"
                 + String(repeating: " ", count: 24) + "] 500B/1kB")
-        #expect(ProgressMessage.downloading(id: "a", current: 5, total: 0)["progress"].string?.isEmpty == false)
         #expect(
-            ProgressMessage.downloading(id: "a", current: 5, total: 1)["progress"].string?.contains("====]") == true)
+            ProgressMessage.transfer("Pushing", of: digest, current: 5, total: 0)["progress"].string?.isEmpty == false)
+        #expect(
+            ProgressMessage.transfer("Pushing", of: digest, current: 5, total: 1)["progress"].string?.contains("====]")
+                == true)
     }
 }

@@ -208,6 +208,42 @@ extension Integration {
             }
         }
 
+        @Test func brokenUploads() async throws {
+            try await RegistryServer.with("faulty") { t, addresses in
+                let x = addresses[1] + "/x"
+                try await t.sh(
+                    """
+                    for i in 1 2; do
+                        docker run --name ${N}c $([ $i = 1 ] && echo busybox || echo \(x):1) sh -c "head -c 3000000 /dev/urandom >/data$i"
+                        docker commit ${N}c \(x):1 && docker rm ${N}c
+                    done
+                    """)
+                // Both layers are on their way before the first is there.
+                try await t.sh("echo late 2000000 2 >registry/fault; docker push \(x):1", has: "1: digest: sha256:")
+                try await t.sh(
+                    "grep -v HEAD registry/requests | cut -d ' ' -f 1 | head -n 3 | sort | xargs",
+                    prints: "POST POST POST")
+                // Of no use to the next pushes: other layers.
+                let change =
+                    "docker run --name ${N}c busybox sh -c 'head -c 3000000 /dev/urandom >/data'; docker commit ${N}c \(x):2; docker rm ${N}c; : >registry/requests"
+                for (fault, status) in [("busy", "503"), ("hangup", "0")] {
+                    try await t.sh(change)
+                    let push =
+                        "curl -s -X POST -H 'X-Registry-Auth: e30=' --unix-socket $ENGINE/run/skala.sock http://d/v1.44/images/\(x)/push?tag=2"
+                    try await t.sh(
+                        "echo \(fault) 2000000 2 >registry/fault; \(push)",
+                        has: #"{"status":"Pushing","progressDetail":{"current":"#, #"{"status":"Pushed""#,
+                        "2: digest: sha256:")
+                    try await t.sh("grep -c 'PUT .* \(status) -' registry/requests", prints: "2")
+                    try await t.sh(change)
+                    try await t.fails(
+                        "echo \(fault) 2000000 -1 >registry/fault; docker push \(x):2", 1,
+                        fault == "busy" ? "status 503" : "cannot reach http://\(x.replacing("/x", with: "/v2/x"))")
+                    try await t.sh("grep -c 'PUT .* \(status) -' registry/requests; rm registry/fault", prints: "5")
+                }
+            }
+        }
+
         @Test(arguments: [
             ("corrupt 1000000 -1", "verification failed for digest sha256:"),
             ("drop 1000000 -1", "cannot fetch blob sha256:"), ("fail 1000000 -1", "after 5 tries: status 503"),

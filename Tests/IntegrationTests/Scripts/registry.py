@@ -10,7 +10,8 @@ FRONT is one of
     faulty  treats answers with a blob of more than BYTES bytes as a line of the file FOLDER/fault says: KIND BYTES
             TIMES, where KIND is cut (the connection ends after BYTES), corrupt (the byte there is another), delay (half
             a second there), slow (100 kB/s from there on), fail (status 503), missing (404) or drop (no answer), and a
-            negative TIMES is always; of several lines the first counts that fits
+            negative TIMES is always; of several lines the first counts that fits. For uploads of blobs: busy (status
+            503), hangup (no answer), late (a second before it is passed on)
     paged   gives a repository's tags two at a time
 A request to a front makes a line of FOLDER/requests: METHOD PATH STATUS RANGE; one for a token: TOKEN SCOPE SERVICE USER,
 where USER is me, me-refresh with an identity token, or -.
@@ -41,8 +42,8 @@ def log(line):
         file.write(line + "\n")
 
 
-def take_fault(size):
-    """The kind and place of the fault for an answer of so many bytes; None for none."""
+def take_fault(size, is_upload=False):
+    """The kind and place of the fault for a blob of so many bytes; None for none."""
     with lock:
         try:
             with open(folder + "/fault") as file:
@@ -51,7 +52,7 @@ def take_fault(size):
             return None, 0
         for fault in faults:
             kind, place, times = fault[0], int(fault[1]), int(fault[2])
-            if times == 0 or size <= place:
+            if times == 0 or size <= place or is_upload != (kind in ("busy", "hangup", "late")):
                 continue
             fault[2] = str(max(times - 1, -1))
             with open(folder + "/fault", "w") as file:
@@ -143,6 +144,16 @@ class Front(BaseHTTPRequestHandler):
             return self.token(body)
         if not self.is_allowed():
             return
+        if self.server.kind == "faulty" and self.command == "PUT" and "/blobs/uploads/" in self.path:
+            kind, _ = take_fault(len(body), is_upload=True)
+            if kind == "late":
+                time.sleep(1)
+            elif kind:
+                log(f"{self.command} {self.path} {0 if kind == 'hangup' else 503} -")
+                self.close_connection = True
+                if kind == "busy":
+                    self.answer(503, [("Content-Length", "0")], b"")
+                return
         upstream = http.client.HTTPConnection("127.0.0.1", self.server.registry)
         headers = {k: v for k, v in self.headers.items() if k.lower() not in ("authorization", "connection")}
         upstream.request(self.command, self.path, body, headers)
