@@ -19,7 +19,7 @@ extension Container {
     private var diskPath: String { directory + "/disk.img" }
 
     /// How much a container may write into its file system, in bytes: the size of its sparse disk.
-    private static let diskBytes: Int64 = 10 << 30
+    static let diskBytes: Int64 = 10 << 30
 
     /// The warden that runs it.
     var sandbox: any Sandbox {
@@ -58,6 +58,35 @@ extension Container {
 
     /// Starts the VM and makes it this container's: disks, network, names, time.
     func startMachine(_ prepared: PreparedStart) async throws {
+        let endpoints = await engine.networks.endpoints(of: id)
+        let machine = try await cloneMachine(resources: prepared.hostResources, endpoints)
+        self.machine = machine
+        var configuration = try guestConfiguration(prepared, endpoints)
+        for (key, value) in machineConfiguration().object?.members ?? [] { configuration[key] = value }
+        let answer = try await machine.request(
+            "configure", configuration, seconds: Container.configureDeadline)
+        logPort = answer["ports"][MachineCommand.logPort].string
+    }
+
+    private static let configureDeadline = 60.0
+
+    /// Starts the VM with its disks for nothing but the stopped container's files, and holds those.
+    func startFilesMachine() async throws -> VirtualMachine {
+        let machine = try await cloneMachine(resources: [:], [])
+        do {
+            try await machine.request("configure", machineConfiguration(), seconds: Container.configureDeadline)
+            try await machine.request(
+                "hold", ["id": JSON(id), "rootfs": guestRootFileSystem, "mounts": fileMounts(guestMounts)],
+                seconds: Container.configureDeadline)
+        } catch {
+            await machine.destroy()
+            throw error
+        }
+        return machine
+    }
+
+    /// A VM with the container's disks and folders, which its warden does not know yet.
+    private func cloneMachine(resources: JSON, _ endpoints: [Endpoint]) async throws -> VirtualMachine {
         let image = try await engine.images.find(record.imageID)
         let layers = await engine.images.layerPaths(of: image)
         let (root, disk, log) = (engine.machines.rootImage(of: image), diskPath, logPath)
@@ -70,35 +99,26 @@ extension Container {
             }
             try OwnedDescriptor.open(log, O_WRONLY | O_CREAT | O_APPEND, mode: 0o640).close()
         }
-        let endpoints = await engine.networks.endpoints(of: id)
         var tap = "skn" + id.prefix(11)
         if let first = endpoints.first { tap = await engine.networks.interfaceOnHost(first) }
         let shape = MachineShape(
             memoryLimit: record.hostConfig["Memory"].int ?? 0,
             processors: Double(record.hostConfig["NanoCpus"].int ?? 0) / 1e9, available: HostFacts.onlineCPUs)
         let containers = containers
-        let machine = try await engine.machines.start(
+        return try await engine.machines.start(
             VirtualMachines.Request(
                 id: id, shape: shape, tap: tap, root: root, disk: disk, log: log, console: directory + "/console.log",
-                resources: prepared.hostResources,
+                resources: resources,
                 shares: hostMounts.map { HostShare(source: $0.source, isReadOnly: $0.isReadOnly) })
         ) { event in Task { await containers.handle(event) } }
-        self.machine = machine
-        let answer = try await machine.request("configure", guestConfiguration(prepared, endpoints))
-        logPort = answer["ports"][MachineCommand.logPort].string
     }
 
-    private func guestConfiguration(_ prepared: PreparedStart, _ endpoints: [Endpoint]) throws -> JSON {
+    /// What a VM needs to reach the container's files.
+    private func machineConfiguration() -> JSON {
         var random = SystemRandomNumberGenerator()
         let entropy = (0..<64).map { _ in UInt8.random(in: 0...255, using: &random) }
-        let directory = directory
-        let files = try ["resolv.conf", "hostname", "hosts"].map { name -> JSON in
-            let content = try FileContents.read(directory + "/" + name)
-            return ["path": JSON(Guest.files + "/" + name), "content": JSON(String(decoding: content, as: UTF8.self))]
-        }
         var configuration: JSON = [
             "time": JSON(SystemClock.now().nanoseconds), "entropy": JSON(Base64.encode(entropy)),
-            "hostname": prepared.spec["hostname"], "files": JSON(files),
             "disks": [
                 [
                     "serial": JSON(MachineCommand.rootDisk), "type": "squashfs", "path": JSON(Guest.image),
@@ -109,13 +129,25 @@ extension Container {
                     "folders": ["upper", "work"],
                 ],
             ],
-            "interfaces": JSON(endpoints.map(\.guestInterface)),
-            "sysctls": JSON(prepared.networkSysctls),
         ]
         if !hostMounts.isEmpty {
             configuration["share"] = ["tag": JSON(MachineCommand.share), "path": JSON(Guest.share)]
         }
         return configuration
+    }
+
+    /// What a VM needs to run the container.
+    private func guestConfiguration(_ prepared: PreparedStart, _ endpoints: [Endpoint]) throws -> JSON {
+        let directory = directory
+        let files = try ["resolv.conf", "hostname", "hosts"].map { name -> JSON in
+            let content = try FileContents.read(directory + "/" + name)
+            return ["path": JSON(Guest.files + "/" + name), "content": JSON(String(decoding: content, as: UTF8.self))]
+        }
+        return [
+            "hostname": prepared.spec["hostname"], "files": JSON(files),
+            "interfaces": JSON(endpoints.map(\.guestInterface)),
+            "sysctls": JSON(prepared.networkSysctls),
+        ]
     }
 
     /// Takes the VM away: after an exit, or when the start failed.
@@ -124,6 +156,10 @@ extension Container {
     func stopMachine(keepsDisk: Bool) async {
         guard let machine else { return }
         self.machine = nil
+        await end(machine, keepsDisk: keepsDisk)
+    }
+
+    func end(_ machine: VirtualMachine, keepsDisk: Bool) async {
         // A guest that does not answer loses what it had not written, as a machine whose power fails.
         if keepsDisk { _ = try? await machine.halt() }
         await machine.destroy()
@@ -131,6 +167,8 @@ extension Container {
 
     /// Its QEMU has ended, and it with it.
     func machineEnded(_ exit: Exit) async {
+        // One that serves the stopped container's files: who uses them is told.
+        if case .machine(let machine) = heldFiles?.site { return machine.ended() }
         guard let machine else { return }
         machine.ended()
         record.state.error = "its VM ended"

@@ -1,0 +1,17 @@
+/// How a container's files are reached at the moment.
+enum FileSite: Sendable {
+    /// Through the root of a process on this host.
+    case process(Int32)
+    /// Through the warden of the container's VM.
+    case machine(VirtualMachine)
+}
+
+/// What keeps the files of a stopped container reachable, for all who use them at the time.
+struct HeldFiles {
+    let site: FileSite
+    var users = 0
+    /// Fulfilled when the last one has gone, for who waits for that.
+    var unused: Promise<Bool>?
+    /// Ends it a while after that.
+    var ending: Task<Void, Never>?
+}
