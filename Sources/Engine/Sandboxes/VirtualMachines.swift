@@ -28,6 +28,8 @@ actor VirtualMachines {
     }
 
     let kernels: KernelStore
+    /// What runs the instructions; nil until the first VM.
+    private(set) var accelerator: Accelerator?
     private let configuration: EngineConfiguration
     private let warden: WardenSupervisor
     private let threads: WorkerThreads
@@ -53,6 +55,7 @@ actor VirtualMachines {
     /// Clones a VM from its shape's template, making that first when there is none.
     func start(_ request: Request, onEvent: @escaping @Sendable (JSON) -> Void) async throws -> VirtualMachine {
         let template = try await template(for: request.shape)
+        accelerator = template.accelerator
         if !request.shares.isEmpty { try await serve(request) }
         let memory = request.shares.isEmpty ? "sealed" : "copied"
         let machine = try await spawn(
@@ -179,6 +182,19 @@ actor VirtualMachines {
     nonisolated func rootImage(of image: Image) -> String {
         let name = image.id.hasPrefix("sha256:") ? String(image.id.dropFirst(7)) : image.id
         return configuration.machineRoot + "/images/" + name + ".squashfs"
+    }
+
+    /// Removes the files of images that are gone; VMs that run keep theirs open.
+    func removeRootImages(except images: [Image]) async throws {
+        let known = Set(images.map(rootImage))
+        let folder = configuration.machineRoot + "/images"
+        try await threads.run {
+            guard access(folder, F_OK) == 0 else { return }
+            for name in try FileContents.names(in: folder) where name.hasSuffix(".squashfs") {
+                let path = folder + "/" + name
+                if !known.contains(path) { try checkErrno(unlink(path), "unlink", path) }
+            }
+        }
     }
 
     /// Makes it when it is not there.
@@ -355,16 +371,43 @@ actor VirtualMachines {
         return try await pullKernel()
     }
 
-    /// Downloads the distribution's kernel; VMs started from now on use it.
-    func pullKernel() async throws -> GuestKernel {
+    /// Adds a kernel, downloading the distribution's when no package is given; VMs started from now on use it.
+    func addKernel(package path: String?) async throws -> GuestKernel {
+        guard let path else { return try await pullKernel() }
+        let kernels = kernels
+        let kernel = try await threads.run {
+            let kernel = try kernels.add(package: path)
+            try kernels.use(kernel.release)
+            return kernel
+        }
+        forgetTemplates()
+        return kernel
+    }
+
+    func useKernel(_ release: String) async throws {
+        let kernels = kernels
+        try await threads.run { try kernels.use(release) }
+        forgetTemplates()
+    }
+
+    /// The next VM of each shape looks again at what its template is made of.
+    func forgetTemplates() { templates = [:] }
+
+    private func pullKernel() async throws -> GuestKernel {
         if let pulling { return try await pulling.value }
         log.info("downloading a kernel for VMs")
         let (kernels, threads) = (kernels, threads)
-        let task = Task { try await threads.run { try kernels.pull() } }
+        let task = Task {
+            try await threads.run {
+                let kernel = try kernels.pull()
+                try kernels.use(kernel.release)
+                return kernel
+            }
+        }
         pulling = task
         defer { pulling = nil }
         let kernel = try await task.value
-        templates = [:]
+        forgetTemplates()
         return kernel
     }
 }
