@@ -18,9 +18,6 @@ extension Container {
 
     private var diskPath: String { directory + "/disk.img" }
 
-    /// How much a container may write into its file system, in bytes: the size of its sparse disk.
-    private static let diskBytes: Int64 = 10 << 30
-
     /// The warden that runs it.
     var sandbox: any Sandbox {
         guard record.isolation != .container else { return engine.warden }
@@ -58,18 +55,17 @@ extension Container {
 
     /// Starts the VM and makes it this container's: disks, network, names, time.
     func startMachine(_ prepared: PreparedStart) async throws {
+        var times = StepTimes()
         let image = try await engine.images.find(record.imageID)
         let layers = await engine.images.layerPaths(of: image)
         let (root, disk, log) = (engine.machines.rootImage(of: image), diskPath, logPath)
-        let emptyDisks = engine.configuration.machineRoot + "/disks"
+        let isNew = access(disk, F_OK) != 0
         try await engine.machines.makeRootImage(root, layers: layers)
+        times.end("image")
         try await engine.threads.run {
-            try FileContents.makeDirectories(emptyDisks)
-            if access(disk, F_OK) != 0 {
-                try DiskImage.make(at: disk, bytes: Container.diskBytes, emptyDisksIn: emptyDisks)
-            }
             try OwnedDescriptor.open(log, O_WRONLY | O_CREAT | O_APPEND, mode: 0o640).close()
         }
+        times.end("log")
         let endpoints = await engine.networks.endpoints(of: id)
         var tap = "skn" + id.prefix(11)
         if let first = endpoints.first { tap = await engine.networks.interfaceOnHost(first) }
@@ -84,11 +80,14 @@ extension Container {
                 shares: hostMounts.map { HostShare(source: $0.source, isReadOnly: $0.isReadOnly) })
         ) { event in Task { await containers.handle(event) } }
         self.machine = machine
-        let answer = try await machine.request("configure", guestConfiguration(prepared, endpoints))
+        times.end("clone")
+        let answer = try await machine.request("configure", guestConfiguration(prepared, endpoints, isNew: isNew))
         logPort = answer["ports"][MachineCommand.logPort].string
+        times.end("configure")
+        engine.log.debug("VM of container \(Identifier.short(id)): \(times); in it, us: \(answer["took"].text)")
     }
 
-    private func guestConfiguration(_ prepared: PreparedStart, _ endpoints: [Endpoint]) throws -> JSON {
+    private func guestConfiguration(_ prepared: PreparedStart, _ endpoints: [Endpoint], isNew: Bool) throws -> JSON {
         var random = SystemRandomNumberGenerator()
         let entropy = (0..<64).map { _ in UInt8.random(in: 0...255, using: &random) }
         let directory = directory
@@ -96,19 +95,15 @@ extension Container {
             let content = try FileContents.read(directory + "/" + name)
             return ["path": JSON(Guest.files + "/" + name), "content": JSON(String(decoding: content, as: UTF8.self))]
         }
+        let image: JSON = [
+            "serial": JSON(MachineCommand.rootDisk), "type": "squashfs", "path": JSON(Guest.image), "readonly": true,
+        ]
+        // Over the empty one, which is the template's and mounted there; a new container keeps that.
+        let written: JSON = ["serial": JSON(MachineCommand.writableDisk), "type": "ext4", "path": JSON(Guest.disk)]
         var configuration: JSON = [
             "time": JSON(SystemClock.now().nanoseconds), "entropy": JSON(Base64.encode(entropy)),
             "hostname": prepared.spec["hostname"], "files": JSON(files),
-            "disks": [
-                [
-                    "serial": JSON(MachineCommand.rootDisk), "type": "squashfs", "path": JSON(Guest.image),
-                    "readonly": true,
-                ],
-                [
-                    "serial": JSON(MachineCommand.writableDisk), "type": "ext4", "path": JSON(Guest.disk),
-                    "folders": ["upper", "work"],
-                ],
-            ],
+            "disks": JSON(isNew ? [image] : [image, written]),
             "interfaces": JSON(endpoints.map(\.guestInterface)),
             "sysctls": JSON(prepared.networkSysctls),
         ]

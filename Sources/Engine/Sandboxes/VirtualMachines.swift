@@ -14,7 +14,7 @@ actor VirtualMachines {
         let shape: MachineShape
         /// The host's interface that its network card is the other end of.
         let tap: String
-        /// The read-only disk with the image, and the writable one.
+        /// The read-only disk with the image, and the writable one, which is made when it is not there.
         let root: String
         let disk: String
         /// The file the containers' output goes to.
@@ -38,6 +38,8 @@ actor VirtualMachines {
     private var rootImages: [String: Task<Void, any Error>] = [:]
     private var pulling: Task<GuestKernel, any Error>?
 
+    /// How much a container may write into its file system, in bytes: the size of its sparse disk.
+    private static let diskBytes: Int64 = 10 << 30
     /// How long a template may take to boot. A stock guest that has not finished on KVM by then never will.
     private static let bootDeadline = 60.0
     private static let probeDeadline = 8.0
@@ -54,23 +56,38 @@ actor VirtualMachines {
 
     /// Clones a VM from its shape's template, making that first when there is none.
     func start(_ request: Request, onEvent: @escaping @Sendable (JSON) -> Void) async throws -> VirtualMachine {
+        var times = StepTimes()
         let template = try await template(for: request.shape)
+        times.end("template")
         accelerator = template.accelerator
         if !request.shares.isEmpty { try await serve(request) }
         let memory = request.shares.isEmpty ? "sealed" : "copied"
+        let hasDisk = access(request.disk, F_OK) == 0
+        // A disk that was written to comes in beside the template's, whose copy then is nobody's.
+        let scratch = hasDisk ? folder(of: request.id) + ".scratch" : request.disk
+        try await threads.run {
+            if hasDisk { unlink(scratch) }  // of a start that was killed
+            try DiskImage.copy(template.disk, to: scratch)
+        }
+        defer { if hasDisk { unlink(scratch) } }
         let machine = try await spawn(
-            id: request.id, shape: request.shape, accelerator: template.accelerator, origin: .clone,
+            id: request.id, shape: request.shape, accelerator: template.accelerator,
+            origin: .clone(hasDisk: hasDisk),
             descriptors: [
-                [memory: JSON(template.memory)], ["tap": JSON(request.tap)], ["file": JSON(template.state)],
-                ["file": JSON(request.root)], ["file": JSON(request.disk), "mode": "write"],
-                ["file": JSON(request.log), "mode": "append"],
-            ], console: request.console, resources: request.resources, hasShare: !request.shares.isEmpty)
+                [memory: JSON(template.memory)], ["tap": JSON(request.tap)],
+                ["file": JSON(scratch), "mode": "write"], ["file": JSON(template.state)],
+                ["file": JSON(request.root)], ["file": JSON(request.log), "mode": "append"],
+            ] + (hasDisk ? [["file": JSON(request.disk), "mode": "write"]] : []), console: request.console,
+            resources: request.resources, hasShare: !request.shares.isEmpty)
         do {
             let control = machine.control
             let hasShare = !request.shares.isEmpty
             async let resumed: Void = threads.run { try control.resume(hasShare: hasShare) }
             try await machine.connect(seconds: 20, onEvent: onEvent)
+            times.end("answer")
             try await resumed
+            times.end("resume")
+            log.debug("clone \(Identifier.short(request.id)): \(times)")
             return machine
         } catch {
             let reason = VirtualMachines.lastWords(request.console)
@@ -310,6 +327,7 @@ actor VirtualMachines {
                 template.initramfs, with: try kernel.initramfs(warden: warden, initProgram: initProgram))
             let memory = try OwnedDescriptor.open(template.memory, O_RDWR | O_CREAT, mode: 0o600)
             try checkErrno(ftruncate(memory.raw, Int(shape.memory)), "truncate", template.memory)
+            try DiskImage.format(template.disk, bytes: VirtualMachines.diskBytes)
         }
         return template
     }
@@ -329,6 +347,7 @@ actor VirtualMachines {
             id: id, shape: shape, accelerator: accelerator, origin: .boot,
             descriptors: [
                 ["file": JSON(template.memory), "mode": "write"], ["tap": JSON("skt" + id.prefix(11))],
+                ["file": JSON(template.disk), "mode": "write"],
                 ["file": JSON(kernel.image)], ["file": JSON(template.initramfs)],
             ], console: template.folder + "/console", resources: [:])
         do {
