@@ -18,6 +18,7 @@ public final class APIServer: Sendable {
         BuildRoutes(engine: engine).register(&router)
         NetworkRoutes(engine: engine).register(&router)
         VolumeRoutes(engine: engine).register(&router)
+        KernelRoutes(engine: engine).register(&router)
         SwarmRoutes().register(&router)
         return router
     }

@@ -65,6 +65,22 @@ public final class Engine: Sendable {
         let context = try await EngineContext(configuration: configuration, log: log)
         self.init(context: context, id: try await Engine.identity(context.store))
         try await restore()
+        removeRootImagesWithTheirImages()
+    }
+
+    /// Now, and whenever an image goes.
+    private func removeRootImagesWithTheirImages() {
+        let context = context
+        Task {
+            let stream = context.events.listen().stream
+            func sweep() async {
+                do {
+                    try await context.machines.removeRootImages(except: await context.images.list())
+                } catch { context.log.error("cannot remove the root images of VMs: \(error)") }
+            }
+            await sweep()
+            for await event in stream where event.type == "image" && event.action == "delete" { await sweep() }
+        }
     }
 
     /// An engine that has not looked yet at what runs.

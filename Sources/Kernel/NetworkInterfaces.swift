@@ -102,14 +102,24 @@ extension NetlinkSocket {
         try request(message, "set up", name)
     }
 
-    /// Renames an interface that is down, changes its hardware address, and sets it up.
-    public func change(_ index: UInt32, name: String, address: [UInt8]) throws(KernelError) {
+    /// Changes an interface's name and hardware address, and sets it up. Its name can be changed while it is down, so that
+    /// it goes down for that when it is up.
+    public func change(_ link: NetworkInterface, name: String, address: [UInt8]) throws(KernelError) {
+        let renames = link.name != name
+        let up = UInt32(IFF_UP)
+        if renames, link.isUp {
+            try request(
+                NetlinkMessage(
+                    type: UInt16(RTM_NEWLINK), flags: 0, header: NetlinkSocket.linkHeader(index: link.index, change: up)
+                ),
+                "set down", link.name)
+        }
         var message = NetlinkMessage(
-            type: UInt16(RTM_NEWLINK), flags: 0, header: NetlinkSocket.linkHeader(index: index))
-        message.add(Int(IFLA_IFNAME), string: name)
+            type: UInt16(RTM_NEWLINK), flags: 0,
+            header: NetlinkSocket.linkHeader(index: link.index, flags: up, change: up))
+        if renames { message.add(Int(IFLA_IFNAME), string: name) }
         message.add(Int(IFLA_ADDRESS), bytes: address)
         try request(message, "change", name)
-        try setUp(name)
     }
 
     /// Adds an address, 4 or 16 bytes in network order.

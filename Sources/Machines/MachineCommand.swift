@@ -4,17 +4,26 @@
 public struct MachineCommand: Sendable {
     /// What QEMU finds as a descriptor.
     public enum Inherited: Sendable {
-        case memory, tap, kernel, initramfs, state, root, disk, log
+        case memory, tap, kernel, initramfs, state, root, scratch, disk, log
     }
 
     /// Whether the VM boots, to become a template, or continues where its template was stopped.
     public enum Origin: Sendable {
         case boot
-        case clone
+        /// With a disk that was written to before: it comes in beside the template's.
+        case clone(hasDisk: Bool)
 
         /// What becomes descriptor 3, 4, ….
         public var inherited: [Inherited] {
-            self == .boot ? [.memory, .tap, .kernel, .initramfs] : [.memory, .tap, .state, .root, .disk, .log]
+            switch self {
+            case .boot: [.memory, .tap, .scratch, .kernel, .initramfs]
+            case .clone(let hasDisk): [.memory, .tap, .scratch, .state, .root, .log] + (hasDisk ? [.disk] : [])
+            }
+        }
+
+        var isClone: Bool {
+            if case .clone = self { return true }
+            return false
         }
 
         func number(_ inherited: Inherited) -> Int { 3 + (self.inherited.firstIndex(of: inherited) ?? 0) }
@@ -39,6 +48,7 @@ public struct MachineCommand: Sendable {
     public static let share = "skala"
     /// The serial numbers of the disks.
     public static let rootDisk = "root"
+    public static let scratchDisk = "scratch"
     public static let writableDisk = "disk"
     static let wardenPort = "skala.warden"
     public static let logPort = "skala.log"
@@ -70,9 +80,9 @@ public struct MachineCommand: Sendable {
             "-cpu", accelerator == .kvm ? "host" : "max", "-smp", "\(shape.processors)", "-m", "\(shape.memory >> 20)M",
             "-object",
             "memory-backend-file,id=memory,size=\(shape.memory >> 20)M,prealloc=off,"
-                + "mem-path=\(opened(.memory)),share=\(origin == .boot || hasShare ? "on" : "off")",
+                + "mem-path=\(opened(.memory)),share=\(!origin.isClone || hasShare ? "on" : "off")",
         ]
-        for inherited in origin.inherited where [.root, .disk, .log].contains(inherited) {
+        for inherited in origin.inherited where [.root, .scratch, .disk, .log].contains(inherited) {
             let number = origin.number(inherited)
             arguments += ["-add-fd", "fd=\(number),set=\(number)"]
         }
@@ -82,23 +92,25 @@ public struct MachineCommand: Sendable {
             "-chardev", "socket,id=qmp,path=\(folder)/\(MachineCommand.controlSocket),server=on,wait=off",
             "-mon", "chardev=qmp,mode=control",
             "-chardev", "socket,id=warden,path=\(folder)/\(MachineCommand.wardenSocket),server=on,wait=off",
-            "-chardev", origin == .boot ? "null,id=log" : "file,id=log,path=\(file(.log)),append=on",
+            "-chardev", !origin.isClone ? "null,id=log" : "file,id=log,path=\(file(.log)),append=on",
             "-device", "virtio-serial-pci,id=serial,addr=3,max_ports=31",
             "-device", "virtserialport,bus=serial.0,nr=1,chardev=warden,name=\(MachineCommand.wardenPort)",
             "-device", "virtserialport,bus=serial.0,nr=2,chardev=log,name=\(MachineCommand.logPort)",
             "-netdev", "tap,id=net,fd=\(origin.number(.tap))",
             "-device", "virtio-net-pci,netdev=net,mac=\(MachineCommand.hardwareAddress),addr=4,romfile=",
-            "-blockdev", disk(.root, isReadOnly: true), "-blockdev", disk(.disk, isReadOnly: false),
+            "-blockdev", disk(.root, isReadOnly: true), "-blockdev", disk(.scratch, isReadOnly: false),
+            "-blockdev", disk(.disk, isReadOnly: false),
             "-device", "virtio-blk-pci,drive=root,serial=\(MachineCommand.rootDisk),addr=5",
-            "-device", "virtio-blk-pci,drive=disk,serial=\(MachineCommand.writableDisk),addr=6",
-            "-device", "virtio-rng-pci,addr=7",
+            "-device", "virtio-blk-pci,drive=scratch,serial=\(MachineCommand.scratchDisk),addr=6",
+            "-device", "virtio-blk-pci,drive=disk,serial=\(MachineCommand.writableDisk),addr=7",
+            "-device", "virtio-rng-pci,addr=9",
         ]
         if hasShare {
             arguments += ["-chardev", "socket,id=share,path=\(folder)/\(MachineCommand.shareSocket)"]
         }
         // A clone has its kernel in its memory.
         return arguments
-            + (origin == .clone
+            + (origin.isClone
                 ? ["-incoming", "defer"]
                 : ["-kernel", opened(.kernel), "-initrd", opened(.initramfs), "-append", kernelArguments])
     }
@@ -111,11 +123,15 @@ public struct MachineCommand: Sendable {
     /// For what QEMU uses as it is.
     private func file(_ inherited: Inherited) -> String { "/dev/fdset/\(origin.number(inherited))" }
 
+    /// A place for a disk is larger than any: the guest's driver asks for the size once, in the template.
+    private static let placeBytes = 1 << 40
+
     private func disk(_ inherited: Inherited, isReadOnly: Bool) -> String {
-        let name = inherited == .root ? "root" : "disk"
+        let name = "\(inherited)"
         let mode = isReadOnly ? "on" : "off"
-        // A template has no disk of its own, only the place for one.
-        guard origin == .clone else { return "driver=null-co,node-name=\(name),size=1048576,read-only=\(mode)" }
+        guard origin.inherited.contains(inherited) else {
+            return "driver=null-co,node-name=\(name),size=\(MachineCommand.placeBytes),read-zeroes=on,read-only=\(mode)"
+        }
         return "driver=raw,node-name=\(name),read-only=\(mode),file.driver=file,file.locking=off,"
             + "file.filename=\(file(inherited)),file.read-only=\(mode)"
     }

@@ -27,7 +27,8 @@ public struct MachineControl: Sendable {
     public func resume(hasShare: Bool) throws {
         let control = try connect(seconds: 10)
         try MachineControl.shareMemory(control)
-        try control.run("migrate-incoming", ["uri": JSON("fd:\(MachineCommand.Origin.clone.number(.state))")])
+        try control.run(
+            "migrate-incoming", ["uri": JSON("fd:\(MachineCommand.Origin.clone(hasDisk: false).number(.state))")])
         guard hasShare else { return }
         try MachineControl.wait("loading the VM") { try control.run("query-status")["status"].string != "inmigrate" }
         try control.run(

@@ -14,6 +14,8 @@ public struct MachineTemplate: Sendable {
 
     public var memory: String { folder + "/memory" }
     public var state: String { folder + "/state" }
+    /// The empty disk that it has mounted: a clone continues with a copy of it.
+    public var disk: String { folder + "/disk" }
     /// Needed until it has booted.
     public var initramfs: String { folder + "/initramfs" }
     private var keyFile: String { folder + "/key" }

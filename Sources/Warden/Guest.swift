@@ -9,27 +9,59 @@ final class Guest {
     /// The names of the virtio-serial ports: the protocol's, and those that container logs are written to.
     static let port = "skala.warden"
 
+    /// The serial number of the disk that a template has mounted.
+    static let scratchDisk = "scratch"
+
     /// The folder everything of the engine's is below.
     static let folder = "/run/skala"
 
-    private var mounted: [String] = []
+    /// What Docker sets in every container's network; done once, in the template.
+    private static let sysctls = [
+        "net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647",
+    ]
 
-    /// Brings the kernel up to where containers can be run. Disks are left without a driver: a clone's are not its
-    /// template's, and their sizes are read when the driver takes them.
+    private var mounted: [String] = []
+    /// The disks' devices by their serial numbers, which stay the same in clones.
+    private var disks: [String: String] = [:]
+
+    /// Brings the kernel up to where containers can be run, and does in the template whatever need not be done in each
+    /// clone: under emulation every part of the kernel that runs for the first time costs milliseconds.
     static func start() throws -> Guest {
-        let modules = try SmallFile.text("/modules/order").split(separator: "\n").map(String.init)
-        for name in modules {
-            if name == "virtio_blk.ko" { try SmallFile.write("0", to: "/sys/bus/virtio/drivers_autoprobe") }
+        for name in try SmallFile.text("/modules/order").split(separator: "\n").map(String.init) {
             try check(cl_load_module("/modules/" + name), "load module", name)
             unlink("/modules/" + name)
         }
-        try SmallFile.write("1", to: "/sys/bus/virtio/drivers_autoprobe")
         let initProgram = try FileContents.read("/skala-init")
         try check(cl_guest_root(), "make the root file system")
         try FileContents.makeDirectories(folder, mode: 0o711)
         try FileContents.overwrite(folder + "/skala-init", with: initProgram, mode: 0o755)
-        try NetlinkSocket().setUp("lo")
-        return Guest()
+        let guest = Guest()
+        try guest.prepareDisk()
+        try guest.prepareNetwork()
+        return guest
+    }
+
+    /// Mounts the empty disk, which is copied with the template: a new container finds its own mounted.
+    private func prepareDisk() throws {
+        guard let device = try device(of: Guest.scratchDisk) else { return }
+        try mount(device, "ext4", at: Guest.folder + "/disk", flags: 0)
+        for name in ["upper", "work"] { try FileContents.makeDirectories(Guest.folder + "/disk/" + name) }
+        sync()
+    }
+
+    private func prepareNetwork() throws {
+        let netlink = try NetlinkSocket()
+        try netlink.setUp("lo")
+        for link in try netlink.links() where link.name != "lo" {
+            // An address made from the template's hardware address would stay in every clone.
+            try SmallFile.write("1", to: "/proc/sys/net/ipv6/conf/\(link.name)/addr_gen_mode")
+            try netlink.setUp(link.name)
+        }
+        for (key, value) in Guest.sysctls { try Guest.set(key, to: value) }
+    }
+
+    private static func set(_ sysctl: String, to value: String) throws(KernelError) {
+        try SmallFile.write(value, to: "/proc/sys/" + sysctl.map { $0 == "." ? "/" : String($0) }.joined())
     }
 
     /// The device files of the virtio-serial ports, by name.
@@ -57,6 +89,14 @@ final class Guest {
 
     /// Makes this clone a machine of its own; docs/warden-protocol.md has the fields.
     func configure(_ request: JSON) throws -> JSON {
+        // The clock that is set here is not the one that steps are timed by.
+        var took: [String: Int64] = [:]
+        var last = SystemClock.monotonicNanoseconds()
+        func end(_ step: String) {
+            let now = SystemClock.monotonicNanoseconds()
+            took[step] = (now - last) / 1000
+            last = now
+        }
         if let time = request["time"].int { try check(cl_set_clock(time), "set the clock") }
         if let text = request["entropy"].string {
             guard let bytes = Base64.decode(text), bytes.count <= 512 else {
@@ -64,19 +104,27 @@ final class Guest {
             }
             try check(cl_add_entropy(bytes, UInt32(bytes.count)), "add entropy")
         }
+        end("clock")
         if let name = request["hostname"].string { try check(cl_set_hostname(name), "set the hostname") }
         for file in request["files"].array ?? [] {
             let path = try Guest.path(file["path"])
             if let slash = path.lastIndex(of: "/") { try FileContents.makeDirectories(String(path[..<slash])) }
             try FileContents.overwrite(path, with: Array((file["content"].string ?? "").utf8))
         }
-        for disk in request["disks"].array ?? [] { try mount(disk) }
-        if let tag = request["share"]["tag"].string { try mountShare(tag, at: Guest.path(request["share"]["path"])) }
-        for interface in request["interfaces"].array ?? [] { try GuestInterface(interface).configure() }
-        for (key, value) in request["sysctls"].stringDictionary ?? [:] {
-            try SmallFile.write(value, to: "/proc/sys/" + key.map { $0 == "." ? "/" : String($0) }.joined())
+        end("files")
+        for disk in request["disks"].array ?? [] {
+            try mount(disk)
+            end(disk["serial"].string ?? "")
         }
-        return ["ports": JSON(try Guest.ports())]
+        if let tag = request["share"]["tag"].string { try mountShare(tag, at: Guest.path(request["share"]["path"])) }
+        end("share")
+        for interface in request["interfaces"].array ?? [] { try GuestInterface(interface).configure() }
+        end("network")
+        for (key, value) in request["sysctls"].stringDictionary ?? [:] {
+            if Guest.sysctls[key] != value { try Guest.set(key, to: value) }
+        }
+        end("sysctls")
+        return ["ports": JSON(try Guest.ports()), "took": .object(JSONObject(took.map { ($0.key, JSON($0.value)) }))]
     }
 
     /// A path below our folder.
@@ -96,14 +144,10 @@ final class Guest {
         guard ["squashfs", "erofs", "ext4"].contains(type) else {
             throw SkalaError(.invalid, "unknown type of disk '\(type)'")
         }
-        let device = try Guest.disk(serial)
-        try FileContents.makeDirectories(target, mode: 0o711)
-        let flags = json["readonly"].bool == true ? UInt(MS_RDONLY) : 0
-        try check(cl_mount(device, target, type, flags, nil), "mount \(type)", "disk '\(serial)'")
-        mounted.append(target)
-        for name in json["folders"].strings ?? [] {
-            try FileContents.makeDirectories(try Guest.path(JSON(target + "/" + name)), mode: 0o755)
+        guard let device = try device(of: serial) else {
+            throw SkalaError(.notFound, "the VM has no disk '\(serial)'")
         }
+        try mount(device, type, at: target, flags: json["readonly"].bool == true ? UInt(MS_RDONLY) : 0)
     }
 
     /// Folders of the host. Their device is not the template's, and has to be looked for.
@@ -114,27 +158,24 @@ final class Guest {
         mounted.append(target)
     }
 
-    /// The device of the disk with that serial number, which gets its driver now.
-    private static func disk(_ serial: String) throws -> String {
-        try bindDrivers()
-        for name in try FileContents.names(in: "/sys/block") where name.hasPrefix("vd") {
-            // Without a newline at its end.
-            if (try? SmallFile.text("/sys/block/\(name)/serial"))?.split(separator: "\n").first.map(String.init)
-                == serial
-            {
-                return "/dev/" + name
-            }
-        }
-        throw SkalaError(.notFound, "the VM has no disk '\(serial)'")
+    private func mount(_ device: String, _ type: String, at target: String, flags: UInt) throws {
+        try FileContents.makeDirectories(target, mode: 0o711)
+        // Nothing is written in the background: what a template's disk holds must be what its memory knows.
+        let options: String? = type == "ext4" ? "noinit_itable" : nil
+        try check(cl_mount(device, target, type, flags | UInt(MS_NOATIME), options), "mount \(type)", "disk \(device)")
+        mounted.append(target)
     }
 
-    private static func bindDrivers() throws {
-        let devices = "/sys/bus/virtio/devices"
-        for name in try FileContents.names(in: devices) where access("\(devices)/\(name)/driver", F_OK) != 0 {
-            // Devices of other kinds that no module serves stay without.
-            guard (try? SmallFile.text("\(devices)/\(name)/device")) == "0x0002\n" else { continue }
-            try SmallFile.write(name, to: "/sys/bus/virtio/drivers/virtio_blk/bind")
+    /// The device of the disk with that serial number; nil without one.
+    private func device(of serial: String) throws -> String? {
+        if let known = disks[serial] { return known }
+        for name in try FileContents.names(in: "/sys/block") where name.hasPrefix("vd") {
+            // Without a newline at its end.
+            if let text = try? SmallFile.text("/sys/block/\(name)/serial") {
+                disks[String(text.prefix { $0 != "\n" })] = "/dev/" + name
+            }
         }
+        return disks[serial]
     }
 
     /// Writes everything to the disks and lets go of them, so that the VM may be taken away.

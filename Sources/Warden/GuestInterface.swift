@@ -19,9 +19,14 @@ struct GuestInterface {
         guard let link = try netlink.links().first(where: { $0.address == hardware }) else {
             throw SkalaError(.notFound, "the VM has no network card \(json["hardware"].string ?? "")")
         }
-        try netlink.change(
-            link.index, name: json["name"].string ?? link.name, address: try GuestInterface.mac(json["mac"]))
-        for address in json["addresses"].array ?? [] {
+        let name = json["name"].string ?? link.name
+        try netlink.change(link, name: name, address: try GuestInterface.mac(json["mac"]))
+        let addresses = json["addresses"].array ?? []
+        if addresses.contains(where: { $0["address"].string?.contains(":") == true }) {
+            // Gives it the link-local address that the template did without.
+            try SmallFile.write("0", to: "/proc/sys/net/ipv6/conf/\(name)/addr_gen_mode")
+        }
+        for address in addresses {
             let prefix = UInt8(clamping: address["prefix"].int ?? 0)
             try netlink.addAddress(try GuestInterface.bytes(address["address"]), prefix: prefix, to: link.index)
         }

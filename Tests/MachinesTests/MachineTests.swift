@@ -29,7 +29,8 @@ struct MachineTests {
             ).arguments
             return arguments.indices.filter { arguments[$0] == "-device" }.map { arguments[$0 + 1] }
         }
-        #expect(devices(.boot) == devices(.clone))
+        #expect(devices(.boot) == devices(.clone(hasDisk: false)))
+        #expect(devices(.boot) == devices(.clone(hasDisk: true)))
         #expect(devices(.boot).count >= 6)
     }
 

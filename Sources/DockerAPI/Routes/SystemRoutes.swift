@@ -101,6 +101,8 @@ struct SystemRoutes {
             JSONObject(
                 Isolation.allCases.map { ($0.rawValue, ["path": JSON(engine.configuration.wardenPath)]) }))
         info["DefaultRuntime"] = "container"
+        // Ours: nothing in Docker's document tells it.
+        if let accelerator = await engine.accelerator() { info["Accelerator"] = JSON(accelerator) }
         info["Swarm"] = [
             "NodeID": "", "LocalNodeState": "inactive", "ControlAvailable": false, "RemoteManagers": .null,
         ]

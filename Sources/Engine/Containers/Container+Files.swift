@@ -158,7 +158,7 @@ extension Container {
                 guard case .machine(let machine) = site else { throw VirtualMachine.gone }
                 // Holes are written as zeros: a layer may be larger than the disk, but not by any amount.
                 try await helper(machine).archive(
-                    "layer", ["rootfs": guestRootFileSystem], to: output, limit: 4 * Container.diskBytes)
+                    "layer", ["rootfs": guestRootFileSystem], to: output, limit: 4 * VirtualMachines.diskBytes)
             }
         }
         let upper = directory + "/upper"

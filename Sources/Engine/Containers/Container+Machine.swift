@@ -18,9 +18,6 @@ extension Container {
 
     private var diskPath: String { directory + "/disk.img" }
 
-    /// How much a container may write into its file system, in bytes: the size of its sparse disk.
-    static let diskBytes: Int64 = 10 << 30
-
     /// The warden that runs it.
     var sandbox: any Sandbox {
         guard record.isolation != .container else { return engine.warden }
@@ -58,23 +55,27 @@ extension Container {
 
     /// Starts the VM and makes it this container's: disks, network, names, time.
     func startMachine(_ prepared: PreparedStart) async throws {
+        var times = StepTimes()
         let endpoints = await engine.networks.endpoints(of: id)
-        let machine = try await cloneMachine(resources: prepared.hostResources, endpoints)
+        let (machine, isNew) = try await cloneMachine(resources: prepared.hostResources, endpoints, &times)
         self.machine = machine
         var configuration = try guestConfiguration(prepared, endpoints)
-        for (key, value) in machineConfiguration().object?.members ?? [] { configuration[key] = value }
-        let answer = try await machine.request(
-            "configure", configuration, seconds: Container.configureDeadline)
+        for (key, value) in fileConfiguration(isNew: isNew).object?.members ?? [] { configuration[key] = value }
+        let answer = try await machine.request("configure", configuration, seconds: Container.configureDeadline)
         logPort = answer["ports"][MachineCommand.logPort].string
+        times.end("configure")
+        engine.log.debug("VM of container \(Identifier.short(id)): \(times); in it, us: \(answer["took"].text)")
     }
 
     private static let configureDeadline = 60.0
 
-    /// Starts the VM with its disks for nothing but the stopped container's files, and holds those.
+    /// Starts the VM for nothing but the stopped container's files, and holds those.
     func startFilesMachine() async throws -> VirtualMachine {
-        let machine = try await cloneMachine(resources: [:], [])
+        var times = StepTimes()
+        let (machine, isNew) = try await cloneMachine(resources: [:], [], &times)
         do {
-            try await machine.request("configure", machineConfiguration(), seconds: Container.configureDeadline)
+            try await machine.request(
+                "configure", fileConfiguration(isNew: isNew), seconds: Container.configureDeadline)
             try await machine.request(
                 "hold", ["id": JSON(id), "rootfs": guestRootFileSystem, "mounts": fileMounts(guestMounts)],
                 seconds: Container.configureDeadline)
@@ -82,58 +83,41 @@ extension Container {
             await machine.destroy()
             throw error
         }
+        times.end("hold")
+        engine.log.debug("VM for the files of container \(Identifier.short(id)): \(times)")
         return machine
     }
 
     /// A VM with the container's disks and folders, which its warden does not know yet.
-    private func cloneMachine(resources: JSON, _ endpoints: [Endpoint]) async throws -> VirtualMachine {
+    ///
+    /// - Returns: also whether the container has written nothing so far.
+    private func cloneMachine(
+        resources: JSON, _ endpoints: [Endpoint], _ times: inout StepTimes
+    ) async throws -> (VirtualMachine, isNew: Bool) {
         let image = try await engine.images.find(record.imageID)
         let layers = await engine.images.layerPaths(of: image)
         let (root, disk, log) = (engine.machines.rootImage(of: image), diskPath, logPath)
-        let emptyDisks = engine.configuration.machineRoot + "/disks"
+        let isNew = access(disk, F_OK) != 0
         try await engine.machines.makeRootImage(root, layers: layers)
+        times.end("image")
         try await engine.threads.run {
-            try FileContents.makeDirectories(emptyDisks)
-            if access(disk, F_OK) != 0 {
-                try DiskImage.make(at: disk, bytes: Container.diskBytes, emptyDisksIn: emptyDisks)
-            }
             try OwnedDescriptor.open(log, O_WRONLY | O_CREAT | O_APPEND, mode: 0o640).close()
         }
+        times.end("log")
         var tap = "skn" + id.prefix(11)
         if let first = endpoints.first { tap = await engine.networks.interfaceOnHost(first) }
         let shape = MachineShape(
             memoryLimit: record.hostConfig["Memory"].int ?? 0,
             processors: Double(record.hostConfig["NanoCpus"].int ?? 0) / 1e9, available: HostFacts.onlineCPUs)
         let containers = containers
-        return try await engine.machines.start(
+        let machine = try await engine.machines.start(
             VirtualMachines.Request(
                 id: id, shape: shape, tap: tap, root: root, disk: disk, log: log, console: directory + "/console.log",
                 resources: resources,
                 shares: hostMounts.map { HostShare(source: $0.source, isReadOnly: $0.isReadOnly) })
         ) { event in Task { await containers.handle(event) } }
-    }
-
-    /// What a VM needs to reach the container's files.
-    private func machineConfiguration() -> JSON {
-        var random = SystemRandomNumberGenerator()
-        let entropy = (0..<64).map { _ in UInt8.random(in: 0...255, using: &random) }
-        var configuration: JSON = [
-            "time": JSON(SystemClock.now().nanoseconds), "entropy": JSON(Base64.encode(entropy)),
-            "disks": [
-                [
-                    "serial": JSON(MachineCommand.rootDisk), "type": "squashfs", "path": JSON(Guest.image),
-                    "readonly": true,
-                ],
-                [
-                    "serial": JSON(MachineCommand.writableDisk), "type": "ext4", "path": JSON(Guest.disk),
-                    "folders": ["upper", "work"],
-                ],
-            ],
-        ]
-        if !hostMounts.isEmpty {
-            configuration["share"] = ["tag": JSON(MachineCommand.share), "path": JSON(Guest.share)]
-        }
-        return configuration
+        times.end("clone")
+        return (machine, isNew)
     }
 
     /// What a VM needs to run the container.
@@ -148,6 +132,25 @@ extension Container {
             "interfaces": JSON(endpoints.map(\.guestInterface)),
             "sysctls": JSON(prepared.networkSysctls),
         ]
+    }
+
+    /// What a VM needs to reach the container's files.
+    private func fileConfiguration(isNew: Bool) -> JSON {
+        var random = SystemRandomNumberGenerator()
+        let entropy = (0..<64).map { _ in UInt8.random(in: 0...255, using: &random) }
+        let image: JSON = [
+            "serial": JSON(MachineCommand.rootDisk), "type": "squashfs", "path": JSON(Guest.image), "readonly": true,
+        ]
+        // Over the empty one, which is the template's and mounted there; a new container keeps that.
+        let written: JSON = ["serial": JSON(MachineCommand.writableDisk), "type": "ext4", "path": JSON(Guest.disk)]
+        var configuration: JSON = [
+            "time": JSON(SystemClock.now().nanoseconds), "entropy": JSON(Base64.encode(entropy)),
+            "disks": JSON(isNew ? [image] : [image, written]),
+        ]
+        if !hostMounts.isEmpty {
+            configuration["share"] = ["tag": JSON(MachineCommand.share), "path": JSON(Guest.share)]
+        }
+        return configuration
     }
 
     /// Takes the VM away: after an exit, or when the start failed.

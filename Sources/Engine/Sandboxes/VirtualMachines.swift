@@ -14,7 +14,7 @@ actor VirtualMachines {
         let shape: MachineShape
         /// The host's interface that its network card is the other end of.
         let tap: String
-        /// The read-only disk with the image, and the writable one.
+        /// The read-only disk with the image, and the writable one, which is made when it is not there.
         let root: String
         let disk: String
         /// The file the containers' output goes to.
@@ -28,6 +28,8 @@ actor VirtualMachines {
     }
 
     let kernels: KernelStore
+    /// What runs the instructions; nil until the first VM.
+    private(set) var accelerator: Accelerator?
     private let configuration: EngineConfiguration
     private let warden: WardenSupervisor
     private let threads: WorkerThreads
@@ -36,6 +38,8 @@ actor VirtualMachines {
     private var rootImages: [String: Task<Void, any Error>] = [:]
     private var pulling: Task<GuestKernel, any Error>?
 
+    /// How much a container may write into its file system, in bytes: the size of its sparse disk.
+    static let diskBytes: Int64 = 10 << 30
     /// How long a template may take to boot. A stock guest that has not finished on KVM by then never will.
     private static let bootDeadline = 60.0
     private static let probeDeadline = 8.0
@@ -52,22 +56,38 @@ actor VirtualMachines {
 
     /// Clones a VM from its shape's template, making that first when there is none.
     func start(_ request: Request, onEvent: @escaping @Sendable (JSON) -> Void) async throws -> VirtualMachine {
+        var times = StepTimes()
         let template = try await template(for: request.shape)
+        times.end("template")
+        accelerator = template.accelerator
         if !request.shares.isEmpty { try await serve(request) }
         let memory = request.shares.isEmpty ? "sealed" : "copied"
+        let hasDisk = access(request.disk, F_OK) == 0
+        // A disk that was written to comes in beside the template's, whose copy then is nobody's.
+        let scratch = hasDisk ? folder(of: request.id) + ".scratch" : request.disk
+        try await threads.run {
+            if hasDisk { unlink(scratch) }  // of a start that was killed
+            try DiskImage.copy(template.disk, to: scratch)
+        }
+        defer { if hasDisk { unlink(scratch) } }
         let machine = try await spawn(
-            id: request.id, shape: request.shape, accelerator: template.accelerator, origin: .clone,
+            id: request.id, shape: request.shape, accelerator: template.accelerator,
+            origin: .clone(hasDisk: hasDisk),
             descriptors: [
-                [memory: JSON(template.memory)], ["tap": JSON(request.tap)], ["file": JSON(template.state)],
-                ["file": JSON(request.root)], ["file": JSON(request.disk), "mode": "write"],
-                ["file": JSON(request.log), "mode": "append"],
-            ], console: request.console, resources: request.resources, hasShare: !request.shares.isEmpty)
+                [memory: JSON(template.memory)], ["tap": JSON(request.tap)],
+                ["file": JSON(scratch), "mode": "write"], ["file": JSON(template.state)],
+                ["file": JSON(request.root)], ["file": JSON(request.log), "mode": "append"],
+            ] + (hasDisk ? [["file": JSON(request.disk), "mode": "write"]] : []), console: request.console,
+            resources: request.resources, hasShare: !request.shares.isEmpty)
         do {
             let control = machine.control
             let hasShare = !request.shares.isEmpty
             async let resumed: Void = threads.run { try control.resume(hasShare: hasShare) }
             try await machine.connect(seconds: 20, onEvent: onEvent)
+            times.end("answer")
             try await resumed
+            times.end("resume")
+            log.debug("clone \(Identifier.short(request.id)): \(times)")
             return machine
         } catch {
             let reason = VirtualMachines.lastWords(request.console)
@@ -179,6 +199,19 @@ actor VirtualMachines {
     nonisolated func rootImage(of image: Image) -> String {
         let name = image.id.hasPrefix("sha256:") ? String(image.id.dropFirst(7)) : image.id
         return configuration.machineRoot + "/images/" + name + ".squashfs"
+    }
+
+    /// Removes the files of images that are gone; VMs that run keep theirs open.
+    func removeRootImages(except images: [Image]) async throws {
+        let known = Set(images.map(rootImage))
+        let folder = configuration.machineRoot + "/images"
+        try await threads.run {
+            guard access(folder, F_OK) == 0 else { return }
+            for name in try FileContents.names(in: folder) where name.hasSuffix(".squashfs") {
+                let path = folder + "/" + name
+                if !known.contains(path) { try checkErrno(unlink(path), "unlink", path) }
+            }
+        }
     }
 
     /// Makes it when it is not there.
@@ -294,6 +327,7 @@ actor VirtualMachines {
                 template.initramfs, with: try kernel.initramfs(warden: warden, initProgram: initProgram))
             let memory = try OwnedDescriptor.open(template.memory, O_RDWR | O_CREAT, mode: 0o600)
             try checkErrno(ftruncate(memory.raw, Int(shape.memory)), "truncate", template.memory)
+            try DiskImage.format(template.disk, bytes: VirtualMachines.diskBytes)
         }
         return template
     }
@@ -313,6 +347,7 @@ actor VirtualMachines {
             id: id, shape: shape, accelerator: accelerator, origin: .boot,
             descriptors: [
                 ["file": JSON(template.memory), "mode": "write"], ["tap": JSON("skt" + id.prefix(11))],
+                ["file": JSON(template.disk), "mode": "write"],
                 ["file": JSON(kernel.image)], ["file": JSON(template.initramfs)],
             ], console: template.folder + "/console", resources: [:])
         do {
@@ -355,16 +390,43 @@ actor VirtualMachines {
         return try await pullKernel()
     }
 
-    /// Downloads the distribution's kernel; VMs started from now on use it.
-    func pullKernel() async throws -> GuestKernel {
+    /// Adds a kernel, downloading the distribution's when no package is given; VMs started from now on use it.
+    func addKernel(package path: String?) async throws -> GuestKernel {
+        guard let path else { return try await pullKernel() }
+        let kernels = kernels
+        let kernel = try await threads.run {
+            let kernel = try kernels.add(package: path)
+            try kernels.use(kernel.release)
+            return kernel
+        }
+        forgetTemplates()
+        return kernel
+    }
+
+    func useKernel(_ release: String) async throws {
+        let kernels = kernels
+        try await threads.run { try kernels.use(release) }
+        forgetTemplates()
+    }
+
+    /// The next VM of each shape looks again at what its template is made of.
+    func forgetTemplates() { templates = [:] }
+
+    private func pullKernel() async throws -> GuestKernel {
         if let pulling { return try await pulling.value }
         log.info("downloading a kernel for VMs")
         let (kernels, threads) = (kernels, threads)
-        let task = Task { try await threads.run { try kernels.pull() } }
+        let task = Task {
+            try await threads.run {
+                let kernel = try kernels.pull()
+                try kernels.use(kernel.release)
+                return kernel
+            }
+        }
         pulling = task
         defer { pulling = nil }
         let kernel = try await task.value
-        templates = [:]
+        forgetTemplates()
         return kernel
     }
 }

@@ -24,7 +24,7 @@ enum CommandTable {
             "Engine",
             [
                 EngineDaemon.command, HostDoctor.command, HostBench.command, NetworkCommands.group,
-                VolumeCommands.group, SystemCommands.group, ObjectInspect.command,
+                VolumeCommands.group, KernelCommands.group, SystemCommands.group, ObjectInspect.command,
                 SystemCommands.events, SystemCommands.info, SystemCommands.version, ShellCompletion.command,
             ]
         ),

@@ -94,6 +94,14 @@ enum SystemCommands {
         return 0
     }
 
+    private static func accelerator(_ name: String?) -> String {
+        switch name {
+        case "kvm": "the processor (kvm)"
+        case "tcg": "software emulation (tcg): no guest boots on KVM here, or --accelerator tcg was given"
+        default: "not known before the first one starts"
+        }
+    }
+
     static let info = Command(
         "info", "Show what the engine is and has", "[OPTIONS]", 0...0, options: [.format],
         examples: ["skala info", "skala info --format '{{.ServerVersion}}'"]
@@ -111,6 +119,7 @@ enum SystemCommands {
             ("Engine", "\(info["Name"].plain), version \(info["ServerVersion"].plain), \(call.client.address.text)"),
             ("Containers", "\(info["Containers"].plain) (\(states.joined(separator: ", ")))"),
             ("Images", info["Images"].plain), ("Isolations", isolations.joined(separator: ", ")),
+            ("VMs run on", accelerator(info["Accelerator"].string)),
             ("Data", info["DockerRootDir"].plain), ("Storage", info["Driver"].plain),
             ("Cgroups", "version \(info["CgroupVersion"].plain), \(info["CgroupDriver"].plain)"),
             ("Logging", info["LoggingDriver"].plain),

@@ -1,0 +1,24 @@
+import Base
+import Engine
+
+/// The kernels of VMs; Skala's own part of the API.
+struct KernelRoutes {
+    let engine: Engine
+
+    func register(_ router: inout Router) {
+        router.get("/skala/v1/kernels") { _ in .json(["Kernels": JSON(try await engine.kernels())]) }
+        router.post("/skala/v1/kernels/pull") { request in
+            let path = try await request.body.json()["Path"].string
+            if let path, !path.hasPrefix("/") { throw SkalaError(.invalid, "path '\(path)' is not absolute") }
+            return .json(["Release": JSON(try await engine.addKernel(package: path))], status: 201)
+        }
+        router.post("/skala/v1/kernels/{release}/use") { request in
+            try await engine.useKernel(request.parameter("release"))
+            return .noContent
+        }
+        router.delete("/skala/v1/kernels/{release}") { request in
+            try await engine.removeKernel(request.parameter("release"))
+            return .noContent
+        }
+    }
+}

@@ -1,0 +1,61 @@
+import Base
+import Client
+import Glibc
+
+/// `skala kernel`
+enum KernelCommands {
+    static let group = Command(
+        "kernel", "Kernels that virtual machines boot", "COMMAND", work: .group([list, pull, use, remove]))
+
+    private static func path(_ release: String) -> String { "/skala/v1/kernels/\(PercentEncoding.encode(release))" }
+
+    private static let list = Command(
+        "ls", "List kernels", "[OPTIONS]", 0...0, options: [.quiet, .format], examples: ["skala kernel ls"]
+    ) { call in
+        let kernels = try call.client.json(.get("/skala/v1/kernels"))["Kernels"].array ?? []
+        let rows = kernels.map { kernel -> JSON in
+            ["Release": kernel["Release"], "Current": kernel["Current"].bool == true ? "*" : ""]
+        }
+        if call.arguments.flag("quiet"), !call.arguments.has("format") {
+            try call.output.write(rows.map { $0["Release"].plain + "\n" }.joined())
+            return 0
+        }
+        try call.output.list(rows, [("KERNEL", "Release"), ("CURRENT", "Current")], format: call.arguments["format"])
+        return 0
+    }
+
+    private static let pull = Command(
+        "pull", "Take a kernel out of a Debian package, without installing it", "[FILE.deb]", 0...1,
+        examples: ["skala kernel pull", "skala kernel pull ./linux-image-6.1.0-56-amd64_6.1.192-2_amd64.deb"]
+    ) { call in
+        var body: JSON = [:]
+        if let file = call.arguments.positional.first {
+            var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+            guard realpath(file, &buffer) != nil else { throw CommandFailure(1, "\(file): no such file") }
+            body["Path"] = JSON(
+                String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self))
+        }
+        try call.output.line(try call.client.json(.post("/skala/v1/kernels/pull", body))["Release"].plain)
+        return 0
+    }
+
+    private static let use = Command(
+        "use", "Give a kernel to the virtual machines started from now on", "KERNEL", 1...1,
+        examples: ["skala kernel use 6.1.0-56-cloud-amd64"]
+    ) { call in
+        let release = call.arguments.positional[0]
+        try call.client.json(.post(path(release) + "/use", [:]))
+        try call.output.line(release)
+        return 0
+    }
+
+    private static let remove = Command(
+        "rm", "Remove kernels", "KERNEL [KERNEL...]", Command.atLeast(1),
+        examples: ["skala kernel rm 6.1.0-55-cloud-amd64"]
+    ) { call in
+        try Each.run(call.arguments.positional, call.output) { release in
+            try call.client.json(.delete(path(release)))
+            return release
+        }
+    }
+}
