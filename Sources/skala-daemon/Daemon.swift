@@ -7,7 +7,8 @@ import Kernel
 /// `skala-daemon`: the engine and its API in one process; started by `skala daemon` or systemd.
 @main
 struct Daemon {
-    static func main() async {
+    /// On the main thread: signals blocked on another would still end the process there.
+    @MainActor static func main() async {
         let options: DaemonOptions
         do {
             guard let parsed = try DaemonOptions.parse(Array(CommandLine.arguments.dropFirst())) else { return }
