@@ -101,6 +101,14 @@ public enum ContainerFiles {
         try unpacker.unpack(source)
     }
 
+    /// Writes what a container wrote over its image, overlayfs' upper folder, as a layer.
+    public static func writeLayer(_ upper: String, to output: Int32) throws {
+        let folder = try OwnedDescriptor.open(upper, O_RDONLY | CL_O_DIRECTORY)
+        let writer = ArchiveWriter(descriptor: output)
+        try writer.addContents(of: folder.raw, upper, overlay: true)
+        try writer.finish()
+    }
+
     /// Writes everything below the root, but not what is mounted at /proc, /sys and /dev.
     public static func exportTree(_ root: Int32, to output: Int32) throws {
         let folder = OwnedDescriptor(try check(cl_openat(root, ".", O_RDONLY | CL_O_DIRECTORY, 0), "open", "/"))

@@ -96,6 +96,7 @@ public struct LayerUnpacker {
             let target = entry.target.map(CChar.init(bitPattern:)) + [0]
             try checkErrno(symlinkat(target, parent, base), "symlink", name)
             if keepsOwners { chown(entry, base, in: parent) }
+            setTime(entry, base, in: parent)
         case .characterDevice, .blockDevice, .pipe:
             remove(base, in: parent)
             let types: [TarEntry.Kind: UInt32] = [.characterDevice: S_IFCHR, .blockDevice: S_IFBLK]
@@ -103,6 +104,7 @@ public struct LayerUnpacker {
             try checkErrno(mknodat(parent, base, type | entry.mode, dev_t(entry.device)), "mknod", name)
             if keepsOwners { chown(entry, base, in: parent) }
             fchmodat(parent, base, entry.mode, 0)
+            setTime(entry, base, in: parent)
         }
     }
 
@@ -258,6 +260,12 @@ public struct LayerUnpacker {
             // A file system without this kind of attribute leaves it out, as tar does.
             if status != 0, errno != EOPNOTSUPP { throw KernelError("setxattr", path, errno: errno) }
         }
+    }
+
+    /// Of what cannot be opened to set it.
+    private func setTime(_ entry: TarEntry, _ name: Name, in parent: Int32) {
+        var times = [entry.modified, entry.modified]
+        utimensat(parent, name, &times, AT_SYMLINK_NOFOLLOW)
     }
 
     private func setTime(_ path: Name, _ time: timespec) {

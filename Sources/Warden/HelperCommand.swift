@@ -49,12 +49,7 @@ public enum HelperCommand {
         case "changes":
             let changes = try LayerChanges.changes(upper: next(), lower: Array(rest))
             answer(JSON(changes.map { [JSON($0.path), JSON($0.kind)] }))
-        case "layer":
-            let upper = try next()
-            let writer = ArchiveWriter(descriptor: 1)
-            let folder = try OwnedDescriptor.open(upper, O_RDONLY | CL_O_DIRECTORY)
-            try writer.addContents(of: folder.raw, upper, overlay: true)
-            try writer.finish()
+        case "layer": try ContainerFiles.writeLayer(next(), to: 1)
         case "processes": answer(JSON(rest.compactMap { Int32($0) }.compactMap(ProcessDescription.json)))
         case let verb: throw SkalaError(.unsupported, "unknown helper '\(verb)'")
         }

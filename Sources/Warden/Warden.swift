@@ -172,6 +172,9 @@ public final class Warden {
             endHelper(entry.process)
         }
         streams = [:]
+        // Whoever used what is held is gone, or asks again.
+        for holder in holders.values { discard(holder) }
+        holders = [:]
     }
 
     /// Kills and removes what a killed predecessor left below our parent group.

@@ -33,7 +33,7 @@ import Testing
     /// Everything `find` and `sha256sum` tell of a tree.
     private func listing(_ name: String) throws -> String {
         let script = """
-            cd '\(folder.path)/\(name)' && find . -mindepth 1 -printf '%P %y %m %U:%G %n %T@ %s %l\\n' | grep -v ' s ' | sort
+            cd '\(folder.path)/\(name)' && find . -mindepth 1 -printf '%P %y %m %U:%G %n %T@ %s %l\\n' | grep -av ' s ' | sort
             find . -type f -exec sha256sum {} + | sort -k 2
             find . -type f -exec getfattr -h -d -m user {} + 2>/dev/null
             find . -type c -exec stat -c '%n %t:%T' {} + | sort

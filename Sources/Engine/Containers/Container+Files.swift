@@ -162,11 +162,6 @@ extension Container {
             }
         }
         let upper = directory + "/upper"
-        try await engine.threads.run {
-            let writer = ArchiveWriter(descriptor: output)
-            let folder = try OwnedDescriptor.open(upper, O_RDONLY | CL_O_DIRECTORY)
-            try writer.addContents(of: folder.raw, upper, overlay: true)
-            try writer.finish()
-        }
+        try await engine.threads.run { try ContainerFiles.writeLayer(upper, to: output) }
     }
 }

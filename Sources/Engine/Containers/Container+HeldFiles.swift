@@ -40,9 +40,7 @@ extension Container {
     private func holdFiles() async throws -> FileSite {
         guard !isRemoved else { throw SkalaError(.notFound, "No such container: \(id)") }
         await exitCleanUp?.value
-        if case .machine(let machine) = heldFiles?.site, heldFiles?.users == 0, !machine.isAlive {
-            await letGoOfFiles()
-        }
+        if let held = heldFiles, held.users == 0, !held.site.isThere { await letGoOfFiles() }
         if heldFiles == nil { heldFiles = HeldFiles(site: try await makeSite()) }
         heldFiles?.ending?.cancel()
         heldFiles?.users += 1

@@ -1,9 +1,19 @@
+import Glibc
+
 /// How a container's files are reached at the moment.
 enum FileSite: Sendable {
     /// Through the root of a process on this host.
     case process(Int32)
     /// Through the warden of the container's VM.
     case machine(VirtualMachine)
+
+    /// Whether it has not ended meanwhile.
+    var isThere: Bool {
+        switch self {
+        case .process(let pid): kill(pid, 0) == 0
+        case .machine(let machine): machine.isAlive
+        }
+    }
 }
 
 /// What keeps the files of a stopped container reachable, for all who use them at the time.
