@@ -28,7 +28,11 @@ extension Engine {
                 sandboxes[record.id] = record.networkState
             }
         }
-        try await context.networks.restore(networks: networks, endpoints: sandboxes)
+        for port in try await context.networks.restore(networks: networks, endpoints: sandboxes) {
+            log.error(
+                "port \(port.hostPort)/\(port.protocol) is published, and another program listens on it: "
+                    + "the container gets its connections")
+        }
         for record in records {
             await containers.restore(record, observed: running.removeValue(forKey: record.id))
         }

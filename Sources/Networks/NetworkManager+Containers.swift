@@ -6,6 +6,8 @@ extension NetworkManager {
     /// Makes a container's network namespace.
     public func makeSandbox(containerID: String) async throws -> Sandbox {
         let path = folder + "/" + containerID
+        // One that could not be removed would be in the way.
+        if leftNamespaces.remove(containerID) != nil { NetworkNamespaces.remove(at: path) }
         let made = try await namespaces.create(at: path)
         attached[containerID] = Attached(socket: made.socket, namespace: made.namespace)
         return Sandbox(path: path)
@@ -159,7 +161,7 @@ extension NetworkManager {
         }
     }
 
-    private func free(_ endpoint: Endpoint) {
+    func free(_ endpoint: Endpoint) {
         names.remove(endpoint)
         // Our own texts: they parse.
         if let address = try? IPAddress(parsing: endpoint.ipv4) { pools[endpoint.networkID]?.free(address) }
@@ -180,16 +182,5 @@ extension NetworkManager {
         let name = hostInterface(endpoint)
         let netlink = netlink
         try await threads.run { try netlink.deleteLink(name) }
-    }
-
-    /// Frees everything a container has here. The kernel takes the interfaces down in the background.
-    public func destroySandbox(_ containerID: String) async {
-        guard let one = attached.removeValue(forKey: containerID) else { return }
-        if !one.ports.isEmpty, let target = one.portTarget {
-            // Elements may be missing after a failed start; the rest of the release must go on.
-            try? await firewall.unpublish(one.ports, from: target)
-        }
-        for endpoint in one.endpoints { free(endpoint) }
-        NetworkNamespaces.remove(at: folder + "/" + containerID)
     }
 }
