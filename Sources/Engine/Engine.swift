@@ -54,7 +54,7 @@ public final class Engine: Sendable {
     public var threads: WorkerThreads { context.threads }
     public var log: Log { context.log }
 
-    /// Opens the stores, starts or finds the warden, and takes over what runs.
+    /// Opens the stores. On the host nothing is changed before `start`.
     ///
     /// - Throws: `SkalaError` naming what is missing or broken.
     public convenience init(configuration: EngineConfiguration, log: Log) async throws {
@@ -62,7 +62,6 @@ public final class Engine: Sendable {
         try FileContents.makeDirectories(configuration.runRoot, mode: 0o711)
         let context = try await EngineContext(configuration: configuration, log: log)
         self.init(context: context, id: try await Engine.identity(context.store))
-        try await restore()
     }
 
     /// An engine that has not looked yet at what runs.
@@ -71,6 +70,11 @@ public final class Engine: Sendable {
         self.id = id
         containers = Containers(engine: context)
     }
+
+    /// Starts or finds the warden, and takes over what runs.
+    ///
+    /// - Throws: `SkalaError` naming what is missing or broken.
+    public func start() async throws { try await restore() }
 
     private static func identity(_ store: Store) async throws -> String {
         if let id = try await store.get("engine", "id")?["id"].string { return id }
