@@ -82,7 +82,8 @@ let package = Package(
         .testTarget(name: "OCITests", dependencies: ["OCI", "Base", "TestSupport"], swiftSettings: settings),
         .testTarget(name: "WardenProtocolTests", dependencies: ["WardenProtocol", "Base"], swiftSettings: settings),
         .testTarget(
-            name: "WardenTests", dependencies: ["Warden", "WardenProtocol", "CLinux", "Kernel", "OCI", "Base"],
+            name: "WardenTests",
+            dependencies: ["Warden", "WardenProtocol", "CLinux", "Kernel", "OCI", "Base", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
             name: "ImagesTests", dependencies: ["Images", "OCI", "Kernel", "CLinux", "Base", "TestSupport"],
