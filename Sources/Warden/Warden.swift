@@ -9,7 +9,6 @@ import WardenProtocol
 ///
 /// Everything that ran is remembered until `delete`; an engine that comes back asks `list`.
 public final class Warden {
-    static let version = "1"
     /// How long a container's setup may take, in milliseconds.
     static let startDeadline: Int64 = 60_000
     static let maximumContainers = 10_000
@@ -69,8 +68,12 @@ public final class Warden {
             container.cgroup.kill()
             container.cgroup.remove()
         }
+        // Ours when it is empty. Otherwise, or after a kill, it is the next warden's.
+        for root in hierarchies { rmdir(root + cgroupRoot) }
         unlink(path)
     }
+
+    private var hierarchies: Set<String> { Set(layout.version1.values).union([layout.version2].compactMap { $0 }) }
 
     private func listen(_ path: String) throws {
         var address = sockaddr_un()
@@ -151,8 +154,7 @@ public final class Warden {
     /// Kills and removes what a killed predecessor left below our parent group.
     private func removeLeftovers() {
         var names: Set<String> = []
-        let roots = Set(layout.version1.values).union([layout.version2].compactMap { $0 })
-        for root in roots {
+        for root in hierarchies {
             let directory = root + cgroupRoot
             // No such directory: nothing is left there.
             for name in (try? FileContents.names(in: directory)) ?? [] where name.count == Identifier.length {

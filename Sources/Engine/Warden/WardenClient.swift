@@ -56,6 +56,8 @@ final class WardenClient: Sendable {
         }
     }
 
+    var isOpen: Bool { state.withLock { !$0.isClosed } }
+
     static let gone = SkalaError(.unavailable, "the warden is not running")
 
     /// A new stream; pass its number to `attach`.
