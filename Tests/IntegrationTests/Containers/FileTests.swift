@@ -45,6 +45,9 @@ extension Integration {
                 try await t.sh(
                     "docker cp ${N}a:/ all; (cd all; find proc sys dev t -mindepth 1 -type f; cat vol/v bound/f root/r etc/hostname)",
                     prints: "1\nbound\n3\n\(t.name)h")
+                try await t.sh(
+                    "$PROGRAMS/skala cp -q ${N}a:/ all2; $PROGRAMS/skala cp -q ${N}a:/. all3; cat all2/vol/v all3/root/r; ls all2/proc",
+                    prints: "1\n3")
                 for path in ["/proc/version", "/sys/kernel", "/dev/zero", "/t/t"] {
                     try await t.fails("docker cp ${N}a:\(path) x", 1, "Could not find the file \(path)")
                 }
