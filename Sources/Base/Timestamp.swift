@@ -75,8 +75,10 @@ public struct Timestamp: Sendable, Hashable, Comparable {
 
     /// The sum, or the nearest there is.
     private static func nanoseconds(_ seconds: Int64, _ nanoseconds: Int64) -> Int64 {
-        let (product, tooLarge) = seconds.multipliedReportingOverflow(by: 1_000_000_000)
-        let (sum, overflow) = product.addingReportingOverflow(nanoseconds)
+        // Of one sign, so that the product fits when the sum does.
+        let borrows = seconds < 0 && nanoseconds > 0
+        let (product, tooLarge) = (borrows ? seconds + 1 : seconds).multipliedReportingOverflow(by: 1_000_000_000)
+        let (sum, overflow) = product.addingReportingOverflow(borrows ? nanoseconds - 1_000_000_000 : nanoseconds)
         return tooLarge || overflow ? (seconds < 0 ? .min : .max) : sum
     }
 
