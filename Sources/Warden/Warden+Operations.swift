@@ -117,7 +117,8 @@ extension Warden {
         process.state = .ended
         process.streams.finish()
         process.streams.close()
-        for (stream, entry) in streams where entry.process === process { streams[stream] = nil }
+        // A client that is slower than the engine still gets what it has not taken yet.
+        for (stream, entry) in streams where entry.process === process { forgetStreamIfEnded(stream) }
     }
 
     private func forget(_ request: JSON) throws -> JSON {
