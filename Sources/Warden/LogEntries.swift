@@ -36,57 +36,77 @@ struct LogEntries {
         precondition(hasRoom(for: line.count), "a log entry beyond the buffer")
         put(#"{"log":""#)
         ByteKind.table.withUnsafeBufferPointer { addText(line, $0) }
-        endings[Int(channel) - 1].withUnsafeBufferPointer { copy($0, 0, $0.count) }
+        endings[Int(channel) - 1].withUnsafeBufferPointer { ending in
+            guard let base = ending.baseAddress else { return }
+            memcpy(buffer + count, base, ending.count)
+            count += ending.count
+        }
     }
 
+    /// Over pointers of its own: fields of `self` would be read anew after each byte that is written.
     private mutating func addText(_ line: UnsafeBufferPointer<UInt8>, _ kinds: UnsafeBufferPointer<ByteKind>) {
-        var start = 0
-        var index = 0
-        while index < line.count {
-            let byte = line[index]
-            let kind = kinds[Int(byte)]
+        guard let base = line.baseAddress, let kinds = kinds.baseAddress else { return }
+        var next = base
+        let end = base + line.count
+        var output = buffer + count
+        while next < end {
+            var kind = kinds[Int(next.pointee)]
             if kind == .plain {
-                index += 1
+                let start = next
+                repeat { next += 1 } while next < end && kinds[Int(next.pointee)] == .plain
+                LogEntries.copy(start, next - start, to: &output)
                 continue
             }
-            let length = kind == .multibyte ? LogEntries.characterLength(line, index) : 1
-            let isSeparator = length == 3 && byte == 0xE2 && line[index + 1] == 0x80 && line[index + 2] & 0xFE == 0xA8
-            if kind == .multibyte, length > 0, !isSeparator {
-                index += length
-                continue
+            var length = 1
+            if kind == .multibyte {
+                length = LogEntries.characterLength(next, end - next)
+                if length == 0 { (kind, length) = (.invalid, 1) }
             }
-            copy(line, start, index)
-            if isSeparator {
-                put("\\u202")
-                put(Hexadecimal.digits[Int(line[index + 2] & 0xF)])
-            } else if kind == .multibyte {
-                put("\\ufffd")
-            } else {
-                escape(byte)
+            switch kind {
+            case .escaped, .plain: LogEntries.escape(next.pointee, to: &output)
+            case .invalid: LogEntries.put(0x6466_6666_755C, 6, to: &output)  // \ufffd
+            case .multibyte:
+                // U+2028 and U+2029, which end a line in JavaScript.
+                if length == 3, next[0] == 0xE2, next[1] == 0x80, next[2] & 0xFE == 0xA8 {
+                    LogEntries.put(UInt64(next[2] & 1) << 40 | 0x3832_3032_755C, 6, to: &output)  // \u2028
+                } else {
+                    LogEntries.copy(next, length, to: &output)
+                }
             }
-            index += max(1, length)
-            start = index
+            next += length
         }
-        copy(line, start, line.count)
+        count = output - buffer
     }
 
-    private mutating func escape(_ byte: UInt8) {
+    private static func escape(_ byte: UInt8, to output: inout UnsafeMutablePointer<UInt8>) {
         switch byte {
-        case UInt8(ascii: "\n"): put("\\n")
-        case UInt8(ascii: "\r"): put("\\r")
-        case UInt8(ascii: "\\"), UInt8(ascii: "\""):
-            put(UInt8(ascii: "\\"))
-            put(byte)
+        case UInt8(ascii: "\n"): put(0x6E5C, 2, to: &output)
+        case UInt8(ascii: "\r"): put(0x725C, 2, to: &output)
+        case UInt8(ascii: "\\"), UInt8(ascii: "\""): put(UInt64(byte) << 8 | 0x5C, 2, to: &output)
         default:
-            put("\\u00")
-            put(Hexadecimal.digits[Int(byte >> 4)])
-            put(Hexadecimal.digits[Int(byte & 15)])
+            let low = byte & 15
+            let digits = UInt64(0x30 + (byte >> 4)) | UInt64(low < 10 ? 0x30 + low : 0x57 + low) << 8
+            put(digits << 32 | 0x3030_755C, 6, to: &output)  // \u00 and two digits
         }
     }
 
-    private mutating func put(_ byte: UInt8) {
-        buffer[count] = byte
-        count += 1
+    /// Up to eight bytes, the lowest first, as one store. What it writes beyond them is written over: `add` has seen to
+    /// more room than it needs.
+    private static func put(_ bytes: UInt64, _ count: Int, to output: inout UnsafeMutablePointer<UInt8>) {
+        UnsafeMutableRawPointer(output).storeBytes(of: bytes.littleEndian, as: UInt64.self)
+        output += count
+    }
+
+    private static func copy(
+        _ bytes: UnsafePointer<UInt8>, _ count: Int, to output: inout UnsafeMutablePointer<UInt8>
+    ) {
+        // Between the escapes of binary output runs are short, and a call costs more than they do.
+        if count < 8 {
+            for index in 0..<count { output[index] = bytes[index] }
+        } else {
+            memcpy(output, bytes, count)
+        }
+        output += count
     }
 
     private mutating func put(_ text: StaticString) {
@@ -94,18 +114,12 @@ struct LogEntries {
         count += text.utf8CodeUnitCount
     }
 
-    private mutating func copy(_ bytes: UnsafeBufferPointer<UInt8>, _ start: Int, _ end: Int) {
-        guard end > start, let base = bytes.baseAddress else { return }
-        memcpy(buffer + count, base + start, end - start)
-        count += end - start
-    }
-
-    /// The length of the well-formed character at `index` (Unicode, table 3-7); 0 for a byte that begins none.
-    private static func characterLength(_ bytes: UnsafeBufferPointer<UInt8>, _ index: Int) -> Int {
+    /// The length of the well-formed character at the start (Unicode, table 3-7); 0 for a byte that begins none.
+    private static func characterLength(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> Int {
         func follows(_ offset: Int, _ range: ClosedRange<UInt8> = 0x80...0xBF) -> Bool {
-            index + offset < bytes.count && range.contains(bytes[index + offset])
+            offset < count && range.contains(bytes[offset])
         }
-        switch bytes[index] {
+        switch bytes[0] {
         case 0xC2...0xDF: return follows(1) ? 2 : 0
         case 0xE0: return follows(1, 0xA0...0xBF) && follows(2) ? 3 : 0
         case 0xED: return follows(1, 0x80...0x9F) && follows(2) ? 3 : 0
@@ -119,12 +133,14 @@ struct LogEntries {
 
     /// What becomes of a byte.
     private enum ByteKind: UInt8 {
-        case plain, escaped, multibyte
+        case plain, escaped
+        /// Begins a character of several bytes, if they follow; or begins none.
+        case multibyte, invalid
 
         static let table: [ByteKind] = (UInt8.min...UInt8.max).map { byte in
             // Docker escapes what HTML would take for markup, too.
             if byte < 0x20 || "\"\\<>&".utf8.contains(byte) { return .escaped }
-            return byte < 0x80 ? .plain : .multibyte
+            return byte < 0x80 ? .plain : (0xC2...0xF4).contains(byte) ? .multibyte : .invalid
         }
     }
 }
