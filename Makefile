@@ -28,9 +28,9 @@ fuzz: dependencies ## Feeds mutated input to every decoder, SECONDS=300 each; SE
 .PHONY: soak
 soak: dependencies ## Kills daemon and warden 200 times, fails their kernel calls, fills their disk (as root); SEED=N repeats
 	swift build --scratch-path $(SCRATCH)/debug
-	scripts/soak.py kill --programs $(SCRATCH)/debug/debug $(if $(SEED),--seed $(SEED))
-	scripts/soak.py faults --programs $(SCRATCH)/debug/debug $(if $(SEED),--seed $(SEED))
-	scripts/soak.py disk --programs $(SCRATCH)/debug/debug
+	scripts/soak/soak.py kill --programs $(SCRATCH)/debug/debug $(if $(SEED),--seed $(SEED))
+	scripts/soak/soak.py faults --programs $(SCRATCH)/debug/debug $(if $(SEED),--seed $(SEED))
+	scripts/soak/soak.py disk --programs $(SCRATCH)/debug/debug
 
 .PHONY: demo
 demo: ## Runs nginx, PostgreSQL, Redis and an application on a Skala of its own, proves and times them (as root)

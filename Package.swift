@@ -94,9 +94,12 @@ let package = Package(
         .testTarget(name: "StoreTests", dependencies: ["Store", "Base"], swiftSettings: settings),
         .testTarget(
             name: "EngineTests",
-            dependencies: ["Engine", "Networks", "Images", "OCI", "Kernel", "Base", "TestSupport"], exclude: ["Specs"],
+            dependencies: ["CLinux", "Engine", "Networks", "Images", "OCI", "Kernel", "Base", "TestSupport"],
+            exclude: ["Specs"],
             swiftSettings: settings),
-        .testTarget(name: "DockerAPITests", dependencies: ["DockerAPI", "Base"], swiftSettings: settings),
+        .testTarget(
+            name: "DockerAPITests", dependencies: ["DockerAPI", "Engine", "Images", "OCI", "Base"],
+            swiftSettings: settings),
         .testTarget(name: "ClientTests", dependencies: ["Client", "Kernel", "Base"], swiftSettings: settings),
         .testTarget(
             name: "SkalaCLITests", dependencies: ["SkalaCLI", "Client", "Kernel", "Base", "TestSupport"],

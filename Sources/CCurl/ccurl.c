@@ -65,7 +65,8 @@ void ccurl_perform(const ccurl_request *request, ccurl_result *result) {
         curl_easy_setopt(handle, CURLOPT_INFILESIZE_LARGE, (curl_off_t)request->upload_size);
     } else if (!strcmp(request->method, "POST")) {
         curl_easy_setopt(handle, CURLOPT_POST, 1L);
-        curl_easy_setopt(handle, CURLOPT_POSTFIELDSIZE, 0L);
+        curl_easy_setopt(handle, CURLOPT_POSTFIELDSIZE, (long)request->body_size);
+        curl_easy_setopt(handle, CURLOPT_POSTFIELDS, request->body_size > 0 ? (const char *)request->body : "");
     }
     if (strcmp(request->method, "HEAD")) curl_easy_setopt(handle, CURLOPT_CUSTOMREQUEST, request->method);
     if (request->resume_from > 0) {

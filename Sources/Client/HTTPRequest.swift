@@ -10,7 +10,7 @@ public struct HTTPRequest {
     }
 
     public var method: String
-    /// With each segment encoded (`HTTPRequest.encode`), without the query.
+    /// With each segment encoded (`PercentEncoding.encode`), without the query.
     public var path: String
     public var query: [(name: String, value: String)]
     public var headers: [(name: String, value: String)] = []
@@ -39,33 +39,12 @@ public struct HTTPRequest {
         HTTPRequest("DELETE", path, query: query)
     }
 
-    /// Percent-encodes one path segment or query component (RFC 3986: all but unreserved characters).
-    public static func encode(_ text: String, keeping kept: String = "") -> String {
-        var bytes: [UInt8] = []
-        let kept = Array(kept.utf8)
-        for byte in text.utf8 {
-            switch byte {
-            case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "A")...UInt8(ascii: "Z"),
-                UInt8(ascii: "0")...UInt8(ascii: "9"), UInt8(ascii: "-"), UInt8(ascii: "."), UInt8(ascii: "_"),
-                UInt8(ascii: "~"):
-                bytes.append(byte)
-            default:
-                if kept.contains(byte) {
-                    bytes.append(byte)
-                } else {
-                    bytes.append(UInt8(ascii: "%"))
-                    bytes.append(contentsOf: Hexadecimal.encode([byte]).uppercased().utf8)
-                }
-            }
-        }
-        return String(decoding: bytes, as: UTF8.self)
-    }
-
     /// The request's head. `length` is the body's; nil when it goes in chunks.
     func head(length: Int?, upgrades: Bool) -> [UInt8] {
         var text = "\(method) \(path)"
         for (index, item) in query.enumerated() {
-            text += (index == 0 ? "?" : "&") + HTTPRequest.encode(item.name) + "=" + HTTPRequest.encode(item.value)
+            text +=
+                (index == 0 ? "?" : "&") + PercentEncoding.encode(item.name) + "=" + PercentEncoding.encode(item.value)
         }
         text += " HTTP/1.1\r\nHost: skala\r\nUser-Agent: skala\r\n"
         for header in headers { text += "\(header.name): \(header.value)\r\n" }

@@ -39,6 +39,25 @@ public enum RefusedFields {
                 ("ConfigFrom", "networks that only hold a configuration are not supported"),
             ]
         ),
+        (
+            "ImageBuild",
+            [
+                ("remote", "building from a URL is not supported: send the context instead"),
+                ("cachefrom", "builds use the cache of this engine only"),
+                ("memory", noGroup), ("memswap", noGroup), ("cpushares", noGroup), ("cpusetcpus", noGroup),
+                ("cpusetmems", noGroup), ("cpuperiod", noGroup), ("cpuquota", noGroup),
+                ("cgroupparent", noGroup), ("shmsize", "the instructions of a build use the host's /dev/shm"),
+                ("securityopt", "the daemon on this platform does not support setting security options on build"),
+                ("outputs", buildKit), ("session", buildKit),
+            ]
+        ),
+        (
+            "BuildPrune",
+            [
+                ("keep-storage", wholeCache), ("reserved-space", wholeCache), ("max-used-space", wholeCache),
+                ("min-free-space", wholeCache),
+            ]
+        ),
         ("VolumeCreate", [("ClusterVolumeSpec", "cluster volumes are swarm mode's")]),
         (
             "ContainerUpdate",
@@ -53,6 +72,9 @@ public enum RefusedFields {
         ),
     ]
 
+    private static let noGroup = "the instructions of a build have no control group of their own"
+    private static let buildKit = "it is BuildKit's: set DOCKER_BUILDKIT=0"
+    private static let wholeCache = "the build cache is emptied as a whole"
     private static let windows = "it exists on Windows only"
     private static let realTime = "real-time CPU scheduling is not supported"
     private static let fixed = "it cannot be changed on a container that exists"

@@ -76,7 +76,7 @@ final class ArchiveWriter {
         try checkErrno(fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW), "stat", text)
         let kind = status.st_mode & S_IFMT
         if kind == S_IFSOCK { return }
-        if overlay, kind == S_IFCHR, status.st_rdev == 0 {
+        if overlay, OverlayFile(status).isWhiteout {
             return try add(Array(path.dropLast(name.count)) + ".wh.".utf8CString.dropLast() + name)
         }
         guard let entry = archive_entry_new() else { throw SkalaError(.system, "libarchive: out of memory") }
@@ -105,7 +105,7 @@ final class ArchiveWriter {
             return try writeData(file.raw, size: Int64(status.st_size), text)
         }
         try writeHeader(entry, text)
-        if overlay, isOpaque(file.raw) { try add(Array(path.dropLast()) + "/.wh..wh..opq".utf8CString) }
+        if overlay, OverlayFile.isOpaque(file.raw) { try add(Array(path.dropLast()) + "/.wh..wh..opq".utf8CString) }
         for child in try FileContents.names(in: file.raw, text) {
             let below = Array(path.dropLast()) + slash.dropLast() + child
             try add(child, in: file.raw, as: below, overlay: overlay, depth: depth + 1)
@@ -118,11 +118,6 @@ final class ArchiveWriter {
             let text = String(decoding: name.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
             if !names.contains(text) { try add(name, in: folder, as: name, overlay: overlay) }
         }
-    }
-
-    private func isOpaque(_ descriptor: Int32) -> Bool {
-        var value: UInt8 = 0
-        return fgetxattr(descriptor, "trusted.overlay.opaque", &value, 1) == 1 && value == UInt8(ascii: "y")
     }
 
     private func writeHeader(_ entry: OpaquePointer, _ path: String) throws(SkalaError) {

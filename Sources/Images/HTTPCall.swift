@@ -12,6 +12,8 @@ struct HTTPCall {
     var resumeFrom: Int64 = 0
     /// A file to send, and its size.
     var upload: (descriptor: Int32, size: Int64)?
+    /// A small body of a POST.
+    var body: [UInt8] = []
 
     struct Answer {
         var status: Int
@@ -86,7 +88,11 @@ struct HTTPCall {
                             guard let pointer else { return 1 }
                             return Unmanaged<Context>.fromOpaque(pointer).takeUnretainedValue().onProgress(sent) ? 0 : 1
                         }
-                        ccurl_perform(&request, &result)
+                        body.withUnsafeBufferPointer { body in
+                            request.body = body.baseAddress
+                            request.body_size = body.count
+                            ccurl_perform(&request, &result)
+                        }
                     }
                 }
             }

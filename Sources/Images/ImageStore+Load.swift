@@ -8,12 +8,21 @@ import CCrypto
 import CArchive
 
 extension ImageStore {
+    /// What one entry of an archive has become.
+    public struct Loaded: Sendable {
+        public let image: Image
+        /// The names the archive gives it, as users write them; the image may have others here.
+        public let names: [String]
+        /// Names of it that another image had until now, and that image.
+        public let moved: [(name: String, from: String)]
+    }
+
     /// Loads images from an archive of `docker save` or an OCI layout, compressed or not.
     ///
     /// - Throws: `.invalid` when it is neither, or damaged. Nothing of it is kept then.
     public func load(
         from descriptor: OwnedDescriptor, progress: @escaping @Sendable (JSON) -> Void
-    ) async throws -> [Image] {
+    ) async throws -> [Loaded] {
         try await adding {
             let content = content
             let folder = content.temporaryPath()
@@ -21,10 +30,17 @@ extension ImageStore {
                 let found = try await threads.run {
                     try ArchiveLoader(content: content).load(descriptor.raw, in: folder, progress)
                 }
-                var images: [Image] = []
-                for record in found { images.append(try await register(record)) }
+                var loaded: [Loaded] = []
+                for record in found {
+                    let moved = record.tags.compactMap { tag in
+                        records.values.first { $0.id != record.id && $0.tags.contains(tag) }
+                            .map { (name: ImageStore.familiar(tag), from: $0.id) }
+                    }
+                    let image = try await register(record)
+                    loaded.append(Loaded(image: image, names: record.tags.map(ImageStore.familiar), moved: moved))
+                }
                 try await threads.run { try FileContents.removeTree(folder) }
-                return images
+                return loaded
             } catch {
                 try? await threads.run { try FileContents.removeTree(folder) }  // the first error is the one that tells
                 throw error

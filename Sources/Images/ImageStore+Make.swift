@@ -85,20 +85,31 @@ extension ImageStore {
     public func save(_ names: [String], to output: Int32) async throws {
         var chosen: [(record: ImageRecord, tags: [String])] = []
         for name in names {
-            let record = try record(name)
-            let named = (try? Reference(parsing: name)).map(ImageStore.full)  // an id is no reference
-            let tags = record.tags.filter { tag in names.contains(record.id) || tag == named || named == nil }
-            // Two names of one image make one entry.
-            if let index = chosen.firstIndex(where: { $0.record.id == record.id }) {
-                let known = chosen[index].tags
-                chosen[index].tags += tags.filter { !known.contains($0) }
-            } else {
-                chosen.append((record, tags))
+            for (record, tags) in try entries(name) {
+                // Two names of one image make one entry.
+                if let index = chosen.firstIndex(where: { $0.record.id == record.id }) {
+                    let known = chosen[index].tags
+                    chosen[index].tags += tags.filter { !known.contains($0) }
+                } else {
+                    chosen.append((record, tags))
+                }
             }
         }
         let content = content
         let images = chosen
         try await threads.run { try ArchiveSaver(content: content).save(images, to: output) }
+    }
+
+    /// As Docker: a name with a tag is that one, a repository all its tags; an id has no name in the archive.
+    private func entries(_ name: String) throws -> [(record: ImageRecord, tags: [String])] {
+        if let reference = try? Reference(parsing: name), !Reference.hasTagOrDigest(name) {  // else it is an id
+            let prefix = reference.repository + ":"
+            let found = records.values.map { ($0, $0.tags.filter { $0.hasPrefix(prefix) }) }.filter { !$0.1.isEmpty }
+            if !found.isEmpty { return found.sorted { $0.0.id < $1.0.id } }
+        }
+        let record = try record(name)
+        let full = (try? Reference(parsing: name)).map(ImageStore.full)
+        return [(record, record.tags.filter { $0 == full })]
     }
 }
 

@@ -1,8 +1,6 @@
 public import Base
-import Glibc
 import Kernel
 public import OCI
-import Synchronization
 
 extension ImageStore {
     /// Pulls an image.
@@ -16,7 +14,10 @@ extension ImageStore {
         _ reference: Reference, platform: String?, credentials: RegistryCredentials?,
         progress: @escaping @Sendable (JSON) -> Void
     ) async throws -> Image {
-        try await pull(lookUp(reference, platform: platform, credentials: credentials), progress: progress)
+        let remote = try await lookUp(reference, platform: platform, credentials: credentials)
+        let (image, isNew) = try await pull(remote, progress: progress)
+        progress(ImageStore.status(of: reference.familiar, isNew: isNew))
+        return image
     }
 
     /// An image a registry has: what `pull` fetches.
@@ -31,17 +32,41 @@ extension ImageStore {
     public func lookUp(
         _ reference: Reference, platform: String?, credentials: RegistryCredentials?
     ) async throws -> RemoteImage {
-        let wanted = try platform.map { try Platform(parsing: $0) } ?? Platform(machine: HostFacts.architecture)
-        let puller = Puller(
-            content: content, reference: reference, platform: wanted, credentials: credentials,
-            mirrors: reference.domain == Reference.defaultDomain ? mirrors : [])
+        let puller = try puller(reference, platform, credentials)
         return RemoteImage(puller: puller, manifest: try await threads.run { try puller.manifest() })
     }
 
+    /// The tags a repository has in its registry, as names in the registry's order.
+    ///
+    /// - Throws: as `pull` does.
+    public func tags(
+        in reference: Reference, credentials: RegistryCredentials?
+    ) async throws -> [Reference] {
+        let puller = try puller(reference, nil, credentials)
+        return try await threads.run { try puller.tags() }
+            .map { try Reference(parsing: reference.repository + ":" + $0) }
+    }
+
+    private func puller(
+        _ reference: Reference, _ platform: String?, _ credentials: RegistryCredentials?
+    ) throws -> Puller {
+        Puller(
+            content: content, reference: reference,
+            platform: try platform.map { try Platform(parsing: $0) } ?? Platform(machine: HostFacts.architecture),
+            credentials: credentials, mirrors: reference.domain == Reference.defaultDomain ? mirrors : [])
+    }
+
+    /// Docker's last message of a pull, by which clients tell whether anything changed.
+    public static func status(of name: String, isNew: Bool) -> JSON {
+        ["status": JSON("Status: \(isNew ? "Downloaded newer image" : "Image is up to date") for \(name)")]
+    }
+
     /// Pulls an image that was looked up.
+    ///
+    /// - Returns: the image, and whether it was not here before.
     public func pull(
         _ remote: RemoteImage, progress: @escaping @Sendable (JSON) -> Void
-    ) async throws -> Image {
+    ) async throws -> (image: Image, isNew: Bool) {
         let (puller, manifest, reference) = (remote.puller, remote.manifest, remote.puller.reference)
         return try await adding {
             let cancellation = Cancellation()
@@ -51,26 +76,9 @@ extension ImageStore {
                     "id": JSON(reference.tag ?? reference.digest ?? ""),
                 ])
                 try await threads.run { try puller.fetch(manifest.configuration, manifest, cancellation, progress) }
-                try await withThrowingTaskGroup(of: Void.self) { group in
-                    var waiting = Array(manifest.layers.enumerated())[...]
-                    func addNext() {
-                        guard let (index, layer) = waiting.popFirst() else { return }
-                        group.addTask {
-                            try await self.threads.run {
-                                try puller.fetch(layer, manifest, cancellation, progress)
-                                try puller.unpack(layer, index, manifest, progress)
-                            }
-                        }
-                    }
-                    // Three at a time, as Docker: more only split the same bandwidth.
-                    for _ in 0..<3 { addNext() }
-                    do {
-                        while try await group.next() != nil { addNext() }
-                    } catch {
-                        // The others' work is for nothing: a pull that fails does not wait for it.
-                        cancellation.cancel()
-                        throw error
-                    }
+                try await forEach(Array(manifest.layers.enumerated()), cancellation) { index, layer in
+                    try puller.fetch(layer, manifest, cancellation, progress)
+                    try puller.unpack(layer, index, manifest, progress)
                 }
                 let layers = manifest.layers.map {
                     ImageRecord.Layer(digest: $0.digest, size: $0.size, mediaType: $0.mediaType)
@@ -86,11 +94,32 @@ extension ImageStore {
                 }
                 let image = try await register(record)
                 progress(["status": JSON("Digest: \(manifest.digest)")])
-                let verb = isKnown ? "Image is up to date for" : "Downloaded newer image for"
-                progress(["status": JSON("Status: \(verb) \(reference.familiar)")])
-                return image
+                return (image, !isKnown)
             } onCancel: {
                 cancellation.cancel()
+            }
+        }
+    }
+
+    /// Does something that blocks for each of some layers.
+    ///
+    /// - Parameter cancellation: set when one fails: the others' work is for nothing then, and nobody waits for it.
+    private func forEach<Layer: Sendable>(
+        _ layers: [Layer], _ cancellation: Cancellation, _ body: @escaping @Sendable (Layer) throws -> Void
+    ) async throws {
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            var waiting = layers[...]
+            func addNext() {
+                guard let layer = waiting.popFirst() else { return }
+                group.addTask { try await self.threads.run { try body(layer) } }
+            }
+            // Three at a time, as Docker: more only split the same bandwidth.
+            for _ in 0..<3 { addNext() }
+            do {
+                while try await group.next() != nil { addNext() }
+            } catch {
+                cancellation.cancel()
+                throw error
             }
         }
     }
@@ -116,8 +145,15 @@ extension ImageStore {
         }
         let content = content
         progress(["status": JSON("The push refers to repository [\(reference.repository)]")])
-        let digest = try await threads.run {
-            try Pusher(content: content, reference: reference, credentials: credentials).push(record, progress)
+        let cancellation = Cancellation()
+        let pusher = Pusher(
+            content: content, reference: reference, credentials: credentials, cancellation: cancellation)
+        let digest = try await withTaskCancellationHandler {
+            for layer in record.layers { progress(ProgressMessage.status("Preparing", of: layer.digest)) }
+            try await forEach(record.layers, cancellation) { try pusher.push($0, progress) }
+            return try await threads.run { try pusher.finish(record, progress) }
+        } onCancel: {
+            cancellation.cancel()
         }
         // It may have been removed, or given other names, meanwhile.
         if var current = records[record.id] {
@@ -143,195 +179,16 @@ extension ImageStore {
 
     /// Checks credentials with a registry.
     ///
+    /// - Returns: the identity token that stands for them from now on; empty where the registry gives none.
     /// - Throws: `.unauthorized` when it does not take them.
-    public func authenticate(_ credentials: RegistryCredentials) async throws {
+    public func authenticate(_ credentials: RegistryCredentials) async throws -> String {
         let server = credentials.serverAddress
         let host = server.split(separator: "/").map(String.init).first { $0 != "https:" && $0 != "http:" } ?? ""
         let isHub = host.isEmpty || host.hasSuffix("docker.io")
-        let name = isHub ? "library/ping" : host + "/ping"
-        let reference = try Reference(parsing: name)
-        try await threads.run { try RegistryClient(reference, credentials: credentials).checkCredentials() }
-    }
-}
-
-/// Tells work on another thread that nobody waits for it any more.
-public final class Cancellation: Sendable {
-    private let state = Mutex(false)
-    public init() {}
-    public var isCancelled: Bool { state.withLock { $0 } }
-    public func cancel() { state.withLock { $0 = true } }
-}
-
-/// Fetches the parts of one image. Blocking; its calls may run on several threads at once.
-struct Puller: Sendable {
-    struct Blob: Sendable {
-        let digest: String
-        let size: Int64
-        let mediaType: String
-        let isConfiguration: Bool
-    }
-
-    struct Manifest: Sendable {
-        let digest: String
-        let config: String
-        let configuration: Blob
-        /// Lowest first.
-        let layers: [Blob]
-        /// The mirror it came from, which its blobs are asked of too; nil is the registry itself.
-        let mirror: String?
-    }
-
-    let content: ContentStore
-    let reference: Reference
-    let platform: Platform
-    let credentials: RegistryCredentials?
-    let mirrors: [String]
-
-    /// The image's manifest, from the first mirror that has it, or the registry.
-    func manifest() throws -> Manifest {
-        let name = reference.digest ?? reference.tag ?? "latest"
-        var mirror: String?
-        var client = RegistryClient(reference, credentials: credentials)
-        var found: (document: JSON, bytes: [UInt8], digest: String, type: String)?
-        for candidate in mirrors {
-            // A mirror that is down or lacks the image: the next one, or the registry itself, is asked.
-            let mirrored = RegistryClient(reference, credentials: nil, mirror: candidate)
-            guard let manifest = try? mirrored.manifest(name) else { continue }
-            (found, mirror, client) = (manifest, candidate, mirrored)
-            break
+        // A reference names the registry; no repository is asked for.
+        let reference = try Reference(parsing: isHub ? "none" : host + "/none")
+        return try await threads.run {
+            try RegistryClient(reference, credentials: credentials).checkCredentials()
         }
-        let top = try found ?? client.manifest(name)
-        var manifest = top
-        if let choices = top.document["manifests"].array {
-            guard let digest = platform.choose(from: choices)?["digest"].string else {
-                throw SkalaError(
-                    .notFound, "no matching manifest for \(platform.text) in the manifest list entries")
-            }
-            manifest = try client.manifest(digest)
-        }
-        let config = manifest.document["config"]
-        guard let configDigest = config["digest"].string, let layers = manifest.document["layers"].array else {
-            throw SkalaError(.invalid, "\(reference.familiar) is no image: its manifest has no configuration or layers")
-        }
-        let blobs = ([config] + layers).enumerated().map { index, blob in
-            Blob(
-                digest: blob["digest"].string ?? "", size: blob["size"].int ?? 0,
-                mediaType: blob["mediaType"].string ?? "", isConfiguration: index == 0)
-        }
-        guard blobs.allSatisfy({ Digest.isValid($0.digest) && $0.size >= 0 }) else {
-            throw SkalaError(.invalid, "\(reference.familiar): a descriptor of its manifest has no valid digest")
-        }
-        return Manifest(
-            digest: top.digest, config: configDigest, configuration: blobs[0], layers: Array(blobs.dropFirst()),
-            mirror: mirror)
-    }
-
-    func fetch(
-        _ blob: Blob, _ manifest: Manifest, _ cancellation: Cancellation, _ progress: @escaping @Sendable (JSON) -> Void
-    ) throws {
-        let id = JSON(Identifier.short(Digest.hexadecimal(blob.digest)))
-        guard !content.has(content.blobPath(blob.digest)) else {
-            if !blob.isConfiguration { progress(["status": "Already exists", "progressDetail": [:], "id": id]) }
-            return
-        }
-        if !blob.isConfiguration { progress(["status": "Pulling fs layer", "progressDetail": [:], "id": id]) }
-        let temporary = content.temporaryPath()
-        defer { unlink(temporary) }
-        var shown: Int64 = 0
-        let client = RegistryClient(reference, credentials: credentials, mirror: manifest.mirror)
-        try client.blob(blob.digest, size: blob.size, to: temporary) { have in
-            let now = SystemClock.monotonicNanoseconds()
-            if !blob.isConfiguration, now - shown > 100_000_000 {
-                shown = now
-                progress(ProgressMessage.downloading(id: id, current: have, total: blob.size))
-            }
-            return !cancellation.isCancelled
-        }
-        try checkErrno(rename(temporary, content.blobPath(blob.digest)), "rename", temporary)
-        if !blob.isConfiguration { progress(["status": "Download complete", "progressDetail": [:], "id": id]) }
-    }
-}
-
-extension Puller {
-    /// Unpacks a layer as soon as it is here, while others are still on their way.
-    func unpack(
-        _ layer: Blob, _ index: Int, _ manifest: Manifest, _ progress: @escaping @Sendable (JSON) -> Void
-    ) throws {
-        let diffIDs = try content.document(manifest.config)["rootfs"]["diff_ids"].strings ?? []
-        guard diffIDs.indices.contains(index), Digest.isValid(diffIDs[index]) else {
-            throw SkalaError(.invalid, "\(reference.familiar): its configuration does not fit its layers")
-        }
-        guard !content.has(content.layerPath(diffIDs[index])) else { return }
-        let id = JSON(Identifier.short(Digest.hexadecimal(layer.digest)))
-        progress(["status": "Extracting", "progressDetail": [:], "id": id])
-        _ = try content.unpack(blob: layer.digest, diffID: diffIDs[index])
-        progress(["status": "Pull complete", "progressDetail": [:], "id": id])
-    }
-}
-
-/// Sends the parts of one image. Blocking.
-struct Pusher {
-    let content: ContentStore
-    let reference: Reference
-    let credentials: RegistryCredentials?
-
-    /// - Returns: the manifest's digest.
-    func push(_ record: ImageRecord, _ progress: (JSON) -> Void) throws -> String {
-        let client = RegistryClient(reference, credentials: credentials)
-        var layers: [JSON] = []
-        for layer in record.layers {
-            let id = JSON(Identifier.short(Digest.hexadecimal(layer.digest)))
-            progress(["status": "Preparing", "progressDetail": [:], "id": id])
-            if try client.has(blob: layer.digest) {
-                progress(["status": "Layer already exists", "progressDetail": [:], "id": id])
-            } else {
-                progress(["status": "Pushing", "progressDetail": [:], "id": id])
-                try client.upload(blob: layer.digest, from: content.blobPath(layer.digest)) { _ in true }
-                progress(["status": "Pushed", "progressDetail": [:], "id": id])
-            }
-            layers.append([
-                "mediaType": JSON(try ociType(of: layer)), "digest": JSON(layer.digest), "size": JSON(layer.size),
-            ])
-        }
-        if try !client.has(blob: record.id) {
-            try client.upload(blob: record.id, from: content.blobPath(record.id)) { _ in true }
-        }
-        let size = try FileContents.read(content.blobPath(record.id), limit: 8 << 20).count
-        let manifest: JSON = [
-            "schemaVersion": 2, "mediaType": JSON(MediaType.ociManifest),
-            "config": ["mediaType": JSON(MediaType.ociConfig), "digest": JSON(record.id), "size": JSON(size)],
-            "layers": JSON(layers),
-        ]
-        let bytes = manifest.bytes
-        let path = content.temporaryPath()
-        defer { unlink(path) }
-        try FileContents.overwrite(path, with: bytes)
-        let tag = reference.tag ?? "latest"
-        try client.upload(manifest: path, size: Int64(bytes.count), type: MediaType.ociManifest, as: tag)
-        let digest = try SHA256.digest(of: bytes)
-        progress(["status": JSON("\(tag): digest: \(digest) size: \(bytes.count)")])
-        return digest
-    }
-
-    /// By the data itself: archives name every layer's type the same, whether compressed or not.
-    private func ociType(of layer: ImageRecord.Layer) throws -> String {
-        let file = try OwnedDescriptor.open(content.blobPath(layer.digest), O_RDONLY)
-        let start = try Pipe.read(file.raw, upTo: 4)
-        if start.starts(with: [0x1F, 0x8B]) { return MediaType.ociLayerGzip }
-        if start.starts(with: [0x28, 0xB5, 0x2F, 0xFD]) { return "application/vnd.oci.image.layer.v1.tar+zstd" }
-        return "application/vnd.oci.image.layer.v1.tar"
-    }
-}
-
-/// Progress as the docker CLI shows it.
-enum ProgressMessage {
-    static func downloading(id: JSON, current: Int64, total: Int64) -> JSON {
-        let filled = total > 0 ? Int(min(50, current * 50 / total)) : 0
-        let bar = String(repeating: "=", count: filled) + ">" + String(repeating: " ", count: 50 - filled)
-        let text = "[\(bar.prefix(50))] \(ByteSize.decimal(current))/\(ByteSize.decimal(total))"
-        return [
-            "status": "Downloading", "progressDetail": ["current": JSON(current), "total": JSON(total)],
-            "progress": JSON(text), "id": id,
-        ]
     }
 }

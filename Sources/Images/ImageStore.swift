@@ -44,7 +44,7 @@ public actor ImageStore {
         }
     }
 
-    private static func familiar(_ name: String) -> String {
+    static func familiar(_ name: String) -> String {
         // Names in the index are references that were parsed once.
         (try? Reference(parsing: name))?.familiar ?? name
     }

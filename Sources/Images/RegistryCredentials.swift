@@ -5,8 +5,10 @@ import OCI
 public struct RegistryCredentials: Sendable {
     public let username: String
     public let password: String
-    /// A refresh token in place of a password.
+    /// An OAuth2 refresh token in place of a password: exchanged for a token of each scope.
     public let identityToken: String
+    /// A bearer token that is used as it is.
+    public let registryToken: String
     public let serverAddress: String
 
     /// From the API's `AuthConfig`.
@@ -14,6 +16,7 @@ public struct RegistryCredentials: Sendable {
         username = json["username"].string ?? ""
         password = json["password"].string ?? ""
         identityToken = json["identitytoken"].string ?? ""
+        registryToken = json["registrytoken"].string ?? ""
         serverAddress = json["serveraddress"].string ?? ""
     }
 
@@ -21,7 +24,7 @@ public struct RegistryCredentials: Sendable {
     public init?(header: String) {
         guard let bytes = Base64.decode(header), let json = try? JSON(parsing: bytes) else { return nil }
         self.init(json: json)
-        if username.isEmpty, identityToken.isEmpty { return nil }
+        if username.isEmpty, identityToken.isEmpty, registryToken.isEmpty { return nil }
     }
 
     /// The registry a server address names: `https://index.docker.io/v1/` is `docker.io`.

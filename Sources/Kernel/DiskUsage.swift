@@ -9,22 +9,25 @@ public enum DiskUsage {
     public static func bytes(below path: String) throws(KernelError) -> Int64 {
         var total: Int64 = 0
         var seen = Set<UInt64>()
-        var folders = [path]
+        // Bytes: a String would mend a name that is no UTF-8, and then not find it.
+        var folders = [Array(path.utf8CString)]
+        let dot = CChar(bitPattern: UInt8(ascii: "."))
+        let slash = CChar(bitPattern: UInt8(ascii: "/"))
         while let folder = folders.popLast() {
             guard let directory = opendir(folder) else {
                 if errno == ENOENT || errno == ENOTDIR || errno == ENAMETOOLONG { continue }
-                throw KernelError("opendir", folder, errno: errno)
+                throw KernelError("opendir below", path, errno: errno)
             }
             defer { closedir(directory) }
             while let entry = readdir(directory) {
-                let name = withUnsafePointer(to: &entry.pointee.d_name) {
-                    $0.withMemoryRebound(to: CChar.self, capacity: 256) { String(cString: $0) }
+                let name = withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
+                    Array(bytes.bindMemory(to: CChar.self).prefix { $0 != 0 }) + [0]
                 }
-                if name == "." || name == ".." { continue }
+                if name == [dot, 0] || name == [dot, dot, 0] { continue }
                 var status = stat()
                 guard fstatat(dirfd(directory), name, &status, AT_SYMLINK_NOFOLLOW) == 0 else { continue }
                 if status.st_mode & S_IFMT == S_IFDIR {
-                    folders.append(folder + "/" + name)
+                    folders.append(folder.dropLast() + [slash] + name)
                 } else if status.st_nlink < 2 || seen.insert(UInt64(status.st_ino)).inserted {
                     // Sparse files may claim more than there is anywhere.
                     let (sum, overflow) = total.addingReportingOverflow(Int64(status.st_size))

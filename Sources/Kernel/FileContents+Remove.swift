@@ -15,22 +15,38 @@ extension FileContents {
         do { try removeTreeOnce(path) } catch { try removeTreeOnce(path) }
     }
 
+    /// The same for what an open folder has under a name, given as the kernel has it, with its zero.
+    public static func removeTree(_ name: [CChar], in folder: Int32, _ path: String) throws(KernelError) {
+        if unlinkat(folder, name, 0) == 0 || errno == ENOENT { return }
+        guard errno == EISDIR || errno == EPERM else { throw KernelError("unlink below", path, errno: errno) }
+        let opened = cl_openat(folder, name, O_RDONLY | CL_O_DIRECTORY | CL_O_NOFOLLOW, 0)
+        let below = OwnedDescriptor(try check(opened, "open below", path))
+        try removeContents(of: below.raw, path)
+        below.close()
+        try checkErrno(unlinkat(folder, name, AT_REMOVEDIR), "rmdir below", path)
+    }
+
     private static func removeTreeOnce(_ path: String) throws(KernelError) {
         if unlink(path) == 0 || errno == ENOENT { return }
         guard errno == EISDIR || errno == EPERM else { throw KernelError("unlink", path, errno: errno) }
         let opened = cl_open(path, O_RDONLY | CL_O_DIRECTORY | CL_O_NOFOLLOW, 0)
         let top = OwnedDescriptor(try check(opened, "open", path))
+        try removeContents(of: top.raw, path)
+        try checkErrno(rmdir(path), "rmdir", path)
+    }
+
+    /// Removes all that is in an open folder.
+    public static func removeContents(of top: Int32, _ path: String) throws(KernelError) {
         // What lies too deep is moved up, and found again by the next turn.
         var moved = 0
         var before: Int
         repeat {
             before = moved
-            try empty(top.raw, top: top.raw, depth: 0, moved: &moved, path)
+            try empty(top, top: top, depth: 0, moved: &moved, path)
         } while moved != before
-        try checkErrno(rmdir(path), "rmdir", path)
     }
 
-    /// Removes what is in a folder.
+    /// One turn of that.
     private static func empty(
         _ folder: Int32, top: Int32, depth: Int, moved: inout Int, _ path: String
     ) throws(KernelError) {

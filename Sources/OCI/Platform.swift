@@ -34,9 +34,15 @@ public struct Platform: Sendable, Hashable {
     public func choose(from manifests: [JSON]) -> JSON? {
         manifests.first { manifest in
             let platform = manifest["platform"]
-            return platform["os"].string == os && platform["architecture"].string == architecture
-                && (variant == nil || platform["variant"].string == variant)
+            return fits(
+                os: platform["os"].string ?? "", architecture: platform["architecture"].string ?? "",
+                variant: platform["variant"].string)
         }
+    }
+
+    /// Whether an image of that platform is what was asked for.
+    public func fits(os: String, architecture: String, variant: String?) -> Bool {
+        os == self.os && architecture == self.architecture && (self.variant == nil || variant == self.variant)
     }
 
     public var text: String { [os, architecture, variant].compactMap { $0 }.joined(separator: "/") }

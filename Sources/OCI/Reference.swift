@@ -96,6 +96,11 @@ public struct Reference: Sendable, Hashable {
         }
     }
 
+    /// Whether what a user wrote names one image of a repository; a name alone is `latest` or all of it, as the verb has it.
+    public static func hasTagOrDigest(_ text: String) -> Bool {
+        text.contains("@") || text.split(separator: "/").last?.contains(":") == true
+    }
+
     /// `docker.io/library/nginx`.
     public var repository: String { domain + "/" + path }
 

@@ -126,7 +126,7 @@ struct EngineClientTests {
     }
 
     @Test func pathsAreEncoded() {
-        #expect(HTTPRequest.encode("a b/ü%") == "a%20b%2F%C3%BC%25")
-        #expect(HTTPRequest.encode("host:5000/a", keeping: "/:") == "host:5000/a")
+        #expect(PercentEncoding.encode("a b/ü%") == "a%20b%2F%C3%BC%25")
+        #expect(PercentEncoding.encode("host:5000/a", keeping: "/:") == "host:5000/a")
     }
 }

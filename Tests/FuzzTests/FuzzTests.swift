@@ -78,6 +78,8 @@ import Testing
             }
             let challenge = random.mutate(Array(#"Bearer realm="https://x/y",service="z",scope="a:b""#.utf8))
             _ = RegistryClient.fields(String(decoding: challenge, as: UTF8.self))
+            let link = random.mutate(Array(#"</v2/x/tags/list?n=2&last=b>; rel="next", </x>; rel="prev""#.utf8))
+            _ = RegistryClient.nextPage(String(decoding: link, as: UTF8.self))
         }
     }
 

@@ -34,7 +34,7 @@ import Testing
     }
 
     private func load(_ path: String, into other: ImageStore? = nil) async throws -> [Image] {
-        try await (other ?? store).load(from: try OwnedDescriptor.open(path, O_RDONLY)) { _ in }
+        try await (other ?? store).load(from: try OwnedDescriptor.open(path, O_RDONLY)) { _ in }.map(\.image)
     }
 
     private func saved(_ names: [String]) async throws -> String {
@@ -95,8 +95,18 @@ import Testing
         _ = try await store.remove("web:1", force: false, prune: true)
         #expect(try counts == [0, 0, 0])
         let loaded = try await load(path)
-        #expect(loaded.map(\.id) == [image.id])
+        #expect(loaded.map(\.id) == [image.id] && loaded[0].tags.isEmpty)
         #expect(try counts == [2, 1, 0])
+    }
+
+    @Test func aRepositoryIsSavedWithAllItsTags() async throws {
+        let first = try await imported("web:1", "one")
+        let second = try await imported("web:2", "two")
+        for name in ["web:3", "webs:1", "other/web:1"] { try await store.tag("web:2", as: name) }
+        let other = try await ImageStore(root: folder.path + "/other")
+        let images = try await load(try await saved(["web"]), into: other)
+        #expect(Set(images.map(\.id)) == [first.id, second.id])
+        #expect(Set(await other.list().flatMap(\.tags)) == ["web:1", "web:2", "web:3"])
     }
 
     @Test(arguments: ["docker-archive", "oci-archive"])
@@ -245,5 +255,28 @@ import Testing
         #expect(history.array?.count == 2 && history[0]["Comment"] == "why" && history[0]["Tags"] == ["made:latest"])
         let changes = try LayerChanges.changes(upper: upper, lower: await store.layerPaths(of: base))
         #expect(changes.first { $0.path == "/gone" }?.kind == 2 && changes.first { $0.path == "/new" }?.kind == 1)
+        #expect(changes.map(\.path) == ["/dir", "/dir/file", "/gone", "/new", "/same", "/\u{FFFD}"])
+    }
+
+    @Test func whatALayerHidesIsAddedNotChanged() throws {
+        for path in ["low/d/file", "low/e/file", "low/f/file", "up/d/file", "up/e/file", "up/f/file", "high/d/other"] {
+            try folder.write(path, [1])
+        }
+        let root = folder.path
+        #expect(mknod(root + "/high/e", S_IFCHR, 0) == 0)
+        #expect(setxattr(root + "/high/d", "trusted.overlay.opaque", "y", 1, 0) == 0)
+        // A folder and a file below it, both of bytes that are no UTF-8; the folder is the image's.
+        let odd: [CChar] = [CChar(bitPattern: 0xE9), 0]
+        for layer in ["low", "up"] {
+            #expect(mkdir(Array("\(root)/\(layer)/".utf8CString.dropLast()) + odd, 0o755) == 0)
+        }
+        let below =
+            Array("\(root)/up/".utf8CString.dropLast()) + odd.dropLast() + Array("/".utf8CString.dropLast()) + odd
+        #expect(close(open(below, O_CREAT | O_WRONLY, 0o644)) == 0)
+        let changes = try LayerChanges.changes(upper: root + "/up", lower: [root + "/high", root + "/low"])
+        #expect(
+            changes.map { "\($0.kind) \($0.path)" } == [
+                "0 /d", "1 /d/file", "1 /e", "1 /e/file", "0 /f", "0 /f/file", "0 /\u{FFFD}", "1 /\u{FFFD}/\u{FFFD}",
+            ])
     }
 }

@@ -80,4 +80,13 @@ struct ReferenceTests {
             #expect((try? Reference(parsing: reference.familiar)) == reference, "\(text)")
         }
     }
+
+    @Test func aNameAloneIsARepository() {
+        for text in ["web", "a/web", "localhost:5000/web", "[::1]:5000/web"] {
+            #expect(!Reference.hasTagOrDigest(text), "\(text)")
+        }
+        for text in ["web:1", "localhost:5000/a/web:1", "web@sha256:0", "localhost:5000/web@sha256:0"] {
+            #expect(Reference.hasTagOrDigest(text), "\(text)")
+        }
+    }
 }

@@ -35,6 +35,13 @@ struct CredentialStoreTests {
         var read = CredentialStore(path: path, document: try JSON(parsing: FileContents.read(path)))
         #expect(try read.credentials(for: "r.example") == ["username": "me", "password": "p"])
         #expect(read.document["HttpHeaders"]["X"] == "1")
+        // A token that stands for the password takes its place.
+        let credentials: JSON = ["username": "me", "password": "secret", "identitytoken": "t"]
+        _ = try read.store(credentials, for: "t.example")
+        let written = CredentialStore(path: path, document: try JSON(parsing: FileContents.read(path)))
+        #expect(try written.credentials(for: "t.example") == ["identitytoken": "t"])
+        #expect(written.document["auths"]["t.example"]["auth"].string.flatMap(Base64.decode) == Array("me:".utf8))
+        _ = try read.erase("t.example")
         var information = stat()
         #expect(stat(path, &information) == 0 && information.st_mode & 0o777 == 0o600)
         #expect(try read.erase("https://r.example/") == true)

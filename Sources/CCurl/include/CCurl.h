@@ -12,6 +12,8 @@ typedef struct {
     int64_t resume_from;         // > 0: asks for a range from there to the end
     int upload_descriptor;       // >= 0: the body is read from here
     int64_t upload_size;
+    const uint8_t *body;         // of a POST without an upload: a small one
+    size_t body_size;
     void *context;
     // Called with pieces of the body; anything but `size` aborts.
     size_t (*on_body)(const uint8_t *bytes, size_t size, void *context);

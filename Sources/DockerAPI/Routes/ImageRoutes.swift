@@ -73,26 +73,30 @@ struct ImageRoutes {
             return (isDangling.map { $0 == image.tags.isEmpty } ?? true)
                 && limit.includes(time, image.configuration.labels)
                 && before.allSatisfy { image.created < $0 } && since.allSatisfy { image.created > $0 }
-                && filters.any("reference") { pattern in image.tags.contains { matches($0, pattern) } }
+                && filters.any("reference") { pattern in
+                    (image.tags + image.repoDigests).contains { matches($0, pattern) }
+                }
         }
         return chosen.sorted { ($0.created, $0.id) > ($1.created, $1.id) }.map { image in
             // As Docker: other names of an image that was found by name are not shown.
-            summary(image, tags: image.tags.filter { tag in filters.any("reference") { matches(tag, $0) } })
+            func isShown(_ name: String) -> Bool { filters.any("reference") { matches(name, $0) } }
+            return summary(
+                image, tags: image.tags.filter(isShown), repoDigests: image.repoDigests.filter(isShown))
         }
     }
 
-    /// `nginx`, `nginx:1.*`, `*/web`: shell patterns on the name with and without its tag.
-    private func matches(_ tag: String, _ pattern: String) -> Bool {
-        let repository = tag.lastIndex(of: ":").map { String(tag[..<$0]) } ?? tag
-        return ShellPattern.matches(pattern, tag) || ShellPattern.matches(pattern, repository)
+    /// `nginx`, `nginx:1.*`, `*/web`: shell patterns on the name with and without its tag or digest.
+    private func matches(_ name: String, _ pattern: String) -> Bool {
+        let end = name.firstIndex(of: "@") ?? name.lastIndex(of: ":") ?? name.endIndex
+        return ShellPattern.matches(pattern, name) || ShellPattern.matches(pattern, String(name[..<end]))
     }
 
-    private func summary(_ image: Image, tags: [String]) -> JSON {
+    private func summary(_ image: Image, tags: [String], repoDigests: [String]) -> JSON {
         let created = (try? Timestamp(parsing: image.created))?.seconds ?? 0
         return [
             "Containers": -1, "Created": JSON(created), "Id": JSON(image.id),
             "Labels": JSON(image.configuration.labels), "ParentId": JSON(image.parent),
-            "RepoDigests": JSON(image.repoDigests), "RepoTags": JSON(tags), "SharedSize": -1,
+            "RepoDigests": JSON(repoDigests), "RepoTags": JSON(tags), "SharedSize": -1,
             "Size": JSON(image.size),
         ]
     }
@@ -121,18 +125,37 @@ struct ImageRoutes {
         let reference = try Reference(parsing: tag.isEmpty ? image : image + separator + tag)
         let credentials = credentials(request)
         let platform = query.first("platform").flatMap { $0.isEmpty ? nil : $0 }
+        // As Docker: a name alone is the whole repository. Clients say `latest` when they want only that.
+        let isWhole = tag.isEmpty && !Reference.hasTagOrDigest(image)
         // Before the answer begins: an image that is not there is a status of its own, as clients expect.
-        let remote: ImageStore.RemoteImage
+        let tags: [Reference]
+        let first: ImageStore.RemoteImage?
         do {
-            remote = try await engine.images.lookUp(reference, platform: platform, credentials: credentials)
+            tags = isWhole ? try await engine.images.tags(in: reference, credentials: credentials) : [reference]
+            first = try await lookUp(tags.first, platform, credentials)
         } catch let error as SkalaError where error.code == .unauthorized {
             // As Docker: whether it exists is not told to those who may not see it.
             throw SkalaError(.notFound, error.message, cause: error)
         }
         return JSONLines.progress { report in
-            _ = try await engine.images.pull(remote, progress: report)
-            publish("pull", reference.familiar)
+            var isAnyNew = false
+            for (index, tag) in tags.enumerated() {
+                let found = index == 0 ? first : try await lookUp(tag, platform, credentials)
+                guard let remote = found else { continue }
+                let (_, isNew) = try await engine.images.pull(remote, progress: report)
+                isAnyNew = isAnyNew || isNew
+                publish("pull", tag.familiar)
+            }
+            let name = isWhole ? reference.familiarRepository : reference.familiar
+            report(ImageStore.status(of: name, isNew: isAnyNew))
         }
+    }
+
+    private func lookUp(
+        _ reference: Reference?, _ platform: String?, _ credentials: RegistryCredentials?
+    ) async throws -> ImageStore.RemoteImage? {
+        guard let reference else { return nil }
+        return try await engine.images.lookUp(reference, platform: platform, credentials: credentials)
     }
 
     private func push(_ request: Request) async throws -> Response {
@@ -141,8 +164,9 @@ struct ImageRoutes {
         let reference = try Reference(parsing: tag.isEmpty ? name : name + ":" + tag)
         let credentials = credentials(request)
         // A name without any tag is all the repository's.
-        let isWhole = tag.isEmpty && name.split(separator: "/").last?.contains(":") != true
-        let found = isWhole ? await engine.images.references(in: reference.repository) : []
+        let found =
+            tag.isEmpty && !Reference.hasTagOrDigest(name)
+            ? await engine.images.references(in: reference.repository) : []
         return JSONLines.progress { report in
             for reference in found.isEmpty ? [reference] : found {
                 try await engine.images.push(reference, credentials: credentials, progress: report)
@@ -175,13 +199,17 @@ struct ImageRoutes {
         let body = request.body
         let isQuiet = request.query.flag("quiet")
         return JSONLines.progress { report in
-            let images = try await BodyPipe.reading(body, threads: engine.threads) { descriptor in
+            let loaded = try await BodyPipe.reading(body, threads: engine.threads) { descriptor in
                 try await engine.images.load(from: descriptor) { if !isQuiet { report($0) } }
             }
-            for image in images {
-                publish("load", image.id)
-                if image.tags.isEmpty { report(["stream": JSON("Loaded image ID: \(image.id)\n")]) }
-                for tag in image.tags { report(["stream": JSON("Loaded image: \(tag)\n")]) }
+            for entry in loaded {
+                publish("load", entry.image.id)
+                for (name, old) in entry.moved {
+                    let text = "The image \(name) already exists, renaming the old one with ID \(old) to empty string\n"
+                    report(["stream": JSON(text)])
+                }
+                if entry.names.isEmpty { report(["stream": JSON("Loaded image ID: \(entry.image.id)\n")]) }
+                for name in entry.names { report(["stream": JSON("Loaded image: \(name)\n")]) }
             }
         }
     }

@@ -17,8 +17,8 @@ struct SystemRoutes {
         router.post("/auth") { request in
             let body = try await request.body.json()
             let credentials = RegistryCredentials(json: body)
-            try await engine.images.authenticate(credentials)
-            return .json(["Status": "Login Succeeded", "IdentityToken": ""])
+            let token = try await engine.images.authenticate(credentials)
+            return .json(["Status": "Login Succeeded", "IdentityToken": JSON(token)])
         }
     }
 

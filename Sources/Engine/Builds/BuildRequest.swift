@@ -16,9 +16,11 @@ public struct BuildRequest: Sendable {
     /// `default` or empty, `none`, `host`.
     public var network = ""
     /// Of a multi-platform base image; nil is the host's.
-    public var platform: String?
+    public var platform: Platform?
+    /// `name:address`.
     public var extraHosts: [String] = []
-    public var memoryBytes: Int64 = 0
+    /// `name=soft:hard`.
+    public var ulimits: [String] = []
     public var squashes = false
     /// By registry.
     public var credentials: [String: RegistryCredentials] = [:]

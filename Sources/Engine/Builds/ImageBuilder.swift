@@ -75,7 +75,7 @@ public final class ImageBuilder: Sendable {
         let archive = folder + "/image.tar"
         try await run(["push", "--quiet", id, "docker-archive:" + archive]) { _ in }
         let file = try OwnedDescriptor.open(archive, O_RDONLY)
-        guard let image = try await images.load(from: file, progress: { _ in }).first else {
+        guard let image = try await images.load(from: file, progress: { _ in }).first?.image else {
             throw SkalaError(.system, "buildah wrote no image")
         }
         for tag in request.tags { try await images.tag(image.id, as: tag.familiar) }
@@ -87,7 +87,9 @@ public final class ImageBuilder: Sendable {
             "build", "--isolation", "chroot", "--pull-never", "--format", "docker", "--file",
             folder + "/files/" + request.dockerfile, "--iidfile", identity,
         ]
-        arguments += request.usesCache ? ["--layers"] : ["--no-cache", "--layers=false"]
+        // buildah does not squash what it finds in the cache as a whole.
+        let usesCache = request.usesCache && !request.squashes
+        arguments += usesCache ? ["--layers"] : ["--no-cache", "--layers=false"]
         for (key, value) in request.arguments.sorted(by: { $0.key < $1.key }) {
             arguments += ["--build-arg", "\(key)=\(value)"]
         }
@@ -97,8 +99,8 @@ public final class ImageBuilder: Sendable {
         for host in request.extraHosts { arguments += ["--add-host", host] }
         if !request.target.isEmpty { arguments += ["--target", request.target] }
         if request.network == "none" { arguments += ["--network", "none"] }
-        if let platform = request.platform { arguments += ["--platform", platform] }
-        if request.memoryBytes > 0 { arguments += ["--memory", "\(request.memoryBytes)"] }
+        if let platform = request.platform { arguments += ["--platform", platform.text] }
+        for limit in request.ulimits { arguments += ["--ulimit", limit] }
         if request.squashes { arguments.append("--squash") }
         return arguments + [folder + "/files"]
     }
@@ -108,13 +110,16 @@ public final class ImageBuilder: Sendable {
         _ name: String, _ request: BuildRequest, in folder: String, _ progress: @escaping @Sendable (JSON) -> Void
     ) async throws {
         let reference = try Reference(parsing: name)
-        let local = request.pullsAlways ? nil : try? await images.find(name)  // not here: pulled
+        // Not here: pulled. Of another platform than is asked for: that was asked for at another time.
+        let local = request.pullsAlways ? nil : try? await images.find(name)
         let image: Image
-        if let local {
+        if let local,
+            request.platform?.fits(os: local.os, architecture: local.architecture, variant: local.variant) ?? true
+        {
             image = local
         } else {
             image = try await images.pull(
-                reference, platform: request.platform, credentials: request.credentials[reference.domain],
+                reference, platform: request.platform?.text, credentials: request.credentials[reference.domain],
                 progress: progress)
         }
         let archive = folder + "/base.tar"

@@ -6,12 +6,12 @@ import Kernel
 /// Paths and requests that several commands share.
 enum API {
     static func container(_ name: String, _ rest: String = "") -> String {
-        "/containers/\(HTTPRequest.encode(name))\(rest)"
+        "/containers/\(PercentEncoding.encode(name))\(rest)"
     }
 
     /// An image's name keeps its slashes and colons, as the API has them in its paths.
     static func image(_ name: String, _ rest: String = "") -> String {
-        "/images/\(HTTPRequest.encode(name, keeping: "/:@"))\(rest)"
+        "/images/\(PercentEncoding.encode(name, keeping: "/:@"))\(rest)"
     }
 
     /// The API's `filters` from `--filter KEY=VALUE`.

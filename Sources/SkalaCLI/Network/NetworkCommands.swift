@@ -9,7 +9,7 @@ enum NetworkCommands {
         work: .group([list, create, connect, disconnect, inspect, remove, prune]))
 
     private static func path(_ name: String, _ rest: String = "") -> String {
-        "/networks/\(HTTPRequest.encode(name))\(rest)"
+        "/networks/\(PercentEncoding.encode(name))\(rest)"
     }
 
     private static let list = Command(

@@ -17,8 +17,10 @@ struct CredentialHelper {
     }
 
     func store(_ credentials: JSON, for key: String) throws {
+        let token = credentials["identitytoken"].string ?? ""
         let entry: JSON = [
-            "ServerURL": JSON(key), "Username": credentials["username"], "Secret": credentials["password"],
+            "ServerURL": JSON(key), "Username": token.isEmpty ? credentials["username"] : "<token>",
+            "Secret": token.isEmpty ? credentials["password"] : JSON(token),
         ]
         guard try run("store", entry.text) != nil else { throw SkalaError(.system, "\(program) did not store them") }
     }

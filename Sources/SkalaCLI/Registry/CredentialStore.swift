@@ -63,8 +63,12 @@ struct CredentialStore {
             try CredentialHelper(helper).store(credentials, for: key)
             return "the credential helper '\(helper)'"
         }
-        let pair = (credentials["username"].string ?? "") + ":" + (credentials["password"].string ?? "")
-        document["auths"][key] = ["auth": JSON(Base64.encode(Array(pair.utf8)))]
+        let token = credentials["identitytoken"].string ?? ""
+        let password = token.isEmpty ? credentials["password"].string ?? "" : ""
+        let pair = (credentials["username"].string ?? "") + ":" + password
+        var entry: JSON = ["auth": JSON(Base64.encode(Array(pair.utf8)))]
+        if !token.isEmpty { entry["identitytoken"] = JSON(token) }
+        document["auths"][key] = entry
         try write()
         return path
     }

@@ -32,6 +32,8 @@ enum RegistryLogin {
         var credentials: JSON = ["username": JSON(username), "password": JSON(password)]
         credentials["serveraddress"] = JSON(CredentialStore.key(registry))
         let answer = try call.client.json(.post("/auth", credentials))
+        // A token the registry can take back is kept in place of the password.
+        credentials["identitytoken"] = answer["IdentityToken"]
         var store = try CredentialStore.standard()
         let place = try store.store(credentials, for: registry)
         try call.output.line("\(answer["Status"].string ?? "Login Succeeded"); credentials are kept in \(place)")

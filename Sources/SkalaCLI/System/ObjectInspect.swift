@@ -19,8 +19,8 @@ enum ObjectInspect {
         let size = arguments.flag("size") ? [(name: "size", value: "1")] : []
         let kinds: [(type: String, path: (String) -> String)] = [
             ("container", { API.container($0, "/json") }), ("image", { API.image($0, "/json") }),
-            ("network", { "/networks/\(HTTPRequest.encode($0))" }),
-            ("volume", { "/volumes/\(HTTPRequest.encode($0))" }),
+            ("network", { "/networks/\(PercentEncoding.encode($0))" }),
+            ("volume", { "/volumes/\(PercentEncoding.encode($0))" }),
         ].filter { kind in arguments["type"].map { $0 == kind.type } ?? true }
         guard !kinds.isEmpty else {
             throw arguments.invalid("type", arguments["type"] ?? "", "expected container, image, network or volume")

@@ -7,7 +7,7 @@ enum VolumeCommands {
         "volume", "Volumes: files that outlive containers", "COMMAND",
         work: .group([list, create, inspect, remove, prune]))
 
-    private static func path(_ name: String) -> String { "/volumes/\(HTTPRequest.encode(name))" }
+    private static func path(_ name: String) -> String { "/volumes/\(PercentEncoding.encode(name))" }
 
     private static let list = Command(
         "ls", "List volumes", "[OPTIONS]", 0...0, options: [.quiet, .filter, .format],

@@ -26,6 +26,19 @@ extension Integration {
                     prints: "kept\ngone")
                 try await t.sh("docker rmi ${N}x:1 ${N}y:2; docker load <one.tar.gz", has: "Loaded image: \(t.name)x:1")
                 try await t.sh(shown, prints: before)
+                // What the archive does not name is not named, though the image has it.
+                try await t.sh(
+                    "docker tag ${N}x:1 ${N}z; docker load -i both.tar | sort",
+                    prints: "Loaded image: \(t.name)x:1\nLoaded image: \(t.name)y:2")
+                let id = try await t.sh("docker inspect -f '{{.Id}}' ${N}x:1")
+                try await t.sh(
+                    "docker save -o bare.tar \(id); docker load -i bare.tar", prints: "Loaded image ID: \(id)")
+                // A name that another image has meanwhile comes back.
+                try await t.sh(
+                    "docker rmi ${N}z; docker tag busybox ${N}x:1; docker load -i both.tar",
+                    has: "The image \(t.name)x:1 already exists, renaming the old one with ID sha256:",
+                    "Loaded image: \(t.name)x:1")
+                try await t.sh(shown, prints: before)
                 try await t.fails("head -c 20000 both.tar | docker load", 1, "")
                 try await t.fails("echo nothing | docker load", 1, "")
                 try await t.fails("docker save ${N}nosuch >nosuch.tar", 1, "No such image: \(t.name)nosuch")

@@ -41,6 +41,13 @@ extension Integration {
                 // By digest, it has no tag.
                 try await t.sh("docker rmi \(x):1; docker pull \(x)@\(digest)", has: "Digest: \(digest)")
                 try await t.sh("docker inspect -f '{{.Id}} {{.RepoTags}}' \(x)@\(digest)", prints: "\(id) []")
+                // Found by the repository's name, which no tag has; and without the names others gave it.
+                try await t.sh(
+                    "docker tag \(x)@\(digest) ${N}other; docker images --digests --format '{{.Repository}} {{.Tag}} {{.Digest}}' \(x)",
+                    prints: "\(x) <none> \(digest)")
+                try await t.sh(
+                    "docker images --format '{{.Repository}} {{.Tag}}' ${N}other; docker rmi ${N}other",
+                    has: "\(t.name)other latest\nUntagged: \(t.name)other:latest")
                 try await t.sh("docker run --rm --pull always \(x)@\(digest) wc -c /data", has: "3000000 /data")
                 try await t.sh("docker rmi \(x)@\(digest)", has: "Deleted: \(id)")
                 // What is missing is pulled by run.
@@ -51,6 +58,37 @@ extension Integration {
                     "curl -s --unix-socket $ENGINE/run/skala.sock http://d/v1.44/distribution/\(x):1/json",
                     has: #""digest":"\#(digest)""#, #""mediaType":"application/vnd.oci.image.manifest.v1+json""#)
                 try await t.sh("docker manifest inspect --insecure \(x):1", has: #""schemaVersion": 2"#)
+            }
+        }
+
+        @Test func pullAllTags() async throws {
+            try await RegistryServer.with("paged") { t, addresses in
+                let x = addresses[1] + "/x"
+                try await make(t, "\(x):other")
+                try await t.sh(
+                    """
+                    for i in 1 2 3 4; do docker tag busybox \(x):$i; docker push -q \(x):$i; done
+                    docker push -q \(x):other; docker rmi -f $(docker images -q \(x):other) \(x):1 \(x):2 \(x):3 \(x):4
+                    """)
+                let output = try await t.sh("docker pull -a \(x)")
+                for tag in ["1", "2", "3", "4", "other"] { #expect(output.contains("\(tag): Pulling from x\n")) }
+                #expect(output.split(separator: "\n").filter { $0.hasPrefix("Digest: sha256:") }.count == 5)
+                #expect(output.hasSuffix("Status: Downloaded newer image for \(x)\n\(x)"), "\(output)")
+                try await t.sh(
+                    "docker images --format '{{.Tag}}' \(x) | sort | xargs; docker run --rm \(x):other wc -c /data",
+                    prints: "1 2 3 4 other\n3000000 /data")
+                // Three pages, two tags at a time.
+                try await t.sh(
+                    "grep tags/list registry/requests",
+                    prints: """
+                        GET /v2/x/tags/list 200 -
+                        GET /v2/x/tags/list?n=2&last=2 200 -
+                        GET /v2/x/tags/list?n=2&last=4 200 -
+                        """)
+                try await t.sh("docker pull -a \(x)", has: "Status: Image is up to date for \(x)")
+                // Without -a it is one.
+                try await t.fails("docker pull \(x)", 1, "manifest for \(x):latest not found: manifest unknown: ")
+                try await t.fails("docker pull -a \(addresses[1])/nosuch", 1, "name unknown: ")
             }
         }
 
@@ -103,11 +141,38 @@ extension Integration {
                 try await t.fails(
                     "echo wrong | docker login -u me --password-stdin \(r)", 1,
                     "login attempt to http://\(r)/v2/ failed with status: 401 Unauthorized")
+                try await t.sh(": >registry/requests")
                 try await t.sh("echo secret | docker login -u me --password-stdin \(r)", has: "Login Succeeded")
-                try await t.sh(": >registry/requests; docker push \(x):1", has: "1: digest: sha256:")
+                // Whether it is me, not what I may do.
+                try await t.sh(scopes, prints: "TOKEN - a test me")
+                try await t.sh("docker push \(x):1", has: "1: digest: sha256:")
                 try await t.sh(scopes, prints: "TOKEN repository:team/x:pull,push a test me")
                 try await t.sh("docker logout \(r); docker rmi \(x):1; docker pull \(x):1", has: "Status: ")
                 try await t.sh(scopes, prints: "TOKEN repository:team/x:pull a test -")
+            }
+        }
+
+        @Test func identityTokens() async throws {
+            try await RegistryServer.with("oauth") { t, addresses in
+                let (r, x) = (addresses[1], addresses[1] + "/team/x")
+                let users = "grep TOKEN registry/requests | sort -u; : >registry/requests"
+                try await t.sh("docker tag busybox \(x):1")
+                try await t.fails(
+                    "echo wrong | docker login -u me --password-stdin \(r)", 1,
+                    "login attempt to http://\(r)/v2/ failed with status: 401 Unauthorized")
+                try await t.sh(": >registry/requests")
+                try await t.sh("echo secret | docker login -u me --password-stdin \(r)", has: "Login Succeeded")
+                try await t.sh(users, prints: "TOKEN - a test me")
+                // The token is kept, not the password.
+                try await t.sh("grep -c identitytoken $DOCKER_CONFIG/config.json", prints: "1")
+                try await t.sh(
+                    "grep -c $(printf me:secret | base64) $DOCKER_CONFIG/config.json || true", prints: "0")
+                try await t.sh("docker push \(x):1", has: "1: digest: sha256:")
+                try await t.sh(users, prints: "TOKEN repository:team/x:pull,push a test me-refresh")
+                try await t.sh("docker rmi \(x):1; docker pull \(x):1", has: "Status: ")
+                try await t.sh(users, prints: "TOKEN repository:team/x:pull a test me-refresh")
+                try await t.sh("touch registry/revoked; docker tag busybox \(x):2")
+                try await t.fails("docker push \(x):2", 1, "denied: requested access to the resource is denied")
             }
         }
 
@@ -131,6 +196,11 @@ extension Integration {
                         "docker inspect -f '{{.Id}}' \(x):1; docker run --rm \(x):1 wc -c /data",
                         prints: "\(id)\n3000000 /data")
                 }
+                // More than five times, but each brings something.
+                try await t.sh(
+                    "echo cut 300000 -1 >registry/fault; \(pullAgain)", has: "Status: Downloaded newer image")
+                try await t.sh("grep -c ' bytes=' registry/requests", prints: "10")
+                try await t.sh("docker run --rm \(x):1 wc -c /data", prints: "3000000 /data")
                 // Of wrong bytes none is kept: two whole answers for the layer, one each for manifest and configuration.
                 try await t.sh(
                     "echo corrupt 1000000 1 >registry/fault; (\(pullAgain)) >/dev/null; cut -d ' ' -f 1,3- registry/requests | sort | uniq -c | xargs",
@@ -138,9 +208,45 @@ extension Integration {
             }
         }
 
+        @Test func brokenUploads() async throws {
+            try await RegistryServer.with("faulty") { t, addresses in
+                let x = addresses[1] + "/x"
+                try await t.sh(
+                    """
+                    for i in 1 2; do
+                        docker run --name ${N}c $([ $i = 1 ] && echo busybox || echo \(x):1) sh -c "head -c 3000000 /dev/urandom >/data$i"
+                        docker commit ${N}c \(x):1 && docker rm ${N}c
+                    done
+                    """)
+                // Both layers are on their way before the first is there.
+                try await t.sh("echo late 2000000 2 >registry/fault; docker push \(x):1", has: "1: digest: sha256:")
+                try await t.sh(
+                    "grep -v HEAD registry/requests | cut -d ' ' -f 1 | head -n 3 | sort | xargs",
+                    prints: "POST POST POST")
+                // Of no use to the next pushes: other layers.
+                let change =
+                    "docker run --name ${N}c busybox sh -c 'head -c 3000000 /dev/urandom >/data'; docker commit ${N}c \(x):2; docker rm ${N}c; : >registry/requests"
+                for (fault, status) in [("busy", "503"), ("hangup", "0")] {
+                    try await t.sh(change)
+                    let push =
+                        "curl -s -X POST -H 'X-Registry-Auth: e30=' --unix-socket $ENGINE/run/skala.sock http://d/v1.44/images/\(x)/push?tag=2"
+                    try await t.sh(
+                        "echo \(fault) 2000000 2 >registry/fault; \(push)",
+                        has: #"{"status":"Pushing","progressDetail":{"current":"#, #"{"status":"Pushed""#,
+                        "2: digest: sha256:")
+                    try await t.sh("grep -c 'PUT .* \(status) -' registry/requests", prints: "2")
+                    try await t.sh(change)
+                    try await t.fails(
+                        "echo \(fault) 2000000 -1 >registry/fault; docker push \(x):2", 1,
+                        fault == "busy" ? "status 503" : "cannot reach http://\(x.replacing("/x", with: "/v2/x"))")
+                    try await t.sh("grep -c 'PUT .* \(status) -' registry/requests; rm registry/fault", prints: "5")
+                }
+            }
+        }
+
         @Test(arguments: [
             ("corrupt 1000000 -1", "verification failed for digest sha256:"),
-            ("cut 1000000 -1", "cannot fetch blob sha256:"), ("fail 1000000 -1", "cannot fetch blob sha256:"),
+            ("drop 1000000 -1", "cannot fetch blob sha256:"), ("fail 1000000 -1", "after 5 tries: status 503"),
             ("corrupt 20 -1", "verification failed for digest sha256:"),
         ])
         func brokenBlobsLeaveNothing(fault: String, text: String) async throws {
@@ -178,7 +284,7 @@ extension Integration {
             }
         }
 
-        @Test func allTags() async throws {
+        @Test func pushAllTags() async throws {
             try await RegistryServer.with { t, addresses in
                 let x = addresses[0] + "/x"
                 try await t.sh("docker tag busybox \(x):1; docker tag busybox \(x):2; docker tag busybox \(x)y:3")

@@ -5,14 +5,20 @@ front of it, and prints all addresses in one line, the registry's own first.
 FRONT is one of
     basic   wants the user me with the password secret
     bearer  wants a token, which its /token gives: anybody may pull, me with the password secret may push
+    oauth   the same, but me gets an identity token at login (unless FOLDER/revoked is there), which the password is
+            good for only, and tokens for that
     faulty  treats answers with a blob of more than BYTES bytes as a line of the file FOLDER/fault says: KIND BYTES
             TIMES, where KIND is cut (the connection ends after BYTES), corrupt (the byte there is another), delay (half
             a second there), slow (100 kB/s from there on), fail (status 503), missing (404) or drop (no answer), and a
-            negative TIMES is always; of several lines the first counts that fits
-A request to a front makes a line of FOLDER/requests: METHOD PATH STATUS RANGE; one for a token: TOKEN SCOPE SERVICE USER.
+            negative TIMES is always; of several lines the first counts that fits. For uploads of blobs: busy (status
+            503), hangup (no answer), late (a second before it is passed on)
+    paged   gives a repository's tags two at a time
+A request to a front makes a line of FOLDER/requests: METHOD PATH STATUS RANGE; one for a token: TOKEN SCOPE SERVICE USER,
+where USER is me, me-refresh with an identity token, or -.
 """
 import base64
 import http.client
+import json
 import os
 import re
 import secrets
@@ -27,6 +33,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 folder = sys.argv[1]
 lock = threading.Lock()
 tokens = {}
+refresh_tokens = set()
 owner = "Basic " + base64.b64encode(b"me:secret").decode()
 
 
@@ -35,8 +42,8 @@ def log(line):
         file.write(line + "\n")
 
 
-def take_fault(size):
-    """The kind and place of the fault for an answer of so many bytes; None for none."""
+def take_fault(size, is_upload=False):
+    """The kind and place of the fault for a blob of so many bytes; None for none."""
     with lock:
         try:
             with open(folder + "/fault") as file:
@@ -45,7 +52,7 @@ def take_fault(size):
             return None, 0
         for fault in faults:
             kind, place, times = fault[0], int(fault[1]), int(fault[2])
-            if times == 0 or size <= place:
+            if times == 0 or size <= place or is_upload != (kind in ("busy", "hangup", "late")):
                 continue
             fault[2] = str(max(times - 1, -1))
             with open(folder + "/fault", "w") as file:
@@ -74,20 +81,33 @@ class Front(BaseHTTPRequestHandler):
         self.answer(401, headers + ([("Www-Authenticate", challenge)] if challenge else []), text)
         log(f"{self.command} {self.path} 401 -")
 
-    def token(self):
-        query = urllib.parse.parse_qs(urllib.parse.urlsplit(self.path).query)
-        scopes = query.get("scope", [])
+    def token(self, form):
+        """The answer of the token server; form is a POST's."""
+        text = form.decode() if self.command == "POST" else urllib.parse.urlsplit(self.path).query
+        query = {name: values[0] for name, values in urllib.parse.parse_qs(text).items()}
+        scope = query.get("scope")
         given = self.headers.get("Authorization")
-        log(f"TOKEN {' '.join(scopes) or '-'} {query.get('service', ['-'])[0]} {'me' if given == owner else '-'}")
-        if given not in (None, owner):
+        user = {None: "-", owner: "me"}.get(given)
+        is_oauth = self.server.kind == "oauth"
+        if self.command == "POST":
+            is_known = query.get("grant_type") == "refresh_token" and query.get("refresh_token") in refresh_tokens
+            is_valid = is_oauth and is_known and not os.path.exists(folder + "/revoked")
+            user = "me-refresh" if is_valid and query.get("client_id") else None
+        elif is_oauth and user == "me" and query.get("offline_token") != "true":
+            user = None
+        log(f"TOKEN {scope or '-'} {query.get('service', '-')} {user or '-'}")
+        if user is None:
             return self.refuse(None)
-        granted = set()
-        for scope in scopes:
-            kind, name, actions = scope.split(":")
-            granted |= {f"{kind}:{name}:{action}" for action in actions.split(",") if given or action == "pull"}
         token = secrets.token_hex(16)
-        tokens[token] = granted
-        data = b'{"token":"%s"}' % token.encode()
+        tokens[token] = set()
+        if scope:
+            kind, name, actions = scope.split(":")
+            tokens[token] = {f"{kind}:{name}:{a}" for a in actions.split(",") if user != "-" or a == "pull"}
+        answer = {"access_token" if self.command == "POST" else "token": token}
+        if is_oauth and user == "me":
+            answer["refresh_token"] = secrets.token_hex(16)
+            refresh_tokens.add(answer["refresh_token"])
+        data = json.dumps(answer).encode()
         self.answer(200, [("Content-Type", "application/json"), ("Content-Length", str(len(data)))], data)
 
     def is_allowed(self):
@@ -95,7 +115,7 @@ class Front(BaseHTTPRequestHandler):
         if self.server.kind == "basic" and given != owner:
             self.refuse('Basic realm="test"')
             return False
-        if self.server.kind == "bearer":
+        if self.server.kind in ("bearer", "oauth"):
             found = re.match("/v2/(.+)/(blobs|manifests|tags)/", self.path)
             action = "pull" if self.command in ("GET", "HEAD") else "push"
             scope = f"repository:{found[1]}:{action}" if found else None
@@ -106,19 +126,46 @@ class Front(BaseHTTPRequestHandler):
                 return False
         return True
 
+    def page(self, data):
+        """The part of the answer with tags that is asked for, and its headers."""
+        url = urllib.parse.urlsplit(self.path)
+        last = urllib.parse.parse_qs(url.query).get("last", [""])[0]
+        document = json.loads(data)
+        rest = [tag for tag in sorted(document["tags"] or []) if tag > last]
+        data = json.dumps(dict(document, tags=rest[:2])).encode()
+        headers = [("Content-Length", str(len(data)))]
+        if len(rest) > 2:
+            headers.append(("Link", f'<{url.path}?n=2&last={rest[1]}>; rel="next"'))
+        return data, headers
+
     def forward(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-        if self.path.startswith("/token?"):
-            return self.token()
+        if self.path.partition("?")[0] == "/token":
+            return self.token(body)
         if not self.is_allowed():
             return
+        if self.server.kind == "faulty" and self.command == "PUT" and "/blobs/uploads/" in self.path:
+            kind, _ = take_fault(len(body), is_upload=True)
+            if kind == "late":
+                time.sleep(1)
+            elif kind:
+                log(f"{self.command} {self.path} {0 if kind == 'hangup' else 503} -")
+                self.close_connection = True
+                if kind == "busy":
+                    self.answer(503, [("Content-Length", "0")], b"")
+                return
         upstream = http.client.HTTPConnection("127.0.0.1", self.server.registry)
         headers = {k: v for k, v in self.headers.items() if k.lower() not in ("authorization", "connection")}
         upstream.request(self.command, self.path, body, headers)
         response = upstream.getresponse()
         data = response.read()
         upstream.close()
+        links = []
+        if self.server.kind == "paged" and "/tags/list" in self.path and response.status == 200:
+            data, links = self.page(data)
         fields = [(k, v) for k, v in response.getheaders() if k.lower() not in ("connection", "transfer-encoding")]
+        if links:
+            fields = [(k, v) for k, v in fields if k.lower() != "content-length"] + links
         if response.getheader("Content-Length") is None and response.status != 204:
             fields.append(("Content-Length", str(len(data))))
         is_blob = self.command == "GET" and "/blobs/sha256:" in self.path

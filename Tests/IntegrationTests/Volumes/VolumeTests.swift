@@ -43,6 +43,27 @@ extension Integration {
             }
         }
 
+        @Test func namesThatAreNoText() async throws {
+            try await Session.run { t in
+                try await t.sh(
+                    #"docker run --name ${N}a busybox sh -c 'mkdir -p /d/e; echo x >"/d/$(printf "\351")"; echo y >"/d/e/$(printf "\377")"'"#
+                )
+                try await t.sh(
+                    "docker diff ${N}a | grep '/d'", prints: "A /d\nA /d/e\nA /d/e/\u{FFFD}\nA /d/\u{FFFD}")
+                try await t.sh("docker commit ${N}a ${N}i")
+                let bytes = "cd /d; for f in * */*; do printf \"$f\" | od -An -tx1; cat \"$f\"; done 2>/dev/null"
+                let expected = " 65\n e9\nx\n 65 2f ff\ny"
+                try await t.sh("docker run --rm ${N}i sh -c '\(bytes)'", prints: expected)
+                try await t.sh("docker run --rm -v ${N}v:/d ${N}i sh -c '\(bytes)'", prints: expected)
+                // Through archives, too.
+                try await t.sh(
+                    "docker cp ${N}a:/d - >d.tar; docker cp - ${N}a:/etc <d.tar; docker export ${N}a | docker import - ${N}j"
+                )
+                try await t.sh("docker run --rm ${N}j sh -c '\(bytes)'", prints: expected)
+                try await t.sh("docker diff ${N}a | grep -c '/etc/d/.*\u{FFFD}'", prints: "2")
+            }
+        }
+
         @Test func bindsAndTmpfs() async throws {
             try await Session.run { t in
                 try await t.sh(
