@@ -79,7 +79,9 @@ public enum Archive {
         guard fstatat(parent.raw, name, &status, AT_SYMLINK_NOFOLLOW) == 0 else { throw missing(path, errno) }
         let writer = try ArchiveWriter(descriptor: output)
         let folder = try reopened(parent)
-        try writer.add(name, in: folder.raw, as: name)
+        // As Docker: of the root, "/" and "/bin/", which the docker CLI puts a folder's name in front of.
+        let isRoot = path.utf8.allSatisfy { $0 == UInt8(ascii: "/") }
+        try writer.add(name, in: folder.raw, as: isRoot ? [0] : name)
         try writer.finish()
     }
 

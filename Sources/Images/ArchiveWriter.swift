@@ -107,7 +107,7 @@ final class ArchiveWriter {
         try writeHeader(entry, text)
         if overlay, OverlayFile.isOpaque(file.raw) { try add(Array(path.dropLast()) + "/.wh..wh..opq".utf8CString) }
         for child in try FileContents.names(in: file.raw, text) {
-            let below = path.count == 1 ? child : Array(path.dropLast()) + slash.dropLast() + child
+            let below = Array(path.dropLast()) + slash.dropLast() + child
             try add(child, in: file.raw, as: below, overlay: overlay, depth: depth + 1)
         }
     }

@@ -8,33 +8,56 @@ public import OCI
 extension Container {
     /// Runs `body` with a descriptor of the container's root folder, volumes included, on a thread that may block.
     ///
-    /// A running container's is reached through its process; for a stopped one the warden holds a mount namespace with
-    /// its file system while `body` runs.
+    /// The warden holds a mount namespace with these files while `body` runs: a running container's own would show
+    /// /proc, /sys and /dev, which are the kernel's and not the container's.
     public func withFiles<Value: Sendable>(_ body: @escaping @Sendable (Int32) throws -> Value) async throws -> Value {
         try requireFilesOnHost()
-        if record.state.isAlive { return try await withRoot(of: record.state.pid, body) }
+        if record.state.isAlive { return try await holding(["container": JSON(id)], body) }
         return try await lifecycle.withLock {
-            if record.state.isAlive { return try await withRoot(of: record.state.pid, body) }
+            if record.state.isAlive { return try await holding(["container": JSON(id)], body) }
             let image = try await engine.images.find(record.imageID)
             let rootfs: JSON = [
                 "lower": JSON(await engine.images.layerPaths(of: image)), "upper": JSON(directory + "/upper"),
                 "work": JSON(directory + "/work"),
             ]
-            let binds = record.mounts.filter { $0.type != "tmpfs" }.map { mount -> JSON in
-                [
-                    "type": "bind", "source": JSON(mount.source), "destination": JSON(mount.destination),
-                    "options": ["rbind", "rprivate"],
-                ]
-            }
-            let answer = try await sandbox.request(
-                "hold", ["id": JSON(id), "rootfs": rootfs, "mounts": JSON(binds)])
-            let result: Result<Value, any Error>
-            do {
-                result = .success(try await withRoot(of: Int32(clamping: answer["pid"].int ?? 0), body))
-            } catch { result = .failure(error) }
-            try await sandbox.request("release", ["id": JSON(id)])
-            return try result.get()
+            return try await holding(["rootfs": rootfs], body)
         }
+    }
+
+    private func holding<Value: Sendable>(
+        _ root: JSON, _ body: @escaping @Sendable (Int32) throws -> Value
+    ) async throws -> Value {
+        // Several may read a running container's files at once.
+        let hold = JSON(Identifier.make())
+        var request = root
+        request["id"] = hold
+        request["mounts"] = JSON(fileMounts)
+        let answer = try await engine.warden.request("hold", request)
+        let result: Result<Value, any Error>
+        do {
+            result = .success(try await withRoot(of: Int32(clamping: answer["pid"].int ?? 0), body))
+        } catch { result = .failure(error) }
+        try await engine.warden.request("release", ["id": hold])
+        return try result.get()
+    }
+
+    /// Volumes, binds, and the files in /etc that are made for it.
+    private var fileMounts: [JSON] {
+        var mounts = record.mounts.filter { $0.type != "tmpfs" }.map { mount -> JSON in
+            [
+                "type": "bind", "source": JSON(mount.source), "destination": JSON(mount.destination),
+                "options": ["rbind", "rprivate", mount.isReadOnly ? "ro" : "rw"],
+            ]
+        }
+        for name in ["resolv.conf", "hostname", "hosts"] where access(directory + "/" + name, F_OK) == 0 {
+            let destination = "/etc/" + name
+            guard !record.mounts.contains(where: { $0.destination == destination }) else { continue }
+            mounts.append([
+                "type": "bind", "source": JSON(directory + "/" + name), "destination": JSON(destination),
+                "options": ["rbind", "rprivate"],
+            ])
+        }
+        return mounts
     }
 
     private func requireFilesOnHost() throws(SkalaError) {
