@@ -76,7 +76,9 @@ public enum ContainerFiles {
         guard fstatat(parent.raw, name, &status, AT_SYMLINK_NOFOLLOW) == 0 else { throw missing(path, errno) }
         let writer = ArchiveWriter(descriptor: output)
         let folder = try reopened(parent)
-        try writer.add(name, in: folder.raw, as: name.dropLast().map(UInt8.init(bitPattern:)))
+        // As Docker: of the root, "/" and "/bin/", which the docker CLI puts a folder's name in front of.
+        let isRoot = path.utf8.allSatisfy { $0 == UInt8(ascii: "/") }
+        try writer.add(name, in: folder.raw, as: isRoot ? [] : name.dropLast().map(UInt8.init(bitPattern:)))
         try writer.finish()
     }
 

@@ -1,6 +1,6 @@
 /// Lower-case hexadecimal text.
 public enum Hexadecimal {
-    static let digits = Array("0123456789abcdef".utf8)
+    public static let digits = Array("0123456789abcdef".utf8)
 
     public static func encode(_ bytes: some Collection<UInt8>) -> String {
         var text: [UInt8] = []

@@ -76,8 +76,7 @@ extension JSON {
         output.append(UInt8(ascii: "\""))
     }
 
-    /// Appends the bytes of a string, escaped, without its quotes.
-    public static func writeEscaped(_ bytes: UnsafeBufferPointer<UInt8>, to output: inout [UInt8]) {
+    private static func writeEscaped(_ bytes: UnsafeBufferPointer<UInt8>, to output: inout [UInt8]) {
         for byte in bytes {
             switch byte {
             case UInt8(ascii: "\""): output.append(contentsOf: [0x5C, 0x22])

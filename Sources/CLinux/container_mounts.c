@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <linux/magic.h>
 #include <linux/openat2.h>
+#include <sched.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -181,6 +182,20 @@ int cl_step_root_bind(cl_child *child, const cl_step *step) {
 }
 
 int cl_step_root_plain(cl_child *child, const cl_step *step) { return open_root(child, step->t[0]); }
+
+int cl_step_root_of(cl_child *child, const cl_step *step) {
+    int own = open("/proc/self/ns/mnt", O_RDONLY | O_CLOEXEC), other = open(step->t[0], O_RDONLY | O_CLOEXEC);
+    // A mount can be copied only from inside its namespace.
+    if (own < 0 || other < 0 || setns(other, CLONE_NEWNS) < 0) return -errno;
+    int tree = cl_clone_mount(AT_FDCWD, "/", 0);
+    if (setns(own, CLONE_NEWNS) < 0) return -errno;
+    close(own);
+    close(other);
+    if (tree < 0) return tree;
+    int target = open(step->t[1], O_PATH | O_DIRECTORY | O_CLOEXEC);
+    int result = target < 0 ? -errno : move_to(tree, target);
+    return result < 0 ? result : open_root(child, step->t[1]);
+}
 
 static int overlay_by_mount(const cl_step *step) {
     return mount("overlay", step->t[2], "overlay", 0, step->t[3]) < 0 ? -errno : 0;
@@ -377,20 +392,4 @@ int cl_step_pivot(cl_child *child) {
 int cl_step_chroot(cl_child *child) {
     if (fchdir(child->root) < 0 || chroot(".") < 0) return -errno;
     return 0;
-}
-
-int cl_clone_mount(int dir, const char *path, int recursive) {
-    unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0);
-    int tree = open_tree(dir, path, flags | (*path ? 0 : AT_EMPTY_PATH));
-    return tree < 0 ? -errno : tree;
-}
-
-int cl_change_mount(int mount, int recursive, uint64_t set, uint64_t clear, int users) {
-    struct mount_attr attributes = {.attr_set = set, .attr_clr = clear};
-    if (users >= 0) {
-        attributes.attr_set |= MOUNT_ATTR_IDMAP;
-        attributes.userns_fd = (uint64_t)users;
-    }
-    unsigned flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0);
-    return mount_setattr(mount, "", flags, &attributes, sizeof attributes) < 0 ? -errno : 0;
 }

@@ -25,6 +25,7 @@ int cl_step_propagation(const cl_step *step);
 int cl_step_root_bind(cl_child *child, const cl_step *step);
 int cl_step_root_plain(cl_child *child, const cl_step *step);
 int cl_step_root_overlay(cl_child *child, const cl_step *step);
+int cl_step_root_of(cl_child *child, const cl_step *step);
 int cl_step_mount(cl_child *child, const cl_step *step);
 int cl_step_bind(cl_child *child, const cl_step *step);
 int cl_step_directory(cl_child *child, const cl_step *step);

@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "linux_calls.h"
+#include "container_child.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -60,3 +61,19 @@ int cl_seccomp_allow_all(void) {
 }
 
 uint64_t cl_device_number(unsigned major, unsigned minor) { return makedev(major, minor); }
+
+int cl_clone_mount(int dir, const char *path, int recursive) {
+    unsigned flags = OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | (recursive ? AT_RECURSIVE : 0);
+    int tree = open_tree(dir, path, flags | (*path ? 0 : AT_EMPTY_PATH));
+    return tree < 0 ? -errno : tree;
+}
+
+int cl_change_mount(int mount, int recursive, uint64_t set, uint64_t clear, int users) {
+    struct mount_attr attributes = {.attr_set = set, .attr_clr = clear};
+    if (users >= 0) {
+        attributes.attr_set |= MOUNT_ATTR_IDMAP;
+        attributes.userns_fd = (uint64_t)users;
+    }
+    unsigned flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0);
+    return mount_setattr(mount, "", flags, &attributes, sizeof attributes) < 0 ? -errno : 0;
+}

@@ -32,8 +32,13 @@ public final class APIServer: Sendable {
             })
     }
 
+    /// Takes an address; who connects waits until `serve`.
+    ///
     /// - Throws: `SkalaError`: `.conflict` when another daemon has the address, `.invalid` for TCP without TLS.
     public func listen(on address: ListenAddress) async throws { try await server.listen(on: address) }
+
+    /// Answers, from now on.
+    public func serve() async throws { try await server.serve() }
 
     /// Stops listening; requests under way have until the deadline.
     public func stop() async { await server.stop() }

@@ -29,7 +29,11 @@ extension Engine {
             }
         }
         try await context.machines.removeStrays(known: Set(running.keys))
-        try await context.networks.restore(networks: networks, endpoints: sandboxes)
+        for port in try await context.networks.restore(networks: networks, endpoints: sandboxes) {
+            log.error(
+                "port \(port.hostPort)/\(port.protocol) is published, and another program listens on it: "
+                    + "the container gets its connections")
+        }
         for record in records {
             await containers.restore(record, observed: running.removeValue(forKey: record.id))
         }

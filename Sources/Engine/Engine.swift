@@ -56,7 +56,7 @@ public final class Engine: Sendable {
     public var threads: WorkerThreads { context.threads }
     public var log: Log { context.log }
 
-    /// Opens the stores, starts or finds the warden, and takes over what runs.
+    /// Opens the stores. On the host nothing is changed before `start`.
     ///
     /// - Throws: `SkalaError` naming what is missing or broken.
     public convenience init(configuration: EngineConfiguration, log: Log) async throws {
@@ -64,8 +64,6 @@ public final class Engine: Sendable {
         try FileContents.makeDirectories(configuration.runRoot, mode: 0o711)
         let context = try await EngineContext(configuration: configuration, log: log)
         self.init(context: context, id: try await Engine.identity(context.store))
-        try await restore()
-        removeRootImagesWithTheirImages()
     }
 
     /// Now, and whenever an image goes.
@@ -88,6 +86,14 @@ public final class Engine: Sendable {
         self.context = context
         self.id = id
         containers = Containers(engine: context)
+    }
+
+    /// Starts or finds the warden, and takes over what runs.
+    ///
+    /// - Throws: `SkalaError` naming what is missing or broken.
+    public func start() async throws {
+        try await restore()
+        removeRootImagesWithTheirImages()
     }
 
     private static func identity(_ store: Store) async throws -> String {

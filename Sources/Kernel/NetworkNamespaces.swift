@@ -47,9 +47,12 @@ public final class NetworkNamespaces: Sendable {
     }
 
     /// Unmounts a namespace. When no process is in it the kernel frees it, and the interfaces in it, in the background.
-    public static func remove(at path: String) {
+    ///
+    /// - Returns: whether nothing is left at the path.
+    @discardableResult
+    public static func remove(at path: String) -> Bool {
         umount2(path, Int32(MNT_DETACH))
-        unlink(path)
+        return unlink(path) == 0 || errno == ENOENT
     }
 
     private static func enter(_ namespace: OwnedDescriptor) {

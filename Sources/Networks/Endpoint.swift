@@ -47,4 +47,7 @@ public struct Endpoint: Sendable {
     public var ipv6PrefixLength = 0
     public var ipv6Gateway = ""
     public internal(set) var dnsNames: [String]
+
+    /// Those it has an address of.
+    var families: [IPFamily] { ipv6.isEmpty ? [.v4] : [.v4, .v6] }
 }

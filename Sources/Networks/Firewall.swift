@@ -76,12 +76,6 @@ final class Firewall: Sendable {
             """
     }
 
-    func removeTable() async throws {
-        try await run(
-            IPFamily.allCases.map { "table \($0.table) \(table)\ndelete table \($0.table) \(table)" }
-                .joined(separator: "\n"))
-    }
-
     /// Writes the rules of all networks: what may leave, with which address, and who may reach whom.
     func setNetworks(_ networks: [FirewallNetwork]) async throws {
         try await run(IPFamily.allCases.map { rules(networks, $0) }.joined())
@@ -119,8 +113,11 @@ final class Firewall: Sendable {
         try await run(ports.flatMap { elements("add", $0, endpoint) }.joined(separator: "\n"))
     }
 
+    /// Removes published ports of an endpoint; those that are not there are no error.
     func unpublish(_ ports: [PublishedPort], from endpoint: Endpoint) async throws {
-        try await run(ports.flatMap { elements("delete", $0, endpoint) }.joined(separator: "\n"))
+        // A transaction that deletes what is missing fails as a whole; one that adds what is there does not.
+        let commands = ports.flatMap { elements("add", $0, endpoint) + elements("delete", $0, endpoint) }
+        try await run(commands.joined(separator: "\n"))
     }
 
     /// One element for each family the port is published with.

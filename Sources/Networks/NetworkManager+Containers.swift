@@ -6,6 +6,8 @@ extension NetworkManager {
     /// Makes a container's network namespace.
     public func makeSandbox(containerID: String) async throws -> Sandbox {
         let path = folder + "/" + containerID
+        // One that could not be removed would be in the way.
+        if leftNamespaces.remove(containerID) != nil { NetworkNamespaces.remove(at: path) }
         let made = try await namespaces.create(at: path)
         attached[containerID] = Attached(place: .namespace(made.namespace, made.socket))
         return Sandbox(path: path)
@@ -177,7 +179,7 @@ extension NetworkManager {
         }
     }
 
-    private func free(_ endpoint: Endpoint) {
+    func free(_ endpoint: Endpoint) {
         names.remove(endpoint)
         // Our own texts: they parse.
         if let address = try? IPAddress(parsing: endpoint.ipv4) { pools[endpoint.networkID]?.free(address) }
@@ -198,22 +200,5 @@ extension NetworkManager {
         let name = hostInterface(endpoint)
         let netlink = netlink
         try await threads.run { try netlink.deleteLink(name) }
-    }
-
-    /// Frees everything a container has here. The kernel takes the interfaces down in the background.
-    public func destroySandbox(_ containerID: String) async {
-        guard let one = attached.removeValue(forKey: containerID) else { return }
-        if !one.ports.isEmpty, let target = one.portTarget {
-            // Elements may be missing after a failed start; the rest of the release must go on.
-            try? await firewall.unpublish(one.ports, from: target)
-        }
-        for endpoint in one.endpoints { free(endpoint) }
-        switch one.place {
-        case .namespace: NetworkNamespaces.remove(at: folder + "/" + containerID)
-        case .machine:
-            let (netlink, names) = (netlink, one.endpoints.map(hostInterface))
-            // What stays is removed when the daemon starts next.
-            try? await threads.run { for name in names { try netlink.deleteLink(name) } }
-        }
     }
 }

@@ -1,30 +1,51 @@
 import Base
+import Glibc
 import Kernel
 
 extension NetworkManager {
+    /// Those Docker takes too; Linux's default for ports that no one chooses.
+    static let ephemeralPorts: ClosedRange<UInt16> = 32768...60999
+
     /// Publishes a container's ports on the host; all or none.
     ///
-    /// - Throws: `.conflict` with Docker's text when one is taken.
-    public func publish(containerID: String, ports: [PublishedPort]) async throws -> [PublishedPort] {
+    /// - Throws: `.conflict` with Docker's text when one is taken, or all of a range.
+    public func publish(containerID: String, ports: [PortRequest]) async throws -> [PublishedPort] {
         guard let target = attached[containerID]?.portTarget else { return [] }
-        var chosen: [PublishedPort] = []
-        for port in ports {
-            var port = port
-            if port.hostPort == 0 { port.hostPort = try freePort(port, besides: chosen) }
-            guard isFree(port, besides: chosen) else {
-                let address = port.hostIP.isEmpty ? "0.0.0.0" : port.hostIP
-                throw SkalaError(
-                    .conflict,
-                    "driver failed programming external connectivity on endpoint: Bind for "
-                        + "\(address):\(port.hostPort) failed: port is already allocated")
-            }
-            chosen.append(port)
-        }
+        var chosen = PortChoice(target: target)
+        for port in ports { try choose(port, &chosen) }
         // Recorded before the rules are there, so that nobody else takes the ports meanwhile.
-        attached[containerID]?.ports = chosen
+        attached[containerID]?.ports = chosen.ports
+        attached[containerID]?.portHolds = chosen.holds
         reflect(attached[containerID]?.endpoints ?? [])
-        try await firewall.publish(chosen, to: target)
-        return chosen
+        try await firewall.publish(chosen.ports, to: target)
+        return chosen.ports
+    }
+
+    /// Takes the ports of a running container again, for a daemon that was restarted.
+    ///
+    /// - Returns: those that another program has by now. The container keeps them: its packets come first.
+    func holdAgain(_ container: String) async -> [PublishedPort] {
+        guard let one = attached[container], let target = one.portTarget else { return [] }
+        var lost: [PublishedPort] = []
+        for port in one.ports {
+            // The kernel may not have closed yet what a killed daemon held.
+            var left = 10
+            while left > 0 {
+                do {
+                    let held = try PortHold.take(port, families: target.families)
+                    attached[container]?.portHolds += held
+                    break
+                } catch {
+                    left -= 1
+                    guard left > 0 else {
+                        lost.append(port)
+                        break
+                    }
+                    try? await Task.sleep(nanoseconds: 5_000_000)  // never cancelled
+                }
+            }
+        }
+        return lost
     }
 
     /// Lets the bridge send frames back where they came from. Where the kernel hands bridged packets to the firewall
@@ -36,18 +57,43 @@ extension NetworkManager {
         }
     }
 
-    private func isFree(_ port: PublishedPort, besides chosen: [PublishedPort]) -> Bool {
-        let taken = attached.values.contains { $0.ports.contains { $0.collides(with: port) } }
-        return !taken && !chosen.contains { $0.collides(with: port) } && PortProbe.isFree(port)
+    private struct PortChoice {
+        let target: Endpoint
+        var ports: [PublishedPort] = []
+        var holds: [OwnedDescriptor] = []
     }
 
-    private func freePort(_ port: PublishedPort, besides chosen: [PublishedPort]) throws -> UInt16 {
-        var candidate = port
-        for _ in 32768..<60999 {
-            candidate.hostPort = nextPort
-            nextPort = nextPort >= 60999 ? 32768 : nextPort + 1
-            if isFree(candidate, besides: chosen) { return candidate.hostPort }
+    /// Takes one port for the choice; false when it is another's.
+    ///
+    /// - Throws: `KernelError` when a program of the host has it, or the host has no such address.
+    private func take(_ port: PublishedPort, _ choice: inout PortChoice) throws(KernelError) -> Bool {
+        let isTaken = (Array(attached.values) + releasing.values).contains {
+            $0.ports.contains { $0.collides(with: port) }
         }
-        throw SkalaError(.exhausted, "all ports from 32768 to 60999 are allocated")
+        guard !isTaken, !choice.ports.contains(where: { $0.collides(with: port) }) else { return false }
+        choice.holds += try PortHold.take(port, families: choice.target.families)
+        choice.ports.append(port)
+        return true
+    }
+
+    private func choose(_ request: PortRequest, _ choice: inout PortChoice) throws(SkalaError) {
+        let address = request.hostIP.isEmpty ? "0.0.0.0" : request.hostIP
+        let failure = "driver failed programming external connectivity on endpoint: "
+        let range = request.hostPorts ?? NetworkManager.ephemeralPorts
+        // Engines on one host, and one after another, start at different ones of those nobody chose.
+        let first = request.hostPorts == nil ? UInt16.random(in: range) : range.lowerBound
+        for port in [first...range.upperBound, range.lowerBound...first].joined() {
+            var reason = "Bind for \(address):\(port) failed: port is already allocated"
+            var isFinal = range.count == 1
+            do throws(KernelError) {
+                if try take(request.published(at: port), &choice) { return }
+            } catch {
+                let inside = "\(choice.target.ipv4):\(request.containerPort)/\(request.protocol)"
+                reason = "failed to bind host port for \(address):\(port):\(inside): \(error.reason)"
+                isFinal = isFinal || error.errno != EADDRINUSE
+            }
+            if isFinal { throw SkalaError(.conflict, failure + reason) }
+        }
+        throw SkalaError(.conflict, failure + "all ports are allocated")
     }
 }

@@ -26,9 +26,14 @@ public actor NetworkManager {
             case machine
         }
 
+        /// Of this sandbox: a container has a new one with every start.
+        let id = UInt64.random(in: 0...UInt64.max)
         let place: Place
         var endpoints: [Endpoint] = []
         var ports: [PublishedPort] = []
+        /// Keep others from the ports while they are open.
+        var portHolds: [OwnedDescriptor] = []
+        var isBeingReleased = false
         /// The endpoint published ports lead to.
         var portTarget: Endpoint? { endpoints.first { !$0.gateway.isEmpty } }
     }
@@ -46,7 +51,10 @@ public actor NetworkManager {
     var ipv6Pools: [String: AddressPool] = [:]
     var bridges: [String: UInt32] = [:]
     var attached: [String: Attached] = [:]
-    var nextPort: UInt16 = 32768
+    /// Ended, and their rules are still there.
+    var releasing: [UInt64: Attached] = [:]
+    /// Containers whose ended namespace is still mounted.
+    var leftNamespaces: Set<String> = []
     private var servers: [String: NameServer] = [:]
 
     /// - Parameter runDirectory: a tmpfs; namespaces are mounted below it. Also what tells engines apart.
@@ -69,7 +77,10 @@ public actor NetworkManager {
     // MARK: networks
 
     /// Takes over after a start of the daemon: makes what is missing, removes what no running container has.
-    public func restore(networks stored: [Network], endpoints: [String: JSON]) async throws {
+    ///
+    /// - Returns: published ports that another program has taken meanwhile.
+    @discardableResult
+    public func restore(networks stored: [Network], endpoints: [String: JSON]) async throws -> [PublishedPort] {
         let none = Network(
             id: NetworkManager.fixedID("none"), name: "none", driver: "null", created: SystemClock.now())
         let host = Network(
@@ -94,10 +105,13 @@ public actor NetworkManager {
         for name in try FileContents.names(in: folder) where endpoints[name] == nil {
             NetworkNamespaces.remove(at: folder + "/" + name)
         }
+        var lost: [PublishedPort] = []
         for (container, document) in endpoints.sorted(by: { $0.key < $1.key }) {
             try await adopt(container, document)
+            lost += await holdAgain(container)
         }
         try await removeStrayInterfaces()
+        return lost
     }
 
     private static func fixedID(_ name: String) -> String {
@@ -312,11 +326,5 @@ public actor NetworkManager {
         let named = attached[container]?.endpoints.first { $0.networkName != "bridge" }
         guard let named, let gateway = networks[named.networkID]?.subnet(.v4)?.gateway else { return nil }
         return "nameserver \(gateway)\noptions ndots:0\n"
-    }
-
-    /// Removes the bridges and rules, for an engine that is taken off the host. Containers must have ended.
-    public func removeEverything() async throws {
-        for network in networks.values where network.driver == "bridge" { await takeDown(network) }
-        try await firewall.removeTable()
     }
 }

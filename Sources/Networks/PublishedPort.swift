@@ -1,12 +1,33 @@
+/// A port of a container that is to be reached through the host.
+public struct PortRequest: Sendable, Hashable {
+    /// The host's address; empty for all.
+    public let hostIP: String
+    /// The first of these that is free; nil is any.
+    public let hostPorts: ClosedRange<UInt16>?
+    public let containerPort: UInt16
+    /// `tcp` or `udp`.
+    public let `protocol`: String
+
+    public init(hostIP: String, hostPorts: ClosedRange<UInt16>?, containerPort: UInt16, protocol: String) {
+        self.hostIP = hostIP
+        self.hostPorts = hostPorts
+        self.containerPort = containerPort
+        self.protocol = `protocol`
+    }
+
+    func published(at port: UInt16) -> PublishedPort {
+        PublishedPort(hostIP: hostIP, hostPort: port, containerPort: containerPort, protocol: `protocol`)
+    }
+}
+
 /// A port of a container that is reached through the host.
 public struct PublishedPort: Sendable, Hashable {
     /// The host's address; empty for all.
-    public var hostIP: String
-    /// 0 asks for a free one.
-    public var hostPort: UInt16
-    public var containerPort: UInt16
+    public let hostIP: String
+    public let hostPort: UInt16
+    public let containerPort: UInt16
     /// `tcp` or `udp`.
-    public var `protocol`: String
+    public let `protocol`: String
 
     public init(hostIP: String, hostPort: UInt16, containerPort: UInt16, protocol: String) {
         self.hostIP = hostIP

@@ -34,6 +34,8 @@ struct ContainerPlanner {
     let seccomp: SeccompFilter?
     let wiring: Wiring
     var sources = MountSources()
+    /// A process whose root is taken in place of one of its own, without the mounts in it, and where to mount it.
+    var borrowed: (pid: Int32, mountPoint: String)?
     /// The container's state for hooks, without its pid.
     var state: JSON = [:]
 
@@ -237,7 +239,11 @@ struct ContainerPlanner {
         let shared = spec.rootfsPropagation.map { $0.contains("private") } == true ? "rprivate" : "rslave"
         let flags = MountOptions.propagation(shared) ?? 0
         plan.add(CL_STEP_PROPAGATION, "make / \(shared)", [Int64(flags)])
-        if let overlay = rootFileSystem {
+        if let borrowed {
+            plan.add(
+                CL_STEP_ROOT_OF, "take the root of process \(borrowed.pid)",
+                texts: ["/proc/\(borrowed.pid)/ns/mnt", borrowed.mountPoint])
+        } else if let overlay = rootFileSystem {
             plan.add(
                 CL_STEP_ROOT_OVERLAY, "mount the root file system",
                 texts: [overlay.upper, overlay.work, overlay.mountPoint, overlay.mountData],

@@ -91,9 +91,14 @@ final class ControlGroup {
 
     /// Removes a group and those below it; true when it is gone.
     private static func removeTree(_ directory: String) -> Bool {
-        if rmdir(directory) == 0 || errno != EBUSY { return true }
+        if removeEmpty(directory) { return true }
         for name in subgroups(of: directory) where !removeTree(directory + "/" + name) { return false }
-        return rmdir(directory) == 0 || errno != EBUSY
+        return removeEmpty(directory)
+    }
+
+    /// A group that we may not remove counts as gone: waiting does not help.
+    private static func removeEmpty(_ directory: String) -> Bool {
+        rmdir(directory) == 0 || ![EBUSY, ENOTEMPTY, EIO, EINTR, ENOMEM].contains(errno)
     }
 
     /// The version 1 directory of a controller, made when it is missing; nil when the host has no such controller.
@@ -170,18 +175,23 @@ final class ControlGroup {
     /// Removes the directories, killing what is left; waits at most about a second. False when one stays.
     @discardableResult
     func remove() -> Bool {
-        var left = Set(paths.values)
-        if let version2Path { left.insert(version2Path) }
         for attempt in 0..<200 {
-            left = left.filter { !ControlGroup.removeTree($0) }
-            if left.isEmpty { break }
+            if removeOnce() { return true }
             if attempt % 20 == 0 {
                 freeze(false)
                 kill()
             }
             usleep(attempt < 20 ? 500 : 5000)
         }
-        paths = [:]
+        return false
+    }
+
+    /// The same without waiting or killing.
+    func removeOnce() -> Bool {
+        var left = Set(paths.values)
+        if let version2Path { left.insert(version2Path) }
+        left = left.filter { !ControlGroup.removeTree($0) }
+        if left.isEmpty { paths = [:] }
         return left.isEmpty
     }
 

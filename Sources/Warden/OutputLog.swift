@@ -36,79 +36,62 @@ final class OutputLog {
 
     /// Adds output of channel 1 (stdout) or 2 (stderr).
     func append(_ bytes: UnsafeBufferPointer<UInt8>, channel: UInt8) {
-        let index = Int(channel) - 1
-        var output: [UInt8] = []
-        output.reserveCapacity(bytes.count + bytes.count / 2 + 128)
-        var start = 0
-        let time = Array(SystemClock.now().text.utf8)
-        while start < bytes.count {
-            if maximumBytes > 0, size + Int64(output.count) >= maximumBytes {
-                flush(output)
-                output.removeAll(keepingCapacity: true)
-            }
-            let room = OutputLog.longestLine - partial[index].count
-            let end = min(bytes.count, start + room)
-            let slice = UnsafeBufferPointer(rebasing: bytes[start..<end])
-            if let newline = slice.firstIndex(of: 0x0A) {
-                let line = UnsafeBufferPointer(rebasing: slice[...newline])
-                write(partial[index], line, channel, time, to: &output)
-                partial[index].removeAll(keepingCapacity: true)
-                start += newline + 1
-            } else if end - start == room {
-                write(partial[index], slice, channel, time, to: &output)
-                partial[index].removeAll(keepingCapacity: true)
-                start = end
+        guard let base = bytes.baseAddress else { return }
+        var output = LogEntries(time: SystemClock.now())
+        defer { output.free() }
+        var rest = UnsafeBufferPointer(start: base, count: bytes.count)
+        while let start = rest.baseAddress, !rest.isEmpty {
+            let pending = partial[Int(channel) - 1].count
+            let window = min(rest.count, OutputLog.longestLine - pending)
+            let newline = memchr(start, 0x0A, window)
+            let length = newline.map { UnsafeRawPointer($0) - UnsafeRawPointer(start) + 1 } ?? window
+            let piece = UnsafeBufferPointer(rebasing: rest[..<length])
+            rest = UnsafeBufferPointer(rebasing: rest[length...])
+            if newline == nil, pending + length < OutputLog.longestLine {
+                partial[Int(channel) - 1].append(contentsOf: piece)
+            } else if pending == 0 {
+                write(piece, channel, &output)
             } else {
-                partial[index].append(contentsOf: slice)
-                start = end
+                partial[Int(channel) - 1].append(contentsOf: piece)
+                writePartial(channel, &output)
             }
         }
-        flush(output)
+        flush(&output)
     }
 
     /// Writes incomplete lines out: the process has ended.
     func finish() {
-        var output: [UInt8] = []
-        let time = Array(SystemClock.now().text.utf8)
-        for index in 0..<2 where !partial[index].isEmpty {
-            write(partial[index], UnsafeBufferPointer(start: nil, count: 0), UInt8(index + 1), time, to: &output)
-            partial[index] = []
-        }
-        flush(output)
+        var output = LogEntries(time: SystemClock.now())
+        defer { output.free() }
+        for channel: UInt8 in [1, 2] where !partial[Int(channel) - 1].isEmpty { writePartial(channel, &output) }
+        flush(&output)
     }
 
-    private func write(
-        _ first: [UInt8], _ second: UnsafeBufferPointer<UInt8>, _ channel: UInt8, _ time: [UInt8],
-        to output: inout [UInt8]
-    ) {
-        output.append(contentsOf: #"{"log":""#.utf8)
-        var line = first
-        line.append(contentsOf: second)
-        // Bytes that are no UTF-8 become the replacement character: JSON is UTF-8.
-        if line.allSatisfy({ $0 < 0x80 }) {
-            line.withUnsafeBufferPointer { JSON.writeEscaped($0, to: &output) }
-        } else {
-            var text = String(decoding: line, as: UTF8.self)
-            text.withUTF8 { JSON.writeEscaped($0, to: &output) }
-        }
-        output.append(
-            contentsOf: channel == 1 ? #"","stream":"stdout","time":""#.utf8 : #"","stream":"stderr","time":""#.utf8)
-        output.append(contentsOf: time)
-        output.append(contentsOf: "\"}\n".utf8)
+    private func writePartial(_ channel: UInt8, _ output: inout LogEntries) {
+        partial[Int(channel) - 1].withUnsafeBufferPointer { write($0, channel, &output) }
+        partial[Int(channel) - 1].removeAll(keepingCapacity: true)
     }
 
-    private func flush(_ output: [UInt8]) {
-        guard !output.isEmpty else { return }
+    private func write(_ line: UnsafeBufferPointer<UInt8>, _ channel: UInt8, _ output: inout LogEntries) {
+        let isFileFull = maximumBytes > 0 && size + Int64(output.count) >= maximumBytes
+        if isFileFull || !output.hasRoom(for: line.count) { flush(&output) }
+        output.add(line, channel: channel)
+    }
+
+    private func flush(_ output: inout LogEntries) {
+        guard output.count > 0 else { return }
         if maximumBytes > 0, size > 0, size + Int64(output.count) > maximumBytes { rotate() }
+        let bytes = output.bytes
         var written = 0
-        while written < output.count {
-            let count = output[written...].withUnsafeBytes { Glibc.write(file.raw, $0.baseAddress, $0.count) }
+        while written < bytes.count {
+            let count = Glibc.write(file.raw, bytes.baseAddress.map { $0 + written }, bytes.count - written)
             if count < 0, errno == EINTR { continue }
             // A full disk loses log lines; it must not stop the container.
             if count <= 0 { break }
             written += count
         }
         size += Int64(written)
+        output.removeAll()
     }
 
     private func rotate() {

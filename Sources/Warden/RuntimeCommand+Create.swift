@@ -264,9 +264,10 @@ extension RuntimeCommand {
         return own
     }
 
-    /// `slice:prefix:name`, systemd's form, becomes a path as well: there is no need to ask systemd.
+    /// `slice:prefix:name`, systemd's form, becomes a path as well: there is no need to ask systemd. Without one the group
+    /// lies in the root: nothing of it is left when its container is deleted.
     static func cgroupPath(_ path: String?, _ id: String) -> String {
-        guard let path, !path.isEmpty else { return "/skala-runtime/" + id }
+        guard let path, !path.isEmpty else { return "/skala-runtime-" + id }
         let parts = path.split(separator: ":", omittingEmptySubsequences: false)
         guard parts.count == 3 else { return path }
         // `a-b.slice` lies in `a.slice` (systemd.slice(5)).

@@ -71,18 +71,24 @@ extension Warden {
         loop.after(milliseconds: 0) { [unowned self] in discard(process) }
     }
 
-    /// A process that keeps a root file system mounted for a stopped container.
+    /// A process that keeps a root file system mounted: a stopped container's layers, or the root of a running one without
+    /// what the kernel shows in it.
     func hold(_ request: JSON, _ reply: Reply) throws {
         guard let id = request["id"].string, !id.isEmpty, holders[id] == nil else {
             throw SkalaError(.conflict, "container '\(request["id"].string ?? "")' is held")
         }
         guard holders.count < Warden.maximumContainers else { throw SkalaError(.exhausted, "too many held containers") }
-        let root = try RootFileSystem(request["rootfs"])
+        let running = request["container"].string.map { containers[$0] }
+        if let running, running?.first.state != .running {
+            throw SkalaError(.conflict, "container \(request["container"].string ?? "") is not running")
+        }
+        let root = running == nil ? try RootFileSystem(request["rootfs"]) : nil
         let spec = try RuntimeSpec(["linux": ["namespaces": [["type": "mount"]]], "mounts": request["mounts"]])
         let cgroup = try ControlGroup(path: cgroupRoot + "/hold", layout: layout)
-        let planner = ContainerPlanner(
+        var planner = ContainerPlanner(
             spec: spec, bundle: nil, rootFileSystem: root, layout: layout, cgroup: cgroup, seccomp: nil,
             wiring: .init())
+        planner.borrowed = running.flatMap { $0 }.map { ($0.first.launch.pid, scratch) }
         let launch = try Launch(plan: try planner.plan(), flags: planner.flags, cgroup: nil, gate: nil)
         let holder = ContainerProcess(
             launch: launch, streams: ProcessStreams(loop: loop, log: nil, terminal: false), closesInputWithClient: false

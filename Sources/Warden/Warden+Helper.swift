@@ -61,19 +61,15 @@ extension Warden {
         default: throw SkalaError(.unsupported, "unknown helper '\(verb)'")
         }
         let id = request["id"].string ?? ""
-        let isHeld = holders[id] != nil
-        let running = containers[id].flatMap { $0.first.state == .ended ? nil : $0.first }
-        guard let process = holders[id] ?? running else {
-            throw SkalaError(.conflict, "container \(id) neither runs nor is held")
-        }
-        let root = try OwnedDescriptor.open("/proc/\(process.launch.pid)/root", CL_O_PATH | CL_O_DIRECTORY)
+        guard let holder = holders[id] else { throw SkalaError(.conflict, "container '\(id)' is not held") }
+        let root = try OwnedDescriptor.open("/proc/\(holder.launch.pid)/root", CL_O_PATH | CL_O_DIRECTORY)
         if verb == "export" { return (root, []) }
         guard let path = request["path"].string, !path.isEmpty, !path.utf8.contains(0), path.utf8.count < 65536 else {
             throw SkalaError(.invalid, "not a path: '\(request["path"].string ?? "")'")
         }
         guard verb == "unpack" else { return (root, [path]) }
-        // What was written for a stopped container has to be there even if the VM is taken away at once.
-        return (root, [path, request["replaces"].bool == true ? "replace" : "keep", isHeld ? "sync" : "later"])
+        let (replaces, mustLast) = (request["replaces"].bool == true, request["sync"].bool == true)
+        return (root, [path, replaces ? "replace" : "keep", mustLast ? "sync" : "later"])
     }
 
     /// Nobody waits for it any more.

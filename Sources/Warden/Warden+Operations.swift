@@ -54,7 +54,7 @@ extension Warden {
     private func hello(_ request: JSON) throws -> JSON {
         let boot = try SmallFile.text("/proc/sys/kernel/random/boot_id").filter { $0 != "\n" }
         return [
-            "version": JSON(Warden.version), "pid": JSON(getpid()), "boot": JSON(boot), "lost": JSON(lost),
+            "version": JSON(ProtocolVersion.current), "pid": JSON(getpid()), "boot": JSON(boot), "lost": JSON(lost),
         ]
     }
 
@@ -108,7 +108,17 @@ extension Warden {
             container.cgroup.kill()
         }
         for process in processes { discard(process) }
-        container.cgroup.remove()
+        if !container.cgroup.remove() { retryRemoval(of: container.cgroup, BackgroundRetry.pauses[...]) }
+    }
+
+    /// A group that cannot be removed yet is tried again, within a bound; what is left then is the next warden's.
+    private func retryRemoval(of cgroup: ControlGroup, _ pauses: ArraySlice<Int64>) {
+        guard let pause = pauses.first else { return }
+        loop.after(milliseconds: pause) { [unowned self] in
+            // One of the same name may be in use again.
+            guard containers.values.allSatisfy({ $0.cgroup.path != cgroup.path }), !cgroup.removeOnce() else { return }
+            retryRemoval(of: cgroup, pauses.dropFirst())
+        }
     }
 
     func discard(_ process: ContainerProcess) {
@@ -120,7 +130,8 @@ extension Warden {
         process.state = .ended
         process.streams.finish()
         process.streams.close()
-        for (stream, entry) in streams where entry.process === process { streams[stream] = nil }
+        // A client that is slower than the engine still gets what it has not taken yet.
+        for (stream, entry) in streams where entry.process === process { forgetStreamIfEnded(stream) }
     }
 
     private func forget(_ request: JSON) throws -> JSON {

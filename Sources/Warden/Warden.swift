@@ -9,7 +9,6 @@ import WardenProtocol
 ///
 /// Everything that ran is remembered until `delete`; an engine that comes back asks `list`.
 public final class Warden {
-    static let version = "1"
     /// How long a container's setup may take, in milliseconds.
     static let startDeadline: Int64 = 60_000
     static let maximumContainers = 10_000
@@ -91,6 +90,8 @@ public final class Warden {
             container.cgroup.kill()
             container.cgroup.remove()
         }
+        // Ours when it is empty. Otherwise, or after a kill, it is the next warden's.
+        for root in hierarchies { rmdir(root + cgroupRoot) }
     }
 
     private func connect(_ file: OwnedDescriptor, _ carrier: Connection.Carrier) throws(KernelError) -> Connection {
@@ -98,6 +99,8 @@ public final class Warden {
             loop: loop, file: file, carrier: carrier, onFrame: { [unowned self] in receive($1, from: $0) },
             onClose: { [unowned self] in disconnected($0) })
     }
+
+    private var hierarchies: Set<String> { Set(layout.version1.values).union([layout.version2].compactMap { $0 }) }
 
     private func listen(_ path: String) throws {
         var address = sockaddr_un()
@@ -180,8 +183,7 @@ public final class Warden {
     /// Kills and removes what a killed predecessor left below our parent group.
     private func removeLeftovers() {
         var names: Set<String> = []
-        let roots = Set(layout.version1.values).union([layout.version2].compactMap { $0 })
-        for root in roots {
+        for root in hierarchies {
             let directory = root + cgroupRoot
             // No such directory: nothing is left there.
             for name in (try? FileContents.names(in: directory)) ?? [] where name.count == Identifier.length {

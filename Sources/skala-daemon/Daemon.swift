@@ -30,7 +30,15 @@ struct Daemon {
             defer { lock.release() }
             let engine = try await Engine(configuration: options.configuration, log: log)
             let api = APIServer(engine: engine)
-            for address in options.addresses { try await api.listen(on: address) }
+            do {
+                // First: a daemon that nobody can reach must leave no warden, bridge or rules behind.
+                for address in options.addresses { try await api.listen(on: address) }
+                try await engine.start()
+                try await api.serve()
+            } catch {
+                await api.stop()
+                throw error
+            }
             log.info(
                 "skala \(options.configuration.version) is ready on \(options.addresses.map(\.text).joined(separator: ", "))"
             )

@@ -85,7 +85,7 @@ struct RequestTests {
         ])
     func pathsAreCleaned(path: String, clean: String) { #expect(MountParser.clean(path) == clean) }
 
-    private func published(_ bindings: JSON, all: Bool = false, exposed: JSON = [:]) throws -> [PublishedPort] {
+    private func published(_ bindings: JSON, all: Bool = false, exposed: JSON = [:]) throws -> [PortRequest] {
         try PortBindings.published(
             hostConfig: ["PortBindings": bindings, "PublishAllPorts": JSON(all)], config: ["ExposedPorts": exposed])
     }
@@ -94,14 +94,16 @@ struct RequestTests {
         let ports = try published(
             [
                 "80/tcp": [["HostIp": "127.0.0.1", "HostPort": "8080"], ["HostPort": ""]],
-                "53/udp": [["HostPort": "53"]],
+                "53/udp": [["HostPort": "53-55"]],
                 "90": .null,
             ], all: true, exposed: ["80/tcp": [:], "443/tcp": [:]])
         #expect(ports.map(\.containerPort) == [80, 80, 53, 443])
-        #expect(ports.map(\.hostPort) == [8080, 0, 53, 0])
+        #expect(ports.map(\.hostPorts) == [8080...8080, nil, 53...55, nil])
         #expect(ports.map(\.protocol) == ["tcp", "tcp", "udp", "tcp"])
         #expect(ports[0].hostIP == "127.0.0.1")
-        let settings = PortBindings.settings(Array(ports[..<1]), exposed: ["80/tcp", "443/tcp"])
+        let settings = PortBindings.settings(
+            [PublishedPort(hostIP: "127.0.0.1", hostPort: 8080, containerPort: 80, protocol: "tcp")],
+            exposed: ["80/tcp", "443/tcp"])
         #expect(settings == ["80/tcp": [["HostIp": "127.0.0.1", "HostPort": "8080"]], "443/tcp": .null])
     }
 
@@ -110,9 +112,18 @@ struct RequestTests {
         #expect(throws: SkalaError.self) { try published([key: [["HostPort": "80"]]]) }
     }
 
-    @Test(arguments: ["x", "65536", "-1", "+80", "80 "]) func impossibleHostPortsAreRefused(text: String) {
+    @Test(arguments: ["x", "65536", "-1", "+80", "80 ", "9-8", "8-", "0-5", "1-2-3", "1-65536"])
+    func impossibleHostPortsAreRefused(text: String) {
         let error = #expect(throws: SkalaError.self) { try published(["80/tcp": [["HostPort": JSON(text)]]]) }
-        #expect(error?.message == "invalid host port: \"\(text)\"")
+        #expect(error?.message == "invalid port specification: \"\(text)\"")
+    }
+
+    @Test func impossibleHostAddressesAreRefused() {
+        for address: JSON in ["localhost", "127.0.0.1 }; flush ruleset", "1.2.3", "::g"] {
+            #expect(throws: SkalaError.self) {
+                try published(["80/tcp": [["HostIp": address, "HostPort": "80"]]])
+            }
+        }
     }
 
     private let users = UserLookup(

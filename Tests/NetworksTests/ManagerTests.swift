@@ -43,8 +43,10 @@ import Testing
             rate: nil)
     }
 
-    private func port(_ host: UInt16, _ container: UInt16, ip: String = "", name: String = "tcp") -> PublishedPort {
-        PublishedPort(hostIP: ip, hostPort: host, containerPort: container, protocol: name)
+    private func port(
+        _ host: ClosedRange<UInt16>?, _ container: UInt16, ip: String = "", name: String = "tcp"
+    ) -> PortRequest {
+        PortRequest(hostIP: ip, hostPorts: host, containerPort: container, protocol: name)
     }
 
     private func manager(_ folder: TemporaryFolder) async throws -> NetworkManager {
@@ -94,13 +96,21 @@ import Testing
         await #expect(throws: SkalaError.self) { try await manager.remove(network.id) }
 
         let ports = try await manager.publish(
-            containerID: first, ports: [port(8080, 80), port(0, 53, ip: "127.0.0.1", name: "udp")])
+            containerID: first, ports: [port(8080...8080, 80), port(nil, 53, ip: "127.0.0.1", name: "udp")])
         #expect(ports[0].hostPort == 8080 && ports[1].hostPort > 0)
         #expect(try nft().contains("tcp . 8080 : 172.24.0.2 . 80"))
         let allocated = await #expect(throws: SkalaError.self) {
-            try await manager.publish(containerID: second, ports: [port(8080, 1)])
+            try await manager.publish(containerID: second, ports: [port(8080...8080, 1)])
         }
         #expect(allocated?.message.contains("port is already allocated") == true)
+        // Of a range the first that is free, until none is.
+        let ranged = try await manager.publish(
+            containerID: second, ports: [port(8079...8081, 1), port(8079...8081, 2)])
+        #expect(ranged.map(\.hostPort) == [8079, 8081])
+        let full = await #expect(throws: SkalaError.self) {
+            try await manager.publish(containerID: second, ports: [port(8079...8080, 3)])
+        }
+        #expect(full?.message.hasSuffix("all ports are allocated") == true)
 
         // The ports follow the container to its next network.
         let bridge = try await manager.find("bridge")
@@ -117,7 +127,7 @@ import Testing
         _ = try await manager.makeSandbox(containerID: running)
         _ = try await manager.makeSandbox(containerID: second)
         _ = try await manager.connect(containerID: running, request(bridge, "db", ipv4: "172.23.0.9"))
-        _ = try await manager.publish(containerID: running, ports: [port(9090, 90)])
+        _ = try await manager.publish(containerID: running, ports: [port(9090...9090, 90)])
         return await manager.document(of: running)
     }
 
@@ -129,7 +139,7 @@ import Testing
         #expect(await manager.endpoints(of: running).map(\.ipv4) == ["172.23.0.9"])
         #expect(try FileContents.names(in: folder.path + "/netns") == [running])
         await manager.destroySandbox(running)
-        try await manager.removeEverything()
-        #expect(!(try nft().contains("skala_")))
+        #expect(!(try nft().contains("9090")))
+        try NetlinkSocket().deleteLink("skt0")
     }
 }

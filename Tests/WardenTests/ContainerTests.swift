@@ -95,6 +95,30 @@ import WardenProtocol
         #expect(error?.message.contains("/proc2") == true)
     }
 
+    /// The engine deletes a container when it has ended, however much of its output a client has still to take.
+    @Test func aSlowClientGetsAllOutputOfADeletedContainer() throws {
+        guard let warden = try WardenFixture.make() else { return }
+        defer { warden.stop() }
+        let id = Identifier.make()
+        warden.isSlow = true
+        try warden.perform(
+            "create",
+            [
+                "id": JSON(id), "spec": WardenFixture.spec(["head", "-c", "900000", "/dev/zero"]),
+                "rootfs": try warden.makeRoot(), "io": [:], "start": true,
+                "attach": [["stream": 5, "stdout": true, "stderr": true]],
+            ])
+        _ = try warden.waitForExit(id)
+        try warden.perform("delete", ["id": JSON(id)])
+        #expect(warden.output["5.1"]?.count == 256 << 10, "the window, and no more")
+        try warden.catchUp()
+        try warden.waitForEnd(stream: 5, channel: 1)
+        try warden.waitForEnd(stream: 5, channel: 2)
+        #expect(warden.output["5.1"]?.count == 900_000)
+        // The stream's number is free again.
+        #expect(throws: SkalaError.self) { try warden.perform("detach", ["stream": 5]) }
+    }
+
     @Test func executesAttachesAndResizes() throws {
         guard let warden = try WardenFixture.make() else { return }
         defer { warden.stop() }

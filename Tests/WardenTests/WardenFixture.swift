@@ -144,6 +144,16 @@ final class WardenFixture {
         }
     }
 
+    /// Takes what is sent without saying so, until `catchUp`.
+    var isSlow = false
+    private var owed: [Frame] = []
+
+    func catchUp() throws {
+        isSlow = false
+        for credit in owed { try send(credit) }
+        owed = []
+    }
+
     private func take(_ frame: Frame) throws {
         switch frame.kind {
         case .event: events.append(try JSON(parsing: frame.payload))
@@ -152,7 +162,8 @@ final class WardenFixture {
             if frame.payload.isEmpty { ended.insert(key) }
             output[key, default: []].append(contentsOf: frame.payload)
             if !frame.payload.isEmpty {
-                try send(.credit(stream: frame.number, count: UInt32(frame.payload.count)))
+                let credit = Frame.credit(stream: frame.number, count: UInt32(frame.payload.count))
+                if isSlow { owed.append(credit) } else { try send(credit) }
             }
         default: break
         }

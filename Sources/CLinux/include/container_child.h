@@ -24,6 +24,7 @@ enum cl_step_kind {
     CL_STEP_ROOT_BIND,       // t0 directory of the host
     CL_STEP_ROOT_PLAIN,      // t0 directory: taken as it is (in a mount namespace of somebody else)
     CL_STEP_ROOT_OVERLAY,    // d lower directories (topmost first), t0 upper, t1 work, t2 where to mount, t3 mount(2) data
+    CL_STEP_ROOT_OF,         // t0 mount namespace whose root is taken, without what is mounted in it; t1 where to mount
     CL_STEP_MOUNT,           // t0 in the root, t1 type, t2 source; d options; n0 MOUNT_ATTR_*, n1 propagation,
                              // n2: 1 = the path must hold no symbolic link, n3: 1 = copy what is below into it
     CL_STEP_BIND,            // t0 in the root, t1 path of the host; n0 recursive (1), may cover procfs (2), n1 set,

@@ -12,6 +12,7 @@ final class HTTPServer: Sendable {
         var connections: [ObjectIdentifier: Connection] = [:]
         var listeners: [any Channel] = []
         var unixListeners: [UnixListener] = []
+        var isServing = false
         var isStopping = false
     }
 
@@ -24,7 +25,7 @@ final class HTTPServer: Sendable {
         self.service = service
     }
 
-    /// Starts to listen; returns the TCP port (asked for as 0, the kernel has chosen it).
+    /// Takes an address; returns the TCP port (asked for as 0, the kernel has chosen it). Who connects waits until `serve`.
     ///
     /// - Throws: `SkalaError`: `.conflict` when another daemon has the address, `.invalid` for TCP without TLS.
     @discardableResult
@@ -54,10 +55,8 @@ final class HTTPServer: Sendable {
         }
         do {
             let channel = try await bootstrap { self.add($0, tls: nil) }.withBoundSocket(listener.takeSocket()).get()
-            state.withLock {
-                $0.listeners.append(channel)
-                $0.unixListeners.append(listener)
-            }
+            state.withLock { $0.unixListeners.append(listener) }
+            try await opened(channel)
         } catch {
             listener.close()
             throw SkalaError(.system, "cannot listen on \(path): \(error)", cause: error)
@@ -70,16 +69,34 @@ final class HTTPServer: Sendable {
                 .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
                 .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
                 .bind(host: host, port: port).get()
-            state.withLock { $0.listeners.append(channel) }
+            try await opened(channel)
             return channel.localAddress?.port
         } catch {
             throw SkalaError(.system, "cannot listen on tcp://\(host):\(port): \(error)", cause: error)
         }
     }
 
+    private func opened(_ channel: any Channel) async throws {
+        let isServing = state.withLock { state in
+            state.listeners.append(channel)
+            return state.isServing
+        }
+        if isServing { try await channel.setOption(.autoRead, value: true).get() }
+    }
+
+    /// Answers, from now on, on all addresses.
+    func serve() async throws {
+        let listeners = state.withLock { state in
+            state.isServing = true
+            return state.listeners
+        }
+        for listener in listeners { try await listener.setOption(.autoRead, value: true).get() }
+    }
+
     private func bootstrap(_ add: @escaping @Sendable (any Channel) -> EventLoopFuture<Void>) -> ServerBootstrap {
         ServerBootstrap(group: group)
             .serverChannelOption(.backlog, value: 1024)
+            .serverChannelOption(.autoRead, value: false)
             // Out of descriptors: waits before the next try instead of turning in circles.
             .serverChannelInitializer { channel in
                 channel.eventLoop.makeCompletedFuture {

@@ -94,6 +94,7 @@ struct NetworkRoutes {
 
     private func prune(_ request: Request) async throws -> Response {
         let limit = try PruneFilter(try Filters(request, allowed: ["until", "label", "label!"]))
+        await engine.networks.sweep()
         var deleted: [String] = []
         for network in await engine.networks.list() where !NetworkRoutes.builtIn.contains(network.name) {
             let used = await engine.networkIsUsed(network)

@@ -49,6 +49,7 @@ struct VolumeRoutes {
         let limit = try PruneFilter(filters)
         var deleted: [String] = []
         var reclaimed: Int64 = 0
+        await engine.volumes.sweep()
         for volume in await engine.volumes.list() {
             guard takesNamed || volume.isAnonymous, limit.includes(volume.created, volume.labels),
                 await !engine.volumes.isUsed(volume.name)

@@ -16,7 +16,8 @@ extension Container {
         try await reachingFiles { site in
             switch site {
             case .process(let pid): try await onHost(pid) { try ContainerFiles.stat(path, in: $0) }
-            case .machine(let machine): try await helper(machine).document("stat", fields(path), limit: 16 << 10)
+            case .machine(let machine, let hold):
+                try await helper(machine).document("stat", fields(hold, path), limit: 16 << 10)
             }
         }
     }
@@ -26,7 +27,8 @@ extension Container {
         try await reachingFiles { site in
             switch site {
             case .process(let pid): try await onHost(pid) { try ContainerFiles.pack(path, in: $0, to: output) }
-            case .machine(let machine): try await helper(machine).archive("pack", fields(path), to: output)
+            case .machine(let machine, let hold):
+                try await helper(machine).archive("pack", fields(hold, path), to: output)
             }
         }
         publish("archive-path", ["path": path])
@@ -43,9 +45,11 @@ extension Container {
                     try AnyArchive.unpack(
                         from: input.raw, into: $0, path: path, replacesDirectories: replacesDirectories)
                 }
-            case .machine(let machine):
-                var fields = fields(path)
+            case .machine(let machine, let hold):
+                var fields = fields(hold, path)
                 fields["replaces"] = JSON(replacesDirectories)
+                // For a stopped container it has to be there even if the VM is taken away at once.
+                fields["sync"] = JSON(hold == id)
                 try await helper(machine).unpack(fields, from: input.raw)
             }
         }
@@ -57,7 +61,8 @@ extension Container {
         try await reachingFiles { site in
             switch site {
             case .process(let pid): try await onHost(pid) { try ContainerFiles.exportTree($0, to: output) }
-            case .machine(let machine): try await helper(machine).archive("export", ["id": JSON(id)], to: output)
+            case .machine(let machine, let hold):
+                try await helper(machine).archive("export", ["id": JSON(hold)], to: output)
             }
         }
         publish("export", ["path": "/"])
@@ -73,11 +78,11 @@ extension Container {
         }
     }
 
-    private func helper(_ machine: VirtualMachine) -> GuestHelper {
+    func helper(_ machine: VirtualMachine) -> GuestHelper {
         GuestHelper(machine: machine, threads: engine.threads)
     }
 
-    private func fields(_ path: String) -> JSON { ["id": JSON(id), "path": JSON(path)] }
+    private func fields(_ hold: String, _ path: String) -> JSON { ["id": JSON(hold), "path": JSON(path)] }
 
     // MARK: changes
 
@@ -103,9 +108,8 @@ extension Container {
     }
 
     private func changesInMachine() async throws -> [(path: String, kind: Int)] {
-        let list = try await reachingFiles { site -> JSON in
-            guard case .machine(let machine) = site else { throw VirtualMachine.gone }
-            return try await helper(machine).document(
+        let list = try await reachingMachine { machine in
+            try await helper(machine).document(
                 "changes", ["rootfs": guestRootFileSystem], limit: Container.changesLimit)
         }
         return try (list.array ?? []).map { change in
@@ -154,8 +158,7 @@ extension Container {
 
     private func writeLayer(to output: Int32) async throws {
         guard record.isolation == .container else {
-            return try await reachingFiles { site in
-                guard case .machine(let machine) = site else { throw VirtualMachine.gone }
+            return try await reachingMachine { machine in
                 // Holes are written as zeros: a layer may be larger than the disk, but not by any amount.
                 try await helper(machine).archive(
                     "layer", ["rootfs": guestRootFileSystem], to: output, limit: 4 * VirtualMachines.diskBytes)

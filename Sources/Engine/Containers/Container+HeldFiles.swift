@@ -10,30 +10,53 @@ extension Container {
     /// How long a start or a removal waits for copies that are under way.
     private static let usersDeadline: UInt64 = 60_000_000_000
 
-    /// Runs `body` while the container's files can be reached: through its first process when it runs, else through a
-    /// mount namespace, in a VM if need be, that is held for all who use them at the same time. Starts and removals wait.
+    /// Runs `body` while the container's files, volumes included, can be reached: a warden holds a mount namespace with
+    /// them, since a running container's own would show /proc, /sys and /dev, which are the kernel's.
+    ///
+    /// A stopped container's is held for all who use it at the same time, in a VM if need be; starts and removals wait.
     func reachingFiles<Value: Sendable>(_ body: (FileSite) async throws -> Value) async throws -> Value {
-        if let site = try runningSite() { return try await body(site) }
-        let (site, isHeld) = try await lifecycle.withLock { () -> (FileSite, Bool) in
-            if let site = try runningSite() { return (site, false) }
-            return (try await holdFiles(), true)
-        }
+        if record.state.isAlive { return try await holdingRunning(body) }
+        let site = try await lifecycle.withLock { record.state.isAlive ? nil : try await holdFiles() }
+        guard let site else { return try await holdingRunning(body) }
         let result: Result<Value, any Error>
         do { result = .success(try await body(site)) } catch { result = .failure(error) }
-        if isHeld { releaseFiles() }
+        releaseFiles()
         return try result.get()
     }
 
-    /// nil unless it runs.
-    private func runningSite() throws(SkalaError) -> FileSite? {
-        guard record.state.isAlive else { return nil }
-        guard record.isolation != .container else { return .process(record.state.pid) }
+    /// Runs `body` with a VM of the container's: the one it runs in, or one that only serves its files.
+    func reachingMachine<Value: Sendable>(_ body: (VirtualMachine) async throws -> Value) async throws -> Value {
+        if record.state.isAlive { return try await body(try runningMachine()) }
+        return try await reachingFiles { site in
+            guard case .machine(let machine, _) = site else { throw VirtualMachine.gone }
+            return try await body(machine)
+        }
+    }
+
+    private func runningMachine() throws(SkalaError) -> VirtualMachine {
         guard let machine else { throw VirtualMachine.gone }
         guard record.state.status != .paused else {
             throw SkalaError(
                 .conflict, "container \(record.name) is paused, and its VM with it: unpause it to reach its files")
         }
-        return .machine(machine)
+        return machine
+    }
+
+    private func holdingRunning<Value: Sendable>(_ body: (FileSite) async throws -> Value) async throws -> Value {
+        let machine = record.isolation == .container ? nil : try runningMachine()
+        // Several may read a running container's files at once.
+        let hold = Identifier.make()
+        let warden: any Sandbox = machine ?? engine.warden
+        let answer = try await warden.request(
+            "hold", ["id": JSON(hold), "container": JSON(id), "mounts": machine == nil ? fileMounts : guestFileMounts])
+        let result: Result<Value, any Error>
+        do {
+            let pid = Int32(clamping: answer["pid"].int ?? 0)
+            result = .success(try await body(machine.map { .machine($0, hold: hold) } ?? .process(pid)))
+        } catch { result = .failure(error) }
+        // Fails only when the warden is gone, and the holder with it.
+        _ = try? await warden.request("release", ["id": JSON(hold)])
+        return try result.get()
     }
 
     /// With `lifecycle` held.
@@ -48,26 +71,46 @@ extension Container {
     }
 
     private func makeSite() async throws -> FileSite {
-        guard record.isolation == .container else { return .machine(try await startFilesMachine()) }
+        guard record.isolation == .container else { return .machine(try await startFilesMachine(), hold: id) }
         let image = try await engine.images.find(record.imageID)
         let rootfs: JSON = [
             "lower": JSON(await engine.images.layerPaths(of: image)), "upper": JSON(directory + "/upper"),
             "work": JSON(directory + "/work"),
         ]
         let answer = try await engine.warden.request(
-            "hold", ["id": JSON(id), "rootfs": rootfs, "mounts": fileMounts(record.mounts)])
+            "hold", ["id": JSON(id), "rootfs": rootfs, "mounts": fileMounts])
         return .process(Int32(clamping: answer["pid"].int ?? 0))
     }
 
-    /// The volumes and binds as mounts of the warden's operation `hold`.
-    func fileMounts(_ mounts: [ContainerRecord.Mount]) -> JSON {
-        JSON(
-            mounts.filter { $0.type != "tmpfs" }.map { mount -> JSON in
-                [
-                    "type": "bind", "source": JSON(mount.source), "destination": JSON(mount.destination),
-                    "options": ["rbind", "rprivate"],
-                ]
-            })
+    /// Volumes, binds, and the files in /etc that are made for it, as mounts of the warden's operation `hold`.
+    private var fileMounts: JSON { Container.fileMounts(record.mounts, etcFiles.map { (directory + "/" + $0, $0) }) }
+
+    /// The same as the VM's warden finds them.
+    var guestFileMounts: JSON { Container.fileMounts(guestMounts, etcFiles.map { (guestEtcFile($0), $0) }) }
+
+    /// Those that are there: before its first start a container has none.
+    var etcFiles: [String] {
+        ["resolv.conf", "hostname", "hosts"].filter { access(directory + "/" + $0, F_OK) == 0 }
+    }
+
+    private static func fileMounts(
+        _ mounts: [ContainerRecord.Mount], _ etcFiles: [(source: String, name: String)]
+    ) -> JSON {
+        let binds = mounts.filter { $0.type != "tmpfs" }.map { mount -> JSON in
+            [
+                "type": "bind", "source": JSON(mount.source), "destination": JSON(mount.destination),
+                "options": ["rbind", "rprivate", mount.isReadOnly ? "ro" : "rw"],
+            ]
+        }
+        let files = etcFiles.compactMap { file -> JSON? in
+            let destination = "/etc/" + file.name
+            guard !mounts.contains(where: { $0.destination == destination }) else { return nil }
+            return [
+                "type": "bind", "source": JSON(file.source), "destination": JSON(destination),
+                "options": ["rbind", "rprivate"],
+            ]
+        }
+        return JSON(binds + files)
     }
 
     private func releaseFiles() {
@@ -112,13 +155,13 @@ extension Container {
         switch held.site {
         // Fails only when the warden is gone, and the holder with it.
         case .process: _ = try? await engine.warden.request("release", ["id": JSON(id)])
-        case .machine(let machine): await end(machine, keepsDisk: true)
+        case .machine(let machine, _): await end(machine, keepsDisk: true)
         }
     }
 
     /// The daemon ends: a VM that only serves files would outlive it.
     func closeFilesMachine() async {
-        guard case .machine(let machine) = heldFiles?.site else { return }
+        guard case .machine(let machine, _) = heldFiles?.site else { return }
         heldFiles = nil
         await end(machine, keepsDisk: true)
     }

@@ -319,9 +319,11 @@ extension Container {
         do {
             try await engine.threads.run { try FileContents.removeTree(directory) }
         } catch {
-            // The container is gone all the same, and with it its hold on images and volumes; a folder that stays is
-            // removed when the daemon starts next.
+            // The container is gone all the same, and with it its hold on images and volumes; a folder that stays even so
+            // is removed when the daemon starts next.
             engine.log.error("cannot remove \(directory): \(error)")
+            let threads = engine.threads
+            BackgroundRetry.start { (try? await threads.run { try FileContents.removeTree(directory) }) != nil }
         }
         await engine.images.release(holder: id)
         await engine.volumes.release(holder: id)

@@ -48,8 +48,10 @@ extension Container {
 
     /// Where the files bound over /etc lie in the VM.
     var guestEtcFiles: [(source: String, destination: String)] {
-        ["resolv.conf", "hostname", "hosts"].map { (Guest.files + "/" + $0, "/etc/" + $0) }
+        ["resolv.conf", "hostname", "hosts"].map { (guestEtcFile($0), "/etc/" + $0) }
     }
+
+    func guestEtcFile(_ name: String) -> String { Guest.files + "/" + name }
 
     var guestInitProgram: String { Guest.folder + "/skala-init" }
 
@@ -59,8 +61,8 @@ extension Container {
         let endpoints = await engine.networks.endpoints(of: id)
         let (machine, isNew) = try await cloneMachine(resources: prepared.hostResources, endpoints, &times)
         self.machine = machine
-        var configuration = try guestConfiguration(prepared, endpoints)
-        for (key, value) in fileConfiguration(isNew: isNew).object?.members ?? [] { configuration[key] = value }
+        var configuration = guestConfiguration(prepared, endpoints)
+        for (key, value) in try fileConfiguration(isNew: isNew).object?.members ?? [] { configuration[key] = value }
         let answer = try await machine.request("configure", configuration, seconds: Container.configureDeadline)
         logPort = answer["ports"][MachineCommand.logPort].string
         times.end("configure")
@@ -75,9 +77,9 @@ extension Container {
         let (machine, isNew) = try await cloneMachine(resources: [:], [], &times)
         do {
             try await machine.request(
-                "configure", fileConfiguration(isNew: isNew), seconds: Container.configureDeadline)
+                "configure", try fileConfiguration(isNew: isNew), seconds: Container.configureDeadline)
             try await machine.request(
-                "hold", ["id": JSON(id), "rootfs": guestRootFileSystem, "mounts": fileMounts(guestMounts)],
+                "hold", ["id": JSON(id), "rootfs": guestRootFileSystem, "mounts": guestFileMounts],
                 seconds: Container.configureDeadline)
         } catch {
             await machine.destroy()
@@ -121,21 +123,20 @@ extension Container {
     }
 
     /// What a VM needs to run the container.
-    private func guestConfiguration(_ prepared: PreparedStart, _ endpoints: [Endpoint]) throws -> JSON {
-        let directory = directory
-        let files = try ["resolv.conf", "hostname", "hosts"].map { name -> JSON in
-            let content = try FileContents.read(directory + "/" + name)
-            return ["path": JSON(Guest.files + "/" + name), "content": JSON(String(decoding: content, as: UTF8.self))]
-        }
-        return [
-            "hostname": prepared.spec["hostname"], "files": JSON(files),
-            "interfaces": JSON(endpoints.map(\.guestInterface)),
+    private func guestConfiguration(_ prepared: PreparedStart, _ endpoints: [Endpoint]) -> JSON {
+        [
+            "hostname": prepared.spec["hostname"], "interfaces": JSON(endpoints.map(\.guestInterface)),
             "sysctls": JSON(prepared.networkSysctls),
         ]
     }
 
     /// What a VM needs to reach the container's files.
-    private func fileConfiguration(isNew: Bool) -> JSON {
+    private func fileConfiguration(isNew: Bool) throws -> JSON {
+        let directory = directory
+        let files = try etcFiles.map { name -> JSON in
+            let content = try FileContents.read(directory + "/" + name)
+            return ["path": JSON(guestEtcFile(name)), "content": JSON(String(decoding: content, as: UTF8.self))]
+        }
         var random = SystemRandomNumberGenerator()
         let entropy = (0..<64).map { _ in UInt8.random(in: 0...255, using: &random) }
         let image: JSON = [
@@ -145,7 +146,7 @@ extension Container {
         let written: JSON = ["serial": JSON(MachineCommand.writableDisk), "type": "ext4", "path": JSON(Guest.disk)]
         var configuration: JSON = [
             "time": JSON(SystemClock.now().nanoseconds), "entropy": JSON(Base64.encode(entropy)),
-            "disks": JSON(isNew ? [image] : [image, written]),
+            "disks": JSON(isNew ? [image] : [image, written]), "files": JSON(files),
         ]
         if !hostMounts.isEmpty {
             configuration["share"] = ["tag": JSON(MachineCommand.share), "path": JSON(Guest.share)]
@@ -171,7 +172,7 @@ extension Container {
     /// Its QEMU has ended, and it with it.
     func machineEnded(_ exit: Exit) async {
         // One that serves the stopped container's files: who uses them is told.
-        if case .machine(let machine) = heldFiles?.site { return machine.ended() }
+        if case .machine(let machine, _) = heldFiles?.site { return machine.ended() }
         guard let machine else { return }
         machine.ended()
         record.state.error = "its VM ended"

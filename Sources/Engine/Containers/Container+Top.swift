@@ -35,10 +35,8 @@ extension Container {
                 "options of ps other than -ef are not possible at isolation \(record.isolation.rawValue): "
                     + "this host does not know the processes of a VM")
         }
-        let list = try await reachingFiles { site -> JSON in
-            guard case .machine(let machine) = site else { throw VirtualMachine.gone }
-            return try await GuestHelper(machine: machine, threads: engine.threads).document(
-                "processes", ["id": JSON(id)], limit: 32 << 20)
+        let list = try await reachingMachine { machine in
+            try await helper(machine).document("processes", ["id": JSON(id)], limit: 32 << 20)
         }
         let users = try lookUpUsers(
             roots: await engine.images.layerPaths(of: try await engine.images.find(record.imageID)))

@@ -2,16 +2,16 @@ import Glibc
 
 /// How a container's files are reached at the moment.
 enum FileSite: Sendable {
-    /// Through the root of a process on this host.
+    /// Through the root of a process of the host's warden, which holds them.
     case process(Int32)
-    /// Through the warden of the container's VM.
-    case machine(VirtualMachine)
+    /// Through the warden of the container's VM, which holds them under an id.
+    case machine(VirtualMachine, hold: String)
 
     /// Whether it has not ended meanwhile.
     var isThere: Bool {
         switch self {
         case .process(let pid): kill(pid, 0) == 0
-        case .machine(let machine): machine.isAlive
+        case .machine(let machine, _): machine.isAlive
         }
     }
 }

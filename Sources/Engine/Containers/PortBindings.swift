@@ -19,27 +19,36 @@ enum PortBindings {
     /// Digits only: UInt16's own parser takes a sign.
     private static func number(_ text: String) -> UInt16? { text.first?.isWholeNumber == true ? UInt16(text) : nil }
 
+    /// `8080`, or a range to choose from, `8000-8010`; nil, any, for no text and 0.
+    private static func hostPorts(_ text: String) throws(SkalaError) -> ClosedRange<UInt16>? {
+        if text.isEmpty || text == "0" { return nil }
+        let ends = text.split(separator: "-", omittingEmptySubsequences: false).map { number(String($0)) }
+        guard ends.count <= 2, let first = ends[0], let last = ends[ends.count - 1], first > 0, first <= last else {
+            throw SkalaError(.invalid, "invalid port specification: \"\(text)\"")
+        }
+        return first...last
+    }
+
     /// What is to be published: `PortBindings`, and with `PublishAllPorts` every exposed port.
-    static func published(hostConfig: JSON, config: JSON) throws(SkalaError) -> [PublishedPort] {
-        var ports: [PublishedPort] = []
+    static func published(hostConfig: JSON, config: JSON) throws(SkalaError) -> [PortRequest] {
+        var ports: [PortRequest] = []
         let bindings = hostConfig["PortBindings"].object?.members ?? []
         for (key, value) in bindings {
             let (port, name) = try parse(key)
             for binding in value.array ?? [] {
-                let text = binding["HostPort"].string ?? ""
-                guard let hostPort = text.isEmpty ? 0 : number(text) else {
-                    throw SkalaError(.invalid, "invalid host port: \"\(text)\"")
-                }
+                let address = binding["HostIp"].string ?? ""
+                if !address.isEmpty { _ = try IPAddress(parsing: address) }
                 ports.append(
-                    PublishedPort(
-                        hostIP: binding["HostIp"].string ?? "", hostPort: hostPort, containerPort: port,
+                    PortRequest(
+                        hostIP: address,
+                        hostPorts: try hostPorts(binding["HostPort"].string ?? ""), containerPort: port,
                         protocol: name))
             }
         }
         guard hostConfig["PublishAllPorts"].bool == true else { return ports }
         for key in config["ExposedPorts"].object?.keys ?? [] where !bindings.contains(where: { $0.key == key }) {
             let (port, name) = try parse(key)
-            ports.append(PublishedPort(hostIP: "", hostPort: 0, containerPort: port, protocol: name))
+            ports.append(PortRequest(hostIP: "", hostPorts: nil, containerPort: port, protocol: name))
         }
         return ports
     }

@@ -68,6 +68,8 @@ final class WardenClient: Sendable {
         _ = try await request("hello", ["version": JSON(version)])
     }
 
+    var isOpen: Bool { state.withLock { !$0.isClosed } }
+
     static let gone = SkalaError(.unavailable, "the warden is not running")
 
     /// Gives a stream its number, to pass to `attach`.

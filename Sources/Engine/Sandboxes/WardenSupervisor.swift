@@ -2,6 +2,7 @@ import Base
 import Glibc
 import Kernel
 import Synchronization
+import WardenProtocol
 
 /// Keeps the host's warden running and the connection to it open.
 ///
@@ -75,12 +76,43 @@ final class WardenSupervisor: Sandbox {
             if let client = try? makeClient() { return (client, false) }
             return (try startWarden(makeClient), true)
         }
+        do {
+            let hello = try await client.request("hello", ["version": JSON(configuration.version)])
+            try await checkVersion(hello, isNew)
+        } catch {
+            client.close()
+            throw error
+        }
         state.withLock { state in
             state.client = client
+            state.isConnecting = false
             if isNew { state.generation += 1 }
         }
-        _ = try await client.request("hello", ["version": JSON(configuration.version)])
+        // It was nobody's while we spoke to it.
+        if !client.isOpen { connectionLost() }
         return isNew
+    }
+
+    /// A warden outlives daemons, and may be of an earlier or a later release.
+    ///
+    /// - Throws: `.conflict` saying what to do, unless it speaks as we do.
+    private func checkVersion(_ hello: JSON, _ isNew: Bool) async throws {
+        let version = hello["version"].string ?? "none"
+        guard version != ProtocolVersion.current else { return }
+        let difference =
+            "speaks version \(version) of the warden's protocol, and this daemon version \(ProtocolVersion.current)"
+        if isNew, let child = state.withLock({ $0.child }) {
+            kill(child, SIGTERM)
+            _ = try await threads.run { waitpid(child, nil, 0) }
+            throw SkalaError(
+                .conflict, "\(configuration.wardenPath) \(difference): install both programs of one release")
+        }
+        let pid = hello["pid"].int ?? 0
+        throw SkalaError(
+            .conflict,
+            "the warden that runs (process \(pid)) \(difference). Its containers go on. Either start the daemon of the "
+                + "release it is of, or end it and its containers with 'kill \(pid)' and start this daemon again: it "
+                + "starts a warden of its own, and the containers whose restart policy says so")
     }
 
     private func startWarden(_ makeClient: () throws -> WardenClient) throws -> WardenClient {
@@ -124,7 +156,6 @@ final class WardenSupervisor: Sandbox {
             while state.withLock({ !$0.isClosing }) {
                 do {
                     let isNew = try await connect()
-                    state.withLock { $0.isConnecting = false }
                     if isNew {
                         log.error("the warden had ended, and the containers on this host with it; a new one runs")
                         handlers.withLock { $0.onReplaced }()

@@ -32,6 +32,8 @@ public actor Volumes {
     private let threads: WorkerThreads
     private var volumes: [String: Volume] = [:]
     private var holders: [String: Set<String>] = [:]
+    /// Of removed volumes, and could not be removed yet.
+    private var leftFolders: Set<String> = []
 
     init(root: String, store: Store, events: EventBus, threads: WorkerThreads) async throws {
         self.root = root
@@ -153,7 +155,7 @@ public actor Volumes {
 
     /// - Throws: `.conflict` while a container uses it.
     public func remove(_ name: String, force: Bool) async throws {
-        guard volumes[name] != nil else {
+        guard let volume = volumes[name] else {
             if force { return }
             throw SkalaError(.notFound, "get \(name): no such volume")
         }
@@ -161,14 +163,34 @@ public actor Volumes {
             throw SkalaError(
                 .conflict, "remove \(name): volume is in use - [\(users.sorted().joined(separator: ", "))]")
         }
-        volumes[name] = nil
         // Moved away at once: a new volume of that name must not lose its files to this removal.
         let path = "\(root)/\(Volumes.removedPrefix)\(name)-\(Identifier.short(Identifier.make()))"
         try checkErrno(rename(root + "/" + name, path), "rename", name)
-        try await store.remove("volume", name)
-        try await threads.run { try FileContents.removeTree(path) }
+        volumes[name] = nil
+        do {
+            try await store.remove("volume", name)
+        } catch {
+            // It is a volume still, unless there is a new one of its name.
+            if volumes[name] == nil, rename(path, root + "/" + name) == 0 { volumes[name] = volume }
+            throw error
+        }
+        if await !removeFolder(path) {
+            leftFolders.insert(path)
+            BackgroundRetry.start { [weak self] in await self?.removeFolder(path) ?? true }
+        }
         events.publish("volume", "destroy", name, ["driver": "local"])
     }
+
+    private func removeFolder(_ path: String) async -> Bool {
+        do {
+            try await threads.run { try FileContents.removeTree(path) }
+        } catch { return false }
+        leftFolders.remove(path)
+        return true
+    }
+
+    /// Tries once more to remove what could not be removed.
+    public func sweep() async { for path in leftFolders.sorted() { _ = await removeFolder(path) } }
 
     /// Whether a container uses the volume.
     public func isUsed(_ name: String) -> Bool { !(holders[name] ?? []).isEmpty }

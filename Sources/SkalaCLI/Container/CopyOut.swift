@@ -12,7 +12,9 @@ struct CopyOut {
     func run(to target: String) throws {
         // The contents of a folder: the folder itself is asked for, and the first part of its members' names dropped.
         let takesContents = CopyPath.meansContents(path) && target != "-"
-        let (response, entry) = try open(takesContents ? String(path.dropLast(2)) : path)
+        let asked = takesContents ? String(path.dropLast(2)) : path
+        // The root has no name: its members' first part is ".", where it would be nothing.
+        let (response, entry) = try open(asked.allSatisfy { $0 == "/" } ? "/." : asked)
         if target == "-" {
             guard !call.output.isTerminal else {
                 throw SkalaError(.invalid, "an archive is not written to a terminal: redirect it")

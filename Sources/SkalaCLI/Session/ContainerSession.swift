@@ -38,20 +38,39 @@ struct ContainerSession {
         let saved = hasTerminal && readsInput ? Terminal(descriptor: 0).makeRaw() : nil
         defer { saved?.restore() }
         try start()
+        var terminations = TerminationCount(id: id)
+        func handle(_ signal: Int32) throws {
+            try terminations.take(signal)
+            try pass(signal, signals, &terminations)
+        }
         let relay = StreamRelay(
             stream: stream, isRaw: hasTerminal, input: readsInput ? 0 : nil,
             detachKeys: hasTerminal && readsInput ? detachKeys : nil, signals: signals, onSignal: handle)
         if try relay.run() == .detached { return nil }
-        signals.wait(for: ending.descriptor, handle)
+        try signals.wait(for: ending.descriptor, handle)
         let answer = try ending.json()
         if let message = answer["Error"]["Message"].string, !message.isEmpty { throw SkalaError(.system, message) }
         return Int32(truncatingIfNeeded: answer["StatusCode"].int ?? 0)
     }
 
-    private func handle(_ signal: Int32) {
-        if signal == SIGWINCH { return resize() }
-        // The container may have ended in between; then there is nothing to pass the signal to.
-        _ = try? client.json(.post(API.container(id, "/kill"), query: [("signal", "\(signal)")]))
+    private func pass(_ signal: Int32, _ signals: SignalQueue, _ terminations: inout TerminationCount) throws {
+        var waiting = [signal]
+        while !waiting.isEmpty {
+            let signal = waiting.removeFirst()
+            if signal == SIGWINCH {
+                resize()
+                continue
+            }
+            let request = HTTPRequest.post(API.container(id, "/kill"), query: [("signal", "\(signal)")])
+            // The container may have ended in between; then there is nothing to pass the signal to.
+            guard let answer = try? client.begin(request) else { continue }
+            // An engine that does not answer must not keep the user here.
+            try signals.wait(for: answer.descriptor.raw) { (signal: Int32) -> Void in
+                try terminations.take(signal)
+                waiting.append(signal)
+            }
+            _ = try? client.finish(answer).json()
+        }
     }
 
     /// Gives the container's terminal the size of ours.

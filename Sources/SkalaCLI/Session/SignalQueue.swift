@@ -33,19 +33,21 @@ final class SignalQueue {
     }
 
     /// Waits until `descriptor` can be read, and hands over what signals come meanwhile.
-    func wait(for descriptor: Int32, _ handle: (Int32) -> Void) {
-        wait(for: descriptor) { signal in
-            handle(signal)
-            return false
-        }
+    func wait(for descriptor: Int32, _ handle: (Int32) throws -> Void) rethrows {
+        try wait(
+            for: descriptor,
+            until: { signal in
+                try handle(signal)
+                return false
+            })
     }
 
     /// The same, until `handle` answers true for a signal.
-    func wait(for descriptor: Int32, until handle: (Int32) -> Bool) {
+    func wait(for descriptor: Int32, until handle: (Int32) throws -> Bool) rethrows {
         var set = [pollfd(fd: descriptor, POLLIN), pollfd(fd: file.raw, POLLIN)]
         while true {
             guard poll(&set, 2, -1) > 0 else { continue }
-            while let signal = next() { if handle(signal) { return } }
+            while let signal = next() { if try handle(signal) { return } }
             if set[0].revents != 0 { return }
         }
     }

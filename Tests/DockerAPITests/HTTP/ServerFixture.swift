@@ -26,6 +26,7 @@ final class ServerFixture: Sendable {
         let fixture = try ServerFixture(router, limits)
         defer { fixture.clean() }
         try await fixture.server.listen(on: .unix(path: fixture.path, group: nil))
+        try await fixture.server.serve()
         do {
             try await body(fixture)
         } catch {

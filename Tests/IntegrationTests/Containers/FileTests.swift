@@ -40,6 +40,31 @@ extension Integration {
             }
         }
 
+        /// What the kernel shows in a running container is none of its files; its volumes and binds are.
+        @Test(arguments: IsolationTests.all) func theKernelsFilesAreNotTheContainers(isolation: String) async throws {
+            try await Session.run { t in
+                try await t.sh(
+                    "mkdir b; echo bound >b/f; docker run -d --runtime \(isolation) --name ${N}a -v /vol -v $PWD/b:/bound:ro --tmpfs /t --hostname ${N}h busybox sh -c 'echo 1 >/vol/v; echo 2 >/t/t; echo 3 >/root/r; echo up; sleep 1000' >/dev/null",
+                    deadline: 180
+                )
+                try await t.eventually("docker logs ${N}a", prints: "up")
+                try await t.sh(
+                    "docker cp ${N}a:/ all; (cd all; find proc sys dev t -mindepth 1 -type f; cat vol/v bound/f root/r etc/hostname)",
+                    prints: "1\nbound\n3\n\(t.name)h")
+                try await t.sh(
+                    "$PROGRAMS/skala cp -q ${N}a:/ all2; $PROGRAMS/skala cp -q ${N}a:/. all3; cat all2/vol/v all3/root/r; ls all2/proc",
+                    prints: "1\n3")
+                for path in ["/proc/version", "/sys/kernel", "/dev/zero", "/t/t"] {
+                    try await t.fails("docker cp ${N}a:\(path) x", 1, "Could not find the file \(path)")
+                }
+                try await t.fails("docker cp b/f ${N}a:/bound/new", 1, "read-only file system")
+                // Several at a time, and the container goes on meanwhile.
+                try await t.sh(
+                    "for i in 1 2 3 4; do docker cp ${N}a:/ - >$i.tar & done; wait; tar -xOf 4.tar --wildcards '*vol/v'; docker exec ${N}a cat /proc/1/comm /t/t",
+                    prints: "1\nsleep\n2")
+            }
+        }
+
         @Test(arguments: ["running", "stopped"], IsolationTests.all)
         func diffCommitExport(state: String, isolation: String) async throws {
             try await Session.run { t in

@@ -166,6 +166,20 @@ extension Integration {
             }
         }
 
+        /// A container that ignores what is passed on to it does not keep its user.
+        @Test func theThirdInterruptLeavesTheContainer() async throws {
+            try await Session.run { t in
+                try await t.sh(
+                    """
+                    $PROGRAMS/skala run --name ${N}a busybox sh -c 'trap "echo caught" INT TERM; echo up; while :; do sleep 0.1; done' >out 2>err &
+                    while ! grep -q up out; do sleep 0.05; done
+                    for number in 1 2; do kill -INT $!; while [ $(grep -c caught out) -lt $number ]; do sleep 0.05; done; done
+                    kill -TERM $!; wait $!; echo code $?; cat err
+                    docker inspect -f '{{.State.Running}}' ${N}a
+                    """, has: "code 130\n", "running after 3 signals to end; 'skala stop ", "\ntrue")
+            }
+        }
+
         @Test func events() async throws {
             try await Session.run { t in
                 try await t.sh(

@@ -122,7 +122,7 @@ extension Integration {
                     "\(run) -v $PWD/b:/b:ro busybox sh -c 'touch /b/x 2>&1 || true'", has: "Read-only file system")
                 try await t.sh("\(run) -v $PWD/b/f:/one busybox cat /one", prints: "host")
                 // A named volume gets what the image has there, and both isolations see what is in it.
-                try await t.sh("\(run) -v ${N}v:/home busybox sh -c 'ls /home; echo kept >/home/x'", prints: "guest")
+                try await t.sh("\(run) -v ${N}v:/var busybox sh -c 'ls /var; echo kept >/var/x'", prints: "www")
                 for other in IsolationTests.all {
                     try await t.sh("docker run --rm --runtime \(other) -v ${N}v:/v busybox cat /v/x", prints: "kept")
                 }

@@ -40,6 +40,20 @@ extension Integration {
             }
         }
 
+        @Test func portRanges() async throws {
+            try await Session.run { t in
+                try await t.sh(
+                    "docker run -d --name ${N}a -p 127.0.0.1:18431-18432:80 busybox sleep 1000 >/dev/null; docker port ${N}a 80",
+                    prints: "127.0.0.1:18431")
+                try await t.sh(
+                    "docker run -d --name ${N}b -p 127.0.0.1:18431-18432:80 busybox sleep 1000 >/dev/null; docker port ${N}b 80; docker inspect -f '{{(index (index .HostConfig.PortBindings \"80/tcp\") 0).HostPort}}' ${N}b",
+                    prints: "127.0.0.1:18432\n18431-18432")
+                try await t.fails(
+                    "docker run --rm -p 127.0.0.1:18431-18432:80 busybox true", 125, "all ports are allocated")
+                try await t.fails("docker create -p 18431-18432:80-82 busybox true", 125, "invalid ranges")
+            }
+        }
+
         @Test func udp() async throws {
             try await Session.run { t in
                 try await t.sh(

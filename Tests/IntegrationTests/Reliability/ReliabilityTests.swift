@@ -3,7 +3,8 @@ import Testing
 /// The short forms of `make soak`: engines of their own that are killed, starved and made to fail.
 @Suite(.serialized) struct ReliabilityTests {
     @Test(arguments: [
-        "kill --rounds 10 --wardens 2", "faults --limit 2 --calls clone3,mount,mkdir,sendto,openat", "disk",
+        "kill --rounds 10 --wardens 2", "faults --limit 2 --calls clone3,mount,mkdir,sendto,openat",
+        "faults --limit 2 --calls unlink,rename,rmdir,sendmsg", "disk",
     ])
     func nothingIsLostOrLeaked(arguments: String) async throws {
         if let obstacle = EngineFixture.obstacle { return skip("soak.py \(arguments)", obstacle) }

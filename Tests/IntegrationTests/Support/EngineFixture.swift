@@ -24,6 +24,7 @@ final class EngineFixture: Sendable {
         all["HOME"] = folder + "/home"
         all["SUPPORT"] = EngineFixture.supportFolder
         all["ENGINE"] = folder
+        all["PROGRAMS"] = programs
         all["BRIDGE"] = bridge
         let octets = subnet.split(separator: ".").map(String.init)
         all["SUBNET"] = octets.prefix(2).joined(separator: ".")
