@@ -111,13 +111,12 @@ extension Container {
         let shape = MachineShape(
             memoryLimit: record.hostConfig["Memory"].int ?? 0,
             processors: Double(record.hostConfig["NanoCpus"].int ?? 0) / 1e9, available: HostFacts.onlineCPUs)
-        let containers = containers
         let machine = try await engine.machines.start(
             VirtualMachines.Request(
                 id: id, shape: shape, tap: tap, root: root, disk: disk, log: log, console: directory + "/console.log",
                 resources: resources,
                 shares: hostMounts.map { HostShare(source: $0.source, isReadOnly: $0.isReadOnly) })
-        ) { event in Task { await containers.handle(event) } }
+        ) { [containers, id] event in Task { await containers.handleGuest(event, of: id) } }
         times.end("clone")
         return (machine, isNew)
     }
@@ -190,7 +189,9 @@ extension Container {
         self.machine = machine
         let containers = containers
         do {
-            try await machine.connect(seconds: 30) { event in Task { await containers.handle(event) } }
+            try await machine.connect(seconds: 30) { [id] event in
+                Task { await containers.handleGuest(event, of: id) }
+            }
             return try await machine.request("state", ["id": JSON(id)])
         } catch {
             engine.log.error("the VM of container \(id) does not answer: \(error)")
