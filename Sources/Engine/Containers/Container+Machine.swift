@@ -62,24 +62,19 @@ extension Container {
         let isNew = access(disk, F_OK) != 0
         try await engine.machines.makeRootImage(root, layers: layers)
         times.end("image")
-        try await engine.threads.run {
-            try OwnedDescriptor.open(log, O_WRONLY | O_CREAT | O_APPEND, mode: 0o640).close()
-        }
-        times.end("log")
         let endpoints = await engine.networks.endpoints(of: id)
-        var tap = "skn" + id.prefix(11)
-        if let first = endpoints.first { tap = await engine.networks.interfaceOnHost(first) }
         let shape = MachineShape(
             memoryLimit: record.hostConfig["Memory"].int ?? 0,
             processors: Double(record.hostConfig["NanoCpus"].int ?? 0) / 1e9, available: HostFacts.onlineCPUs)
         let containers = containers
         let machine = try await engine.machines.start(
             VirtualMachines.Request(
-                id: id, shape: shape, tap: tap, root: root, disk: disk, log: log, console: directory + "/console.log",
-                resources: prepared.hostResources,
+                shape: shape, root: root, disk: disk, log: log, resources: prepared.hostResources,
                 shares: hostMounts.map { HostShare(source: $0.source, isReadOnly: $0.isReadOnly) })
         ) { event in Task { await containers.handle(event) } }
-        self.machine = machine
+        await take(machine)
+        try await engine.networks.plug(
+            machine.tap, containerID: id, rate: try ContainerResources.networkRate(record.hostConfig))
         times.end("clone")
         let answer = try await machine.request("configure", guestConfiguration(prepared, endpoints, isNew: isNew))
         logPort = answer["ports"][MachineCommand.logPort].string
@@ -118,10 +113,18 @@ extension Container {
     /// - Parameter keepsDisk: whether what was written has to be on the disk; not when the container goes too.
     func stopMachine(keepsDisk: Bool) async {
         guard let machine else { return }
-        self.machine = nil
+        await take(nil)
         // A guest that does not answer loses what it had not written, as a machine whose power fails.
         if keepsDisk { _ = try? await machine.halt() }
-        await machine.destroy()
+        await machine.destroy(keepingConsoleAt: directory + "/console.log")
+    }
+
+    /// From now on it is in that VM, or in none.
+    private func take(_ machine: VirtualMachine?) async {
+        if let old = self.machine { await containers.forgetMachine(old.id) }
+        self.machine = machine
+        record.machineID = machine?.id ?? ""
+        if let machine { await containers.noteMachine(machine.id, of: id) }
     }
 
     /// Its QEMU has ended, and it with it.
@@ -139,11 +142,12 @@ extension Container {
         guard let observed, observed["status"].string == "running" || observed["status"].string == "paused" else {
             return nil
         }
-        let machine = await engine.machines.adopt(id, pid: Int32(clamping: observed["pid"].int ?? 0))
-        self.machine = machine
+        let machine = await engine.machines.adopt(record.machineID, pid: Int32(clamping: observed["pid"].int ?? 0))
+        await take(machine)
         let containers = containers
+        machine.setEventHandler { event in Task { await containers.handle(event) } }
         do {
-            try await machine.connect(seconds: 30) { event in Task { await containers.handle(event) } }
+            try await machine.connect(seconds: 30)
             return try await machine.request("state", ["id": JSON(id)])
         } catch {
             engine.log.error("the VM of container \(id) does not answer: \(error)")
