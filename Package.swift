@@ -35,13 +35,16 @@ let package = Package(
 
         .target(name: "Base", swiftSettings: settings),
         .target(name: "Kernel", dependencies: ["CLinux", "CSeccomp", "Base"], swiftSettings: settings),
+        // Tar archives and file trees, on the host and in VMs alike.
+        .target(name: "Archives", dependencies: ["CLinux", "Base", "Kernel"], swiftSettings: settings),
         .target(name: "OCI", dependencies: ["Base"], swiftSettings: settings),
         .target(name: "WardenProtocol", dependencies: ["Base"], swiftSettings: settings),
         .target(
-            name: "Warden", dependencies: ["CLinux", "Base", "Kernel", "OCI", "WardenProtocol"],
+            name: "Warden", dependencies: ["CLinux", "Base", "Kernel", "Archives", "OCI", "WardenProtocol"],
             swiftSettings: settings),
         .target(
-            name: "Images", dependencies: ["CLinux", "CArchive", "CCurl", "CCrypto", "Base", "Kernel", "OCI"],
+            name: "Images",
+            dependencies: ["CLinux", "CArchive", "CCurl", "CCrypto", "Base", "Kernel", "Archives", "OCI"],
             swiftSettings: settings),
         .target(name: "Networks", dependencies: ["CLinux", "CNftables", "Base", "Kernel"], swiftSettings: settings),
         .target(
@@ -50,7 +53,8 @@ let package = Package(
         .target(
             name: "Engine",
             dependencies: [
-                "CLinux", "Base", "Kernel", "OCI", "WardenProtocol", "Images", "Networks", "Machines", "Store",
+                "CLinux", "Base", "Kernel", "Archives", "OCI", "WardenProtocol", "Images", "Networks", "Machines",
+                "Store",
             ],
             swiftSettings: settings),
         .target(
@@ -92,7 +96,11 @@ let package = Package(
             dependencies: ["Warden", "WardenProtocol", "CLinux", "Kernel", "OCI", "Base", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
-            name: "ImagesTests", dependencies: ["Images", "OCI", "Kernel", "CLinux", "Base", "TestSupport"],
+            name: "ArchivesTests", dependencies: ["Archives", "Kernel", "CLinux", "Base", "TestSupport"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "ImagesTests",
+            dependencies: ["Images", "Archives", "OCI", "Kernel", "CLinux", "Base", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
             name: "NetworksTests", dependencies: ["Networks", "Kernel", "CLinux", "Base", "TestSupport"],
@@ -118,7 +126,8 @@ let package = Package(
         .testTarget(
             name: "FuzzTests",
             dependencies: [
-                "CLinux", "Base", "Kernel", "OCI", "WardenProtocol", "Images", "Networks", "Engine", "DockerAPI",
+                "CLinux", "Base", "Kernel", "Archives", "OCI", "WardenProtocol", "Images", "Networks", "Engine",
+                "DockerAPI",
                 "TestSupport", .product(name: "NIOCore", package: "swift-nio"),
             ],
             swiftSettings: settings),

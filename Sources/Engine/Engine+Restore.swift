@@ -142,8 +142,13 @@ extension Container {
                 await exited(Exit(code: 137, isOOMKilled: false, time: SystemClock.now()))
             }
         } else if observed != nil {
-            // Its start was never recorded, nor answered, and its network is not known: it did not start.
-            _ = try? await engine.warden.request("delete", ["id": JSON(id)])
+            // Its start was never recorded, nor answered, and its network is not known: it did not start. Or it is a VM that
+            // served the stopped container's files to a client of the last daemon.
+            if record.isolation == .container {
+                _ = try? await engine.warden.request("delete", ["id": JSON(id)])
+            } else {
+                await engine.machines.adopt(id, pid: 0).destroy()
+            }
         }
         if record.state.status == .restarting, restartTask == nil { record.state.status = .exited }
     }

@@ -106,6 +106,7 @@ public final class Engine: Sendable {
     /// Stops listening to the warden. Containers go on.
     public func close() async {
         await context.machines.close()
+        for container in await containers.all() { await container.closeFilesMachine() }
         context.warden.close()
         do {
             try await context.store.close()

@@ -1,3 +1,4 @@
+import Archives
 import Base
 import CArchive
 import Glibc
@@ -5,7 +6,7 @@ import Kernel
 
 /// Reads tar archives with libarchive, decompressing gzip, zstd and others on the way, and computes the digest of the
 /// uncompressed data, which is what names a layer (image specification, "DiffID").
-final class ArchiveReader {
+final class ArchiveReader: TarSource {
     /// Feeds one libarchive reader with the decompressed data of another.
     private final class Source {
         let compressed: OpaquePointer
@@ -91,6 +92,63 @@ final class ArchiveReader {
         if status == ARCHIVE_EOF { return nil }
         guard status >= ARCHIVE_WARN, let entry else { throw failure("damaged archive") }
         return entry
+    }
+
+    func nextEntry() throws -> TarEntry? {
+        guard let entry = try next() else { return nil }
+        guard let path = archive_entry_pathname(entry) else {
+            throw SkalaError(.invalid, "an entry of the archive has no name")
+        }
+        var result = TarEntry(.file, ArchiveReader.bytes(path))
+        if let target = archive_entry_hardlink(entry) {
+            result.kind = .hardLink
+            result.target = ArchiveReader.bytes(target)
+            return result
+        }
+        guard let kind = ArchiveReader.kinds[archive_entry_filetype(entry)] else {
+            throw SkalaError(.invalid, "the archive has an entry of an unknown kind: '\(String(cString: path))'")
+        }
+        result.kind = kind
+        if kind == .symbolicLink, let target = archive_entry_symlink(entry) {
+            result.target = ArchiveReader.bytes(target)
+        }
+        result.mode = UInt32(archive_entry_mode(entry)) & 0o7777
+        result.user = UInt32(truncatingIfNeeded: archive_entry_uid(entry))
+        result.group = UInt32(truncatingIfNeeded: archive_entry_gid(entry))
+        result.modified = timespec(tv_sec: archive_entry_mtime(entry), tv_nsec: archive_entry_mtime_nsec(entry))
+        if kind == .file { result.size = max(0, archive_entry_size(entry)) }
+        result.device = UInt64(archive_entry_rdev(entry))
+        archive_entry_xattr_reset(entry)
+        var name: UnsafePointer<CChar>?
+        var value: UnsafeRawPointer?
+        var size = 0
+        while archive_entry_xattr_next(entry, &name, &value, &size) == ARCHIVE_OK {
+            guard let name else { continue }
+            let bytes = Array(UnsafeRawBufferPointer(start: value, count: value == nil ? 0 : size))
+            result.attributes.append((ArchiveReader.bytes(name), bytes))
+        }
+        return result
+    }
+
+    private static let kinds: [UInt32: TarEntry.Kind] = [
+        S_IFREG: .file, S_IFDIR: .folder, S_IFLNK: .symbolicLink, S_IFCHR: .characterDevice, S_IFBLK: .blockDevice,
+        S_IFIFO: .pipe,
+    ]
+
+    private static func bytes(_ text: UnsafePointer<CChar>) -> [UInt8] {
+        Array(UnsafeRawBufferPointer(start: text, count: strlen(text)))
+    }
+
+    func eachPiece(_ body: (UnsafeRawBufferPointer, Int64) throws -> Void) throws {
+        var block: UnsafeRawPointer?
+        var size = 0
+        var offset: la_int64_t = 0
+        while true {
+            let status = archive_read_data_block(tar, &block, &size, &offset)
+            if status == ARCHIVE_EOF { return }
+            guard status >= ARCHIVE_WARN else { throw failure("damaged archive") }
+            try body(UnsafeRawBufferPointer(start: block, count: size), offset)
+        }
     }
 
     /// Reads what follows the last entry, so that the digest covers all of the data.

@@ -1,3 +1,4 @@
+import Archives
 import Base
 import CLinux
 import Glibc

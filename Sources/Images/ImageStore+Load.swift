@@ -1,3 +1,4 @@
+import Archives
 public import Base
 import CLinux
 import Glibc

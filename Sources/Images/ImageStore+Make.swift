@@ -1,3 +1,4 @@
+import Archives
 public import Base
 import CLinux
 import Glibc
@@ -33,21 +34,19 @@ extension ImageStore {
     }
 
     /// Makes an image of what a container wrote over its image.
+    ///
+    /// - Parameter write: writes an archive of it, of any origin, to a descriptor: it is taken as a stranger's.
     public func commit(
-        layerFrom upper: String, on base: Image, config: JSON, reference: Reference?, author: String, comment: String
+        on base: Image, config: JSON, reference: Reference?, author: String, comment: String,
+        layer write: @Sendable (OwnedDescriptor) async throws -> Void
     ) async throws -> Image {
         try await adding {
             let content = content
             let path = content.temporaryPath()
-            let layer = try await threads.run {
-                defer { unlink(path) }
-                let file = try OwnedDescriptor.open(path, O_RDWR | O_CREAT | O_EXCL)
-                let writer = try ArchiveWriter(descriptor: file.raw)
-                let folder = try OwnedDescriptor.open(upper, O_RDONLY | CL_O_DIRECTORY)
-                try writer.addContents(of: folder.raw, upper, overlay: true)
-                try writer.finish()
-                return try content.addLayer(file: path)
-            }
+            defer { unlink(path) }
+            let file = try await threads.run { try OwnedDescriptor.open(path, O_RDWR | O_CREAT | O_EXCL) }
+            try await write(file)
+            let layer = try await threads.run { try content.addLayer(file: path) }
             let command = (config["Cmd"].strings ?? []).joined(separator: " ")
             let step: JSON = [
                 "created": JSON(SystemClock.now().text), "author": JSON(author), "created_by": JSON(command),
@@ -118,14 +117,14 @@ private struct ArchiveSaver {
     let content: ContentStore
 
     func save(_ images: [(record: ImageRecord, tags: [String])], to output: Int32) throws {
-        let writer = try ArchiveWriter(descriptor: output)
+        let writer = ArchiveWriter(descriptor: output)
         let folder = try OwnedDescriptor.open(content.root + "/blobs/sha256", O_RDONLY | CL_O_DIRECTORY)
         var written: Set<String> = []
         func add(_ digest: String) throws {
             guard written.insert(digest).inserted else { return }
             let name = Digest.hexadecimal(digest)
             try writer.add(
-                Array(name.utf8CString), in: folder.raw, as: Array("blobs/sha256/\(name)".utf8CString))
+                Array(name.utf8CString), in: folder.raw, as: Array("blobs/sha256/\(name)".utf8))
         }
         var manifests: [JSON] = []
         var descriptors: [JSON] = []

@@ -66,7 +66,7 @@ extension Warden {
     }
 
     /// Discards a process after the callback that found it failed has returned: it is still in use there.
-    private func retire(_ process: ContainerProcess) {
+    func retire(_ process: ContainerProcess) {
         process.state = .ended
         loop.after(milliseconds: 0) { [unowned self] in discard(process) }
     }

@@ -27,6 +27,7 @@ extension Warden {
             reply.answer(["pids": .array(try container(request).cgroup.processes().map { JSON($0) })])
         case "attach": try attach(request, reply, send)
         case "detach": reply.answer(try detach(request))
+        case "helper": try helper(request, reply, send)
         case "hold": try hold(request, reply)
         case "release": reply.answer(try release(request))
         case "unseal": reply.answer(descriptors.forget(request))
@@ -60,6 +61,8 @@ extension Warden {
     /// The VM's containers end and its disks are let go; what follows is the host's killing the VM.
     private func halt() throws -> JSON {
         for container in containers.values { discard(container) }
+        for process in Array(holders.values) + Array(helpers.values) { discard(process) }
+        (holders, helpers) = ([:], [:])
         guest?.unmountAll()
         return [:]
     }
@@ -203,6 +206,7 @@ extension Warden {
             let entry = streams.removeValue(forKey: stream)
         else { throw SkalaError(.notFound, "no such stream \(request["stream"].text)") }
         entry.process.streams.detach(stream, closesInput: entry.process.closesInputWithClient)
+        endHelper(entry.process)
         return [:]
     }
 

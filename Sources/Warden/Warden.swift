@@ -29,6 +29,8 @@ public final class Warden {
     let guest: Guest?
     var containers: [String: Container] = [:]
     var holders: [String: ContainerProcess] = [:]
+    /// By process id.
+    var helpers: [Int32: ContainerProcess] = [:]
     /// The process each stream belongs to.
     var streams: [UInt32: (process: ContainerProcess, attachment: Attachment)] = [:]
     /// Containers a killed predecessor left, whose processes are gone.
@@ -148,7 +150,7 @@ public final class Warden {
     private func reapOrphans() {
         let own = Set(
             containers.values.flatMap { [$0.first] + Array($0.execs.values) }.map(\.launch.pid)
-                + holders.values.map(\.launch.pid))
+                + holders.values.map(\.launch.pid) + helpers.keys)
         // Without the list (no CONFIG_PROC_CHILDREN) orphans stay zombies.
         let children = (try? SmallFile.text("/proc/self/task/1/children")) ?? ""
         for child in children.split(separator: " ").compactMap({ Int32($0) }) where !own.contains(child) {
@@ -174,8 +176,12 @@ public final class Warden {
         if connection === closed, !closed.isOpen { connection = nil }
         for (stream, entry) in streams {
             entry.process.streams.detach(stream, closesInput: entry.process.closesInputWithClient)
+            endHelper(entry.process)
         }
         streams = [:]
+        // Whoever used what is held is gone, or asks again.
+        for holder in holders.values { discard(holder) }
+        holders = [:]
     }
 
     /// Kills and removes what a killed predecessor left below our parent group.

@@ -7,13 +7,23 @@ import Kernel
 /// `skala-daemon`: the engine and its API in one process; started by `skala daemon` or systemd.
 @main
 struct Daemon {
-    static func main() async {
+    static func main() {
         let options: DaemonOptions
         do {
             guard let parsed = try DaemonOptions.parse(Array(CommandLine.arguments.dropFirst())) else { return }
             options = parsed
         } catch { fail("\(error)", status: 2) }
         let signals = SignalWatch([SIGTERM, SIGINT])
+        let (received, queue) = AsyncStream.makeStream(of: Int32.self)
+        Task.detached {
+            await run(options, received)
+            exit(0)
+        }
+        // An asynchronous main would leave this thread waiting with all signals allowed: they would end the process here.
+        while true { queue.yield(signals.next()) }
+    }
+
+    private static func run(_ options: DaemonOptions, _ signals: AsyncStream<Int32>) async {
         let log = Log(level: options.isVerbose ? .debug : .info)
         do {
             let lock = try DaemonLock(path: options.configuration.runRoot + "/daemon.lock")
@@ -32,8 +42,10 @@ struct Daemon {
             log.info(
                 "skala \(options.configuration.version) is ready on \(options.addresses.map(\.text).joined(separator: ", "))"
             )
-            let signal = await signals.next()
-            log.info("stopping on signal \(signal); containers go on")
+            for await signal in signals {
+                log.info("stopping on signal \(signal); containers go on")
+                break
+            }
             await api.stop()
             await engine.close()
         } catch { fail("\(error)", status: 1) }

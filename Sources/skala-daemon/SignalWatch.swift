@@ -1,11 +1,9 @@
 import CLinux
 import Glibc
-import Kernel
 
 /// Waits for signals without handlers: they are blocked in every thread and read from a signalfd.
 struct SignalWatch {
     private let descriptor: Int32
-    private let thread = WorkerThreads(limit: 1)
 
     /// Call before any other thread is started.
     init(_ signals: [Int32]) {
@@ -18,16 +16,12 @@ struct SignalWatch {
         descriptor = signalfd(-1, &set, Int32(SFD_CLOEXEC))
     }
 
-    /// The next signal's number.
-    func next() async -> Int32 {
-        let descriptor = descriptor
+    /// The next signal's number. Blocking.
+    func next() -> Int32 {
+        var information = signalfd_siginfo()
+        let size = MemoryLayout<signalfd_siginfo>.size
         // A broken descriptor is as good a reason to stop as a signal.
-        return
-            (try? await thread.run {
-                var information = signalfd_siginfo()
-                let size = MemoryLayout<signalfd_siginfo>.size
-                while read(descriptor, &information, size) != size { if errno != EINTR { return 0 } }
-                return Int32(information.ssi_signo)
-            }) ?? 0
+        while read(descriptor, &information, size) != size { if errno != EINTR { return 0 } }
+        return Int32(information.ssi_signo)
     }
 }

@@ -1,3 +1,4 @@
+import Archives
 import Base
 import CLinux
 import Glibc
@@ -239,8 +240,9 @@ import Testing
         let odd: [CChar] = Array((upper + "/").utf8CString.dropLast()) + [CChar(bitPattern: 0xE9), 0]
         #expect(open(odd, O_CREAT | O_WRONLY, 0o644) > 2)
         let image = try await store.commit(
-            layerFrom: upper, on: base, config: base.configuration.raw["config"],
-            reference: try Reference(parsing: "made"), author: "me", comment: "why")
+            on: base, config: base.configuration.raw["config"], reference: try Reference(parsing: "made"),
+            author: "me", comment: "why"
+        ) { try ContainerFiles.writeLayer(upper, to: $0.raw) }
         #expect(image.configuration.command == ["sh"] && image.diffIDs.count == 2 && image.author == "me")
         let layer = await store.layerPaths(of: image)[0]
         var status = stat()

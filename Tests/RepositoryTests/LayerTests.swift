@@ -4,7 +4,7 @@ import Testing
 struct LayerTests {
     private static let pure: Set = ["Base", "OCI", "WardenProtocol", "Planning"]
     private static let allowed: [String: Set<String>] = [
-        "Warden": ["CLinux", "Base", "Kernel", "OCI", "WardenProtocol"]
+        "Warden": ["CLinux", "Base", "Kernel", "Archives", "OCI", "WardenProtocol"]
     ]
 
     private let repository: Repository

@@ -12,7 +12,7 @@ struct ContainerFileRoutes {
             let container = try await find(request)
             let path = try path(request)
             let stat = try await naming(path, in: request) {
-                try await container.withFiles { root in try Archive.stat(path, in: root) }
+                try await container.fileStatus(path)
             }
             return Response(headers: [header(stat)])
         }
@@ -23,21 +23,17 @@ struct ContainerFileRoutes {
             let path = try path(request)
             try await naming(path, in: request) {
                 try await BodyPipe.reading(request.body, threads: engine.threads) { descriptor in
-                    try await container.withFiles { root in
-                        try Archive.unpack(from: descriptor.raw, into: root, path: path, replacesDirectories: replaces)
-                    }
+                    try await container.unpack(path, from: descriptor, replacesDirectories: replaces)
                 }
             }
-            await container.copied("extract-to-dir", path)
             return Response(status: 200)
         }
         router.get("/containers/{id}/export") { request in
             let container = try await find(request)
             return .stream(contentType: "application/x-tar") { writer in
                 try await BodyPipe.writing(writer, threads: engine.threads) { output in
-                    try await container.withFiles { root in try Archive.exportTree(root, to: output) }
+                    try await container.export(to: output)
                 }
-                await container.copied("export", "/")
             }
         }
     }
@@ -74,15 +70,14 @@ struct ContainerFileRoutes {
         let container = try await find(request)
         let path = try path(request)
         let stat = try await naming(path, in: request) {
-            try await container.withFiles { root in try Archive.stat(path, in: root) }
+            try await container.fileStatus(path)
         }
         return Response(
             headers: [("Content-Type", "application/x-tar"), header(stat)],
             body: .stream { writer in
                 try await BodyPipe.writing(writer, threads: engine.threads) { output in
-                    try await container.withFiles { root in try Archive.pack(path, in: root, to: output) }
+                    try await container.pack(path, to: output)
                 }
-                await container.copied("archive-path", path)
             })
     }
 }

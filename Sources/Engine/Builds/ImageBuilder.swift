@@ -53,7 +53,7 @@ public final class ImageBuilder: Sendable {
         let text = try await threads.run {
             try FileContents.makeDirectories(folder + "/files", mode: 0o755)
             let files = try OwnedDescriptor.open(folder + "/files", CL_O_PATH | CL_O_DIRECTORY)
-            try Archive.unpack(from: context.raw, into: files.raw, path: "/", replacesDirectories: true)
+            try AnyArchive.unpack(from: context.raw, into: files.raw, path: "/", replacesDirectories: true)
             do {
                 return try FileContents.read(request.dockerfile, inRoot: folder + "/files")
             } catch {

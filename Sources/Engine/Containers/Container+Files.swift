@@ -1,74 +1,75 @@
-import Base
+import Archives
+public import Base
 import CLinux
 import Glibc
 public import Images
-import Kernel
+public import Kernel
 public import OCI
 
+/// Copying, comparing and committing files. Each is done by the same code (Archives): here for a container on this kernel,
+/// by the warden in its VM for one that has its own: what a VM wrote on its disk is not looked at from here.
 extension Container {
-    /// Runs `body` with a descriptor of the container's root folder, volumes included, on a thread that may block.
+    /// What the API's header `X-Docker-Container-Path-Stat` tells of a path.
     ///
-    /// The warden holds a mount namespace with these files while `body` runs: a running container's own would show
-    /// /proc, /sys and /dev, which are the kernel's and not the container's.
-    public func withFiles<Value: Sendable>(_ body: @escaping @Sendable (Int32) throws -> Value) async throws -> Value {
-        try requireFilesOnHost()
-        if record.state.isAlive { return try await holding(["container": JSON(id)], body) }
-        return try await lifecycle.withLock {
-            if record.state.isAlive { return try await holding(["container": JSON(id)], body) }
-            let image = try await engine.images.find(record.imageID)
-            let rootfs: JSON = [
-                "lower": JSON(await engine.images.layerPaths(of: image)), "upper": JSON(directory + "/upper"),
-                "work": JSON(directory + "/work"),
-            ]
-            return try await holding(["rootfs": rootfs], body)
+    /// - Throws: `.notFound`.
+    public func fileStatus(_ path: String) async throws -> JSON {
+        try await reachingFiles { site in
+            switch site {
+            case .process(let pid): try await onHost(pid) { try ContainerFiles.stat(path, in: $0) }
+            case .machine(let machine, let hold):
+                try await helper(machine).document("stat", fields(hold, path), limit: 16 << 10)
+            }
         }
     }
 
-    private func holding<Value: Sendable>(
-        _ root: JSON, _ body: @escaping @Sendable (Int32) throws -> Value
-    ) async throws -> Value {
-        // Several may read a running container's files at once.
-        let hold = JSON(Identifier.make())
-        var request = root
-        request["id"] = hold
-        request["mounts"] = JSON(fileMounts)
-        let answer = try await engine.warden.request("hold", request)
-        let result: Result<Value, any Error>
-        do {
-            result = .success(try await withRoot(of: Int32(clamping: answer["pid"].int ?? 0), body))
-        } catch { result = .failure(error) }
-        try await engine.warden.request("release", ["id": hold])
-        return try result.get()
+    /// Writes a file or folder as a tar archive; closes nothing.
+    public func pack(_ path: String, to output: Int32) async throws {
+        try await reachingFiles { site in
+            switch site {
+            case .process(let pid): try await onHost(pid) { try ContainerFiles.pack(path, in: $0, to: output) }
+            case .machine(let machine, let hold):
+                try await helper(machine).archive("pack", fields(hold, path), to: output)
+            }
+        }
+        publish("archive-path", ["path": path])
     }
 
-    /// Volumes, binds, and the files in /etc that are made for it.
-    private var fileMounts: [JSON] {
-        var mounts = record.mounts.filter { $0.type != "tmpfs" }.map { mount -> JSON in
-            [
-                "type": "bind", "source": JSON(mount.source), "destination": JSON(mount.destination),
-                "options": ["rbind", "rprivate", mount.isReadOnly ? "ro" : "rw"],
-            ]
+    /// Unpacks a tar archive of any form into a folder that exists.
+    ///
+    /// - Parameter replacesDirectories: false refuses to put a file in a folder's place and the reverse.
+    public func unpack(_ path: String, from input: OwnedDescriptor, replacesDirectories: Bool) async throws {
+        try await reachingFiles { site in
+            switch site {
+            case .process(let pid):
+                try await onHost(pid) {
+                    try AnyArchive.unpack(
+                        from: input.raw, into: $0, path: path, replacesDirectories: replacesDirectories)
+                }
+            case .machine(let machine, let hold):
+                var fields = fields(hold, path)
+                fields["replaces"] = JSON(replacesDirectories)
+                // For a stopped container it has to be there even if the VM is taken away at once.
+                fields["sync"] = JSON(hold == id)
+                try await helper(machine).unpack(fields, from: input.raw)
+            }
         }
-        for name in ["resolv.conf", "hostname", "hosts"] where access(directory + "/" + name, F_OK) == 0 {
-            let destination = "/etc/" + name
-            guard !record.mounts.contains(where: { $0.destination == destination }) else { continue }
-            mounts.append([
-                "type": "bind", "source": JSON(directory + "/" + name), "destination": JSON(destination),
-                "options": ["rbind", "rprivate"],
-            ])
-        }
-        return mounts
+        publish("extract-to-dir", ["path": path])
     }
 
-    private func requireFilesOnHost() throws(SkalaError) {
-        guard record.isolation == .container else {
-            throw SkalaError(
-                .unsupported, "the files of a container in a VM cannot be copied, compared or committed yet")
+    /// Writes the whole file system as a tar archive; closes nothing.
+    public func export(to output: Int32) async throws {
+        try await reachingFiles { site in
+            switch site {
+            case .process(let pid): try await onHost(pid) { try ContainerFiles.exportTree($0, to: output) }
+            case .machine(let machine, let hold):
+                try await helper(machine).archive("export", ["id": JSON(hold)], to: output)
+            }
         }
+        publish("export", ["path": "/"])
     }
 
-    private func withRoot<Value: Sendable>(
-        of pid: Int32, _ body: @escaping @Sendable (Int32) throws -> Value
+    private func onHost<Value: Sendable>(
+        _ pid: Int32, _ body: @escaping @Sendable (Int32) throws -> Value
     ) async throws -> Value {
         let root = try OwnedDescriptor.open("/proc/\(pid)/root", CL_O_PATH | CL_O_DIRECTORY)
         return try await engine.threads.run {
@@ -77,16 +78,20 @@ extension Container {
         }
     }
 
-    /// Announces a copy in or out.
-    public func copied(_ action: String, _ path: String) { publish(action, ["path": path]) }
+    func helper(_ machine: VirtualMachine) -> GuestHelper {
+        GuestHelper(machine: machine, threads: engine.threads)
+    }
+
+    private func fields(_ hold: String, _ path: String) -> JSON { ["id": JSON(hold), "path": JSON(path)] }
+
+    // MARK: changes
+
+    /// Bytes that a VM's list of changes may have.
+    private static let changesLimit = 256 << 20
 
     /// What differs from the image: kind 0 changed, 1 added, 2 deleted.
     public func changes() async throws -> [(path: String, kind: Int)] {
-        try requireFilesOnHost()
-        let image = try await engine.images.find(record.imageID)
-        let layers = await engine.images.layerPaths(of: image)
-        let upper = directory + "/upper"
-        let found = try await engine.threads.run { try LayerChanges.changes(upper: upper, lower: layers) }
+        let found = record.isolation == .container ? try await changesOnHost() : try await changesInMachine()
         // The folders and files we bind things over are none of the container's changes.
         let ours = Set(
             record.mounts.map(\.destination) + [
@@ -95,15 +100,36 @@ extension Container {
         return found.filter { !ours.contains($0.path) }
     }
 
+    private func changesOnHost() async throws -> [(path: String, kind: Int)] {
+        let image = try await engine.images.find(record.imageID)
+        let layers = await engine.images.layerPaths(of: image)
+        let upper = directory + "/upper"
+        return try await engine.threads.run { try LayerChanges.changes(upper: upper, lower: layers) }
+    }
+
+    private func changesInMachine() async throws -> [(path: String, kind: Int)] {
+        let list = try await reachingMachine { machine in
+            try await helper(machine).document(
+                "changes", ["rootfs": guestRootFileSystem], limit: Container.changesLimit)
+        }
+        return try (list.array ?? []).map { change in
+            guard let path = change[0].string, let kind = change[1].int, (0...2).contains(kind) else {
+                throw SkalaError(.invalid, "the VM lists a change that is none")
+            }
+            return (path, Int(kind))
+        }
+    }
+
+    // MARK: commit
+
     /// Makes an image of the container's file system and configuration.
     ///
     /// - Parameter changes: Dockerfile instructions (`CMD`, `ENV`, …) applied to the configuration.
     public func commit(
         reference: Reference?, author: String, comment: String, changes: [String], pause: Bool
     ) async throws -> Image {
-        try requireFilesOnHost()
         let pauses = pause && record.state.status == .running
-        if pauses { try await self.pause() }
+        if pauses { try await setStill(true) }
         let result: Result<Image, any Error>
         do {
             var config = record.config
@@ -114,12 +140,31 @@ extension Container {
             let base = try await engine.images.find(record.imageID)
             result = .success(
                 try await engine.images.commit(
-                    layerFrom: directory + "/upper", on: base, config: config, reference: reference, author: author,
-                    comment: comment))
+                    on: base, config: config, reference: reference, author: author, comment: comment
+                ) { try await self.writeLayer(to: $0.raw) })
         } catch { result = .failure(error) }
-        if pauses { try await unpause() }
+        if pauses { try await setStill(false) }
         let image = try result.get()
         publish("commit", ["comment": comment, "imageID": image.id])
         return image
+    }
+
+    /// Stops the container's processes for a moment, or lets them go on; a VM itself goes on, since it has to be read.
+    private func setStill(_ isStill: Bool) async throws {
+        guard record.isolation != .container else { return isStill ? try await pause() : try await unpause() }
+        try await sandbox.request(isStill ? "pause" : "resume", ["id": JSON(id)])
+        publish(isStill ? "pause" : "unpause")
+    }
+
+    private func writeLayer(to output: Int32) async throws {
+        guard record.isolation == .container else {
+            return try await reachingMachine { machine in
+                // Holes are written as zeros: a layer may be larger than the disk, but not by any amount.
+                try await helper(machine).archive(
+                    "layer", ["rootfs": guestRootFileSystem], to: output, limit: 4 * VirtualMachines.diskBytes)
+            }
+        }
+        let upper = directory + "/upper"
+        try await engine.threads.run { try ContainerFiles.writeLayer(upper, to: output) }
     }
 }

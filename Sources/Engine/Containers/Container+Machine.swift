@@ -48,48 +48,93 @@ extension Container {
 
     /// Where the files bound over /etc lie in the VM.
     var guestEtcFiles: [(source: String, destination: String)] {
-        ["resolv.conf", "hostname", "hosts"].map { (Guest.files + "/" + $0, "/etc/" + $0) }
+        ["resolv.conf", "hostname", "hosts"].map { (guestEtcFile($0), "/etc/" + $0) }
     }
+
+    func guestEtcFile(_ name: String) -> String { Guest.files + "/" + name }
 
     var guestInitProgram: String { Guest.folder + "/skala-init" }
 
     /// Starts the VM and makes it this container's: disks, network, names, time.
     func startMachine(_ prepared: PreparedStart) async throws {
         var times = StepTimes()
+        let endpoints = await engine.networks.endpoints(of: id)
+        let (machine, isNew) = try await cloneMachine(resources: prepared.hostResources, &times)
+        await take(machine)
+        try await engine.networks.plug(
+            machine.tap, containerID: id, rate: try ContainerResources.networkRate(record.hostConfig))
+        var configuration = guestConfiguration(prepared, endpoints)
+        for (key, value) in try fileConfiguration(isNew: isNew).object?.members ?? [] { configuration[key] = value }
+        let answer = try await machine.request("configure", configuration, seconds: Container.configureDeadline)
+        logPort = answer["ports"][MachineCommand.logPort].string
+        times.end("configure")
+        engine.log.debug("VM of container \(Identifier.short(id)): \(times); in it, us: \(answer["took"].text)")
+    }
+
+    private static let configureDeadline = 60.0
+
+    /// Starts the VM for nothing but the stopped container's files, and holds those.
+    func startFilesMachine() async throws -> VirtualMachine {
+        var times = StepTimes()
+        let (machine, isNew) = try await cloneMachine(resources: [:], &times)
+        await containers.noteMachine(machine.id, of: id)
+        do {
+            try await machine.request(
+                "configure", try fileConfiguration(isNew: isNew), seconds: Container.configureDeadline)
+            try await machine.request(
+                "hold", ["id": JSON(id), "rootfs": guestRootFileSystem, "mounts": guestFileMounts],
+                seconds: Container.configureDeadline)
+        } catch {
+            await end(machine, keepsDisk: false)
+            throw error
+        }
+        times.end("hold")
+        engine.log.debug("VM for the files of container \(Identifier.short(id)): \(times)")
+        return machine
+    }
+
+    /// A VM with the container's disks and folders, which its warden does not know yet.
+    ///
+    /// - Returns: also whether the container has written nothing so far.
+    private func cloneMachine(
+        resources: JSON, _ times: inout StepTimes
+    ) async throws -> (VirtualMachine, isNew: Bool) {
         let image = try await engine.images.find(record.imageID)
         let layers = await engine.images.layerPaths(of: image)
         let (root, disk, log) = (engine.machines.rootImage(of: image), diskPath, logPath)
         let isNew = access(disk, F_OK) != 0
         try await engine.machines.makeRootImage(root, layers: layers)
         times.end("image")
-        let endpoints = await engine.networks.endpoints(of: id)
         let shape = MachineShape(
             memoryLimit: record.hostConfig["Memory"].int ?? 0,
             processors: Double(record.hostConfig["NanoCpus"].int ?? 0) / 1e9, available: HostFacts.onlineCPUs)
         let containers = containers
         let machine = try await engine.machines.start(
             VirtualMachines.Request(
-                shape: shape, root: root, disk: disk, log: log, resources: prepared.hostResources,
+                shape: shape, root: root, disk: disk, log: log, resources: resources,
                 shares: hostMounts.map { HostShare(source: $0.source, isReadOnly: $0.isReadOnly) })
         ) { event in Task { await containers.handle(event) } }
-        await take(machine)
-        try await engine.networks.plug(
-            machine.tap, containerID: id, rate: try ContainerResources.networkRate(record.hostConfig))
         times.end("clone")
-        let answer = try await machine.request("configure", guestConfiguration(prepared, endpoints, isNew: isNew))
-        logPort = answer["ports"][MachineCommand.logPort].string
-        times.end("configure")
-        engine.log.debug("VM of container \(Identifier.short(id)): \(times); in it, us: \(answer["took"].text)")
+        return (machine, isNew)
     }
 
-    private func guestConfiguration(_ prepared: PreparedStart, _ endpoints: [Endpoint], isNew: Bool) throws -> JSON {
+    /// What a VM needs to run the container.
+    private func guestConfiguration(_ prepared: PreparedStart, _ endpoints: [Endpoint]) -> JSON {
+        [
+            "hostname": prepared.spec["hostname"], "interfaces": JSON(endpoints.map(\.guestInterface)),
+            "sysctls": JSON(prepared.networkSysctls),
+        ]
+    }
+
+    /// What a VM needs to reach the container's files.
+    private func fileConfiguration(isNew: Bool) throws -> JSON {
+        let directory = directory
+        let files = try etcFiles.map { name -> JSON in
+            let content = try FileContents.read(directory + "/" + name)
+            return ["path": JSON(guestEtcFile(name)), "content": JSON(String(decoding: content, as: UTF8.self))]
+        }
         var random = SystemRandomNumberGenerator()
         let entropy = (0..<64).map { _ in UInt8.random(in: 0...255, using: &random) }
-        let directory = directory
-        let files = try ["resolv.conf", "hostname", "hosts"].map { name -> JSON in
-            let content = try FileContents.read(directory + "/" + name)
-            return ["path": JSON(Guest.files + "/" + name), "content": JSON(String(decoding: content, as: UTF8.self))]
-        }
         let image: JSON = [
             "serial": JSON(MachineCommand.rootDisk), "type": "squashfs", "path": JSON(Guest.image), "readonly": true,
         ]
@@ -97,10 +142,7 @@ extension Container {
         let written: JSON = ["serial": JSON(MachineCommand.writableDisk), "type": "ext4", "path": JSON(Guest.disk)]
         var configuration: JSON = [
             "time": JSON(SystemClock.now().nanoseconds), "entropy": JSON(Base64.encode(entropy)),
-            "hostname": prepared.spec["hostname"], "files": JSON(files),
-            "disks": JSON(isNew ? [image] : [image, written]),
-            "interfaces": JSON(endpoints.map(\.guestInterface)),
-            "sysctls": JSON(prepared.networkSysctls),
+            "disks": JSON(isNew ? [image] : [image, written]), "files": JSON(files),
         ]
         if !hostMounts.isEmpty {
             configuration["share"] = ["tag": JSON(MachineCommand.share), "path": JSON(Guest.share)]
@@ -114,14 +156,18 @@ extension Container {
     func stopMachine(keepsDisk: Bool) async {
         guard let machine else { return }
         await take(nil)
+        await end(machine, keepsDisk: keepsDisk)
+    }
+
+    func end(_ machine: VirtualMachine, keepsDisk: Bool) async {
         // A guest that does not answer loses what it had not written, as a machine whose power fails.
         if keepsDisk { _ = try? await machine.halt() }
+        await containers.forgetMachine(machine.id)
         await machine.destroy(keepingConsoleAt: directory + "/console.log")
     }
 
     /// From now on it is in that VM, or in none.
     private func take(_ machine: VirtualMachine?) async {
-        if let old = self.machine { await containers.forgetMachine(old.id) }
         self.machine = machine
         record.machineID = machine?.id ?? ""
         if let machine { await containers.noteMachine(machine.id, of: id) }
@@ -129,6 +175,8 @@ extension Container {
 
     /// Its QEMU has ended, and it with it.
     func machineEnded(_ exit: Exit) async {
+        // One that serves the stopped container's files: who uses them is told.
+        if case .machine(let machine, _) = heldFiles?.site { return machine.ended() }
         guard let machine else { return }
         machine.ended()
         record.state.error = "its VM ended"

@@ -79,28 +79,4 @@ extension Container {
         }
         return networks
     }
-
-    /// The document of `GET /containers/{id}/top`: what the host's `ps` says of the container's processes.
-    public func top(arguments: String) async throws -> JSON {
-        try requireRunning()
-        guard record.isolation == .container else {
-            throw SkalaError(.unsupported, "the processes in a VM cannot be listed from outside yet: use exec ID ps")
-        }
-        let answer = try await sandbox.request("processes", ["id": JSON(id)])
-        let pids = Set((answer["pids"].array ?? []).compactMap(\.int))
-        let options = arguments.isEmpty ? "-ef" : arguments
-        let output = try await engine.threads.run {
-            try Subprocess.output(["/bin/ps"] + options.split(separator: " ").map(String.init), limit: 8 << 20)
-        }
-        let lines = output.split(separator: "\n")
-        let titles = lines.first.map { $0.split(separator: " ").map(String.init) } ?? []
-        guard let pidColumn = titles.firstIndex(of: "PID") else {
-            throw SkalaError(.invalid, "Couldn't find PID field in ps output")
-        }
-        let rows = lines.dropFirst().map { line in
-            line.split(separator: " ", maxSplits: titles.count - 1).map(String.init)
-        }
-        let mine = rows.filter { row in row.count > pidColumn && Int64(row[pidColumn]).map(pids.contains) == true }
-        return ["Processes": JSON(mine.map { JSON($0) }), "Titles": JSON(titles)]
-    }
 }

@@ -35,6 +35,8 @@ public actor Container {
     var wardenGeneration = 0
     /// The VM it runs in, while it does.
     var machine: VirtualMachine?
+    /// While it does not run: what its files are reached by.
+    var heldFiles: HeldFiles?
     /// The VM's port that its output goes to.
     var logPort: String?
     /// The user asked for the stop that is under way: the restart policy does not apply.

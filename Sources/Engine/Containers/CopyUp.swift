@@ -1,6 +1,6 @@
+import Archives
 import CLinux
 import Glibc
-import Images
 import Kernel
 
 /// Copies what an image has at a path into a new, empty volume, as Docker does when a volume is first used.

@@ -35,6 +35,9 @@ struct UserLookup {
         return (user, home)
     }
 
+    /// The name of a user by number; the number when it has none.
+    func name(of uid: Int64) -> String { entries(passwd).first { $0.count > 2 && $0[2] == "\(uid)" }?[0] ?? "\(uid)" }
+
     private func find(group name: String) throws(SkalaError) -> UInt32 {
         let entry = entries(group).first { $0[0] == name }
         guard let gid = entry.flatMap({ $0.count > 2 ? UInt32($0[2]) : nil }) ?? UInt32(name) else {

@@ -114,21 +114,24 @@ final class VirtualMachine: Sandbox {
         }?.close()
     }
 
-    /// Ends the VM's containers, writes its disks out and lets go of them.
-    func halt() async throws {
+    /// The same for what must not take long. A guest is not trusted to answer: then the connection ends.
+    @discardableResult
+    func request(_ operation: String, _ fields: JSON = [:], seconds: Double) async throws -> JSON {
         guard let client = client.withLock({ $0 }) else { throw VirtualMachine.gone }
-        // A guest is not trusted to answer.
         let timer = Task {
-            try await Task.sleep(nanoseconds: VirtualMachine.haltDeadline)
+            try await Task.sleep(nanoseconds: UInt64(seconds * 1e9))
             client.close()
         }
         defer { timer.cancel() }
-        _ = try await client.request("halt")
+        return try await client.request(operation, fields)
     }
+
+    /// Ends the VM's containers, writes its disks out and lets go of them.
+    func halt() async throws { try await request("halt", seconds: VirtualMachine.haltDeadline) }
 
     /// How long a warden that was found may take to answer, in nanoseconds, before it is tried again.
     private static let greetDeadline: Int64 = 2_000_000_000
-    private static let haltDeadline: UInt64 = 20_000_000_000
+    private static let haltDeadline = 20.0
 
     /// Ends the VM and removes what it had on the host.
     ///

@@ -34,7 +34,7 @@ actor VirtualMachines {
     private var pulling: Task<GuestKernel, any Error>?
 
     /// How much a container may write into its file system, in bytes: the size of its sparse disk.
-    private static let diskBytes: Int64 = 10 << 30
+    static let diskBytes: Int64 = 10 << 30
     /// How long a template may take to boot. A stock guest that has not finished on KVM by then never will.
     private static let bootDeadline = 60.0
     private static let probeDeadline = 8.0

@@ -19,6 +19,8 @@ public final class WardenStream: Sendable {
         var client: WardenClient?
         var number: UInt32 = 0
         var chunks: [Chunk] = []
+        /// Bytes of them.
+        var unread = 0
         var reader: CheckedContinuation<Chunk?, Never>?
         var openChannels = 2
         var isEnded = false
@@ -56,7 +58,11 @@ public final class WardenStream: Sendable {
         let chunk: Chunk? = await withTaskCancellationHandler {
             await withCheckedContinuation { continuation in
                 let ready: Chunk?? = state.withLock { state in
-                    if !state.chunks.isEmpty { return .some(state.chunks.removeFirst()) }
+                    if !state.chunks.isEmpty {
+                        let chunk = state.chunks.removeFirst()
+                        state.unread -= chunk.bytes.count
+                        return .some(chunk)
+                    }
                     if state.isEnded { return .some(nil) }
                     state.reader = continuation
                     return nil
@@ -95,6 +101,9 @@ public final class WardenStream: Sendable {
         await waitForCredit()
         tell { Frame(.data, number: $0) }
     }
+
+    /// Nothing more is sent or received.
+    var hasEnded: Bool { state.withLock { $0.isEnded } }
 
     /// The warden has attached the stream: what waits to be sent goes.
     func connected() { addCredit(WardenStream.window) }
@@ -136,14 +145,19 @@ public final class WardenStream: Sendable {
             return
         }
         let chunk = Chunk(channel: channel, bytes: bytes)
-        state.withLock { state in
+        let (reader, isTooMuch) = state.withLock { state in
             guard let reader = state.reader else {
-                if !state.isEnded { state.chunks.append(chunk) }
-                return CheckedContinuation<Chunk?, Never>?.none
+                state.unread += bytes.count
+                // A warden of a VM may send what it was not granted.
+                let isTooMuch = state.unread > WardenStream.window
+                if !state.isEnded, !isTooMuch { state.chunks.append(chunk) }
+                return (CheckedContinuation<Chunk?, Never>?.none, isTooMuch)
             }
             state.reader = nil
-            return reader
-        }?.resume(returning: chunk)
+            return (reader, false)
+        }
+        reader?.resume(returning: chunk)
+        if isTooMuch { end() }
     }
 
     /// The end of the stream: what was received may still be read.

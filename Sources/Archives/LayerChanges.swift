@@ -2,9 +2,6 @@ import Base
 import CLinux
 import Glibc
 import Kernel
-import CCurl
-import CCrypto
-import CArchive
 
 /// What a container changed: `docker diff`. Blocking.
 ///

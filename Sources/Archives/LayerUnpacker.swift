@@ -1,21 +1,18 @@
 import Base
-import CArchive
 import CLinux
 import Glibc
-import Kernel
-import CCurl
-import CCrypto
+public import Kernel
 
 /// Unpacks one layer into an empty folder in the form overlayfs takes.
 ///
 /// A layer comes from strangers: every path is resolved below the folder without following links (openat2
 /// RESOLVE_BENEATH and RESOLVE_NO_SYMLINKS), entries and bytes are limited. Names are bytes, not text: what is no UTF-8
 /// stays as it is, and a slash is one whatever character follows it.
-struct LayerUnpacker {
+public struct LayerUnpacker {
     /// A name or path as the kernel takes it: its bytes and a zero.
     private typealias Name = [CChar]
 
-    static let entryLimit = 2_000_000
+    public static let entryLimit = 2_000_000
     private static let beneath = UInt64(RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS)
 
     private let root: OwnedDescriptor
@@ -28,7 +25,7 @@ struct LayerUnpacker {
     /// Whether a file may take the place of a folder, and the reverse.
     private let replacesDirectories: Bool
 
-    init(
+    public init(
         folder: OwnedDescriptor, keepsOwners: Bool = true, hasWhiteouts: Bool = true, replacesDirectories: Bool = true
     ) {
         self.replacesDirectories = replacesDirectories
@@ -38,33 +35,30 @@ struct LayerUnpacker {
     }
 
     /// Unpacks everything that is left in the archive.
-    mutating func unpack(_ reader: ArchiveReader) throws {
+    public mutating func unpack(_ source: some TarSource) throws {
         var count = 0
-        while let entry = try reader.next() {
+        while let entry = try source.nextEntry() {
             count += 1
             guard count <= LayerUnpacker.entryLimit else {
                 throw SkalaError(.invalid, "the archive has more than \(LayerUnpacker.entryLimit) entries")
             }
-            guard let text = archive_entry_pathname(entry) else {
-                throw SkalaError(.invalid, "an entry of the archive has no name")
-            }
             do {
-                try unpack(entry, text, reader)
+                try unpack(entry, source)
             } catch let error as KernelError {
-                throw error.asSkalaError.within("cannot unpack '\(String(cString: text))'")
+                throw error.asSkalaError.within("cannot unpack '\(entry.text)'")
             }
         }
         for folder in folderTimes.reversed() { setTime(folder.path, folder.time) }
     }
 
     /// The path's parts; none for the root itself.
-    private func parts(_ path: UnsafePointer<CChar>) throws(SkalaError) -> [ArraySlice<CChar>] {
+    private func parts(_ path: some Collection<UInt8>) throws(SkalaError) -> [ArraySlice<CChar>] {
         let slash = CChar(bitPattern: UInt8(ascii: "/"))
         let dot = CChar(bitPattern: UInt8(ascii: "."))
-        let bytes = Array(UnsafeBufferPointer(start: path, count: strlen(path)))
-        let parts = bytes.split(separator: slash).filter { !$0.elementsEqual([dot]) }
+        let parts = path.map(CChar.init(bitPattern:)).split(separator: slash).filter { !$0.elementsEqual([dot]) }
         guard !parts.contains(where: { $0.elementsEqual([dot, dot]) }) else {
-            throw SkalaError(.invalid, "the archive has a path that leads outside: '\(String(cString: path))'")
+            let text = String(decoding: path, as: UTF8.self)
+            throw SkalaError(.invalid, "the archive has a path that leads outside: '\(text)'")
         }
         return parts
     }
@@ -77,10 +71,8 @@ struct LayerUnpacker {
         String(decoding: name.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
     }
 
-    private mutating func unpack(
-        _ entry: OpaquePointer, _ path: UnsafePointer<CChar>, _ reader: ArchiveReader
-    ) throws {
-        let parts = try parts(path)
+    private mutating func unpack(_ entry: TarEntry, _ source: some TarSource) throws {
+        let parts = try parts(entry.path)
         guard let last = parts.last else {
             try setAttributes(entry, of: root.raw, path: ".")
             return
@@ -91,28 +83,28 @@ struct LayerUnpacker {
             try whiteout(base, in: parent)
             return
         }
-        if let target = archive_entry_hardlink(entry) {
-            try link(to: target, as: base, in: parent)
-            return
-        }
         let name = LayerUnpacker.text(base)
-        switch archive_entry_filetype(entry) {
-        case S_IFDIR: try makeFolder(entry, base, in: parent, path: LayerUnpacker.join(parts))
-        case S_IFREG: try makeFile(entry, base, in: parent, reader)
-        case S_IFLNK:
+        switch entry.kind {
+        case .hardLink: try link(to: entry.target, as: base, in: parent)
+        case .folder: try makeFolder(entry, base, in: parent, path: LayerUnpacker.join(parts))
+        case .file: try makeFile(entry, base, in: parent, source)
+        case .symbolicLink:
             remove(base, in: parent)
-            guard let target = archive_entry_symlink(entry) else {
+            guard !entry.target.isEmpty else {
                 throw SkalaError(.invalid, "the archive has a symbolic link without a target: '\(name)'")
             }
+            let target = entry.target.map(CChar.init(bitPattern:)) + [0]
             try checkErrno(symlinkat(target, parent, base), "symlink", name)
             if keepsOwners { chown(entry, base, in: parent) }
-        case S_IFCHR, S_IFBLK, S_IFIFO:
+            setTime(entry, base, in: parent)
+        case .characterDevice, .blockDevice, .pipe:
             remove(base, in: parent)
-            let mode = UInt32(archive_entry_mode(entry))
-            try checkErrno(mknodat(parent, base, mode, archive_entry_rdev(entry)), "mknod", name)
+            let types: [TarEntry.Kind: UInt32] = [.characterDevice: S_IFCHR, .blockDevice: S_IFBLK]
+            let type = types[entry.kind] ?? S_IFIFO
+            try checkErrno(mknodat(parent, base, type | entry.mode, dev_t(entry.device)), "mknod", name)
             if keepsOwners { chown(entry, base, in: parent) }
-            fchmodat(parent, base, mode & 0o7777, 0)
-        default: throw SkalaError(.invalid, "the archive has an entry of an unknown kind: '\(name)'")
+            fchmodat(parent, base, entry.mode, 0)
+            setTime(entry, base, in: parent)
         }
     }
 
@@ -141,7 +133,7 @@ struct LayerUnpacker {
 
     private func makeParents(_ path: Name) throws {
         var current = root
-        for part in try parts(path).map({ Array($0) + [0] }) {
+        for part in try parts(path.dropLast().map(UInt8.init(bitPattern:))).map({ Array($0) + [0] }) {
             if mkdirat(current.raw, part, 0o755) != 0, errno != EEXIST {
                 throw KernelError("mkdir", LayerUnpacker.text(part), errno: errno)
             }
@@ -175,8 +167,8 @@ struct LayerUnpacker {
         try checkErrno(mknodat(parent, hidden, S_IFCHR, 0), "mknod", text)
     }
 
-    private mutating func link(to target: UnsafePointer<CChar>, as name: Name, in parent: Int32) throws {
-        let text = String(cString: target)
+    private mutating func link(to target: [UInt8], as name: Name, in parent: Int32) throws {
+        let text = String(decoding: target, as: UTF8.self)
         let parts = try parts(target)
         guard let last = parts.last else { throw SkalaError(.invalid, "the archive has a hard link to its root") }
         let flags = UInt64(O_RDONLY | CL_O_DIRECTORY)
@@ -202,7 +194,7 @@ struct LayerUnpacker {
         try checkErrno(linkat(folder.raw, source, parent, name, 0), "link", text)
     }
 
-    private mutating func makeFolder(_ entry: OpaquePointer, _ name: Name, in parent: Int32, path: Name) throws {
+    private mutating func makeFolder(_ entry: TarEntry, _ name: Name, in parent: Int32, path: Name) throws {
         let text = LayerUnpacker.text(path)
         if mkdirat(parent, name, 0o755) != 0 {
             guard errno == EEXIST else { throw KernelError("mkdir", text, errno: errno) }
@@ -220,11 +212,10 @@ struct LayerUnpacker {
         let folder = OwnedDescriptor(
             try check(cl_openat2(parent, name, flags, 0, LayerUnpacker.beneath), "openat2", text))
         try setAttributes(entry, of: folder.raw, path: text)
-        let time = timespec(tv_sec: archive_entry_mtime(entry), tv_nsec: archive_entry_mtime_nsec(entry))
-        folderTimes.append((path, time))
+        folderTimes.append((path, entry.modified))
     }
 
-    private func makeFile(_ entry: OpaquePointer, _ name: Name, in parent: Int32, _ reader: ArchiveReader) throws {
+    private func makeFile(_ entry: TarEntry, _ name: Name, in parent: Int32, _ source: some TarSource) throws {
         let text = LayerUnpacker.text(name)
         var status = stat()
         let isFolder = fstatat(parent, name, &status, AT_SYMLINK_NOFOLLOW) == 0 && status.st_mode & S_IFMT == S_IFDIR
@@ -235,57 +226,46 @@ struct LayerUnpacker {
         let flags = UInt64(O_WRONLY | O_CREAT | O_EXCL | CL_O_NOFOLLOW)
         let file = OwnedDescriptor(
             try check(cl_openat2(parent, name, flags, 0o600, LayerUnpacker.beneath), "openat2", text))
-        var block: UnsafeRawPointer?
-        var size = 0
-        var offset: la_int64_t = 0
-        while true {
-            let status = archive_read_data_block(reader.tar, &block, &size, &offset)
-            if status == ARCHIVE_EOF { break }
-            guard status >= ARCHIVE_WARN else { throw reader.failure("damaged archive") }
+        try source.eachPiece { piece, offset in
             var written = 0
-            while written < size {
+            while written < piece.count {
                 // What the archive leaves out stays a hole.
-                let count = pwrite(file.raw, block?.advanced(by: written), size - written, Int(offset) + written)
+                let count = pwrite(
+                    file.raw, piece.baseAddress?.advanced(by: written), piece.count - written, Int(offset) + written)
                 written += try checkErrno(count, "write", text)
             }
         }
-        try checkErrno(ftruncate(file.raw, Int(archive_entry_size(entry))), "truncate", text)
+        try checkErrno(ftruncate(file.raw, Int(entry.size)), "truncate", text)
         try setAttributes(entry, of: file.raw, path: text)
-        var times = [
-            timespec(tv_sec: archive_entry_mtime(entry), tv_nsec: archive_entry_mtime_nsec(entry)),
-            timespec(tv_sec: archive_entry_mtime(entry), tv_nsec: archive_entry_mtime_nsec(entry)),
-        ]
+        var times = [entry.modified, entry.modified]
         futimens(file.raw, &times)
     }
 
     // MARK: attributes
 
-    private func chown(_ entry: OpaquePointer, _ name: Name, in parent: Int32) {
-        fchownat(
-            parent, name, UInt32(truncatingIfNeeded: archive_entry_uid(entry)),
-            UInt32(truncatingIfNeeded: archive_entry_gid(entry)), AT_SYMLINK_NOFOLLOW)
+    private func chown(_ entry: TarEntry, _ name: Name, in parent: Int32) {
+        fchownat(parent, name, entry.user, entry.group, AT_SYMLINK_NOFOLLOW)
     }
 
-    private func setAttributes(_ entry: OpaquePointer, of descriptor: Int32, path: String) throws {
+    private func setAttributes(_ entry: TarEntry, of descriptor: Int32, path: String) throws {
         if keepsOwners {
-            let uid = UInt32(truncatingIfNeeded: archive_entry_uid(entry))
-            let gid = UInt32(truncatingIfNeeded: archive_entry_gid(entry))
-            try checkErrno(fchown(descriptor, uid, gid), "chown", path)
+            try checkErrno(fchown(descriptor, entry.user, entry.group), "chown", path)
         }
         // After chown, which clears the set-user-id bits.
-        try checkErrno(fchmod(descriptor, UInt32(archive_entry_mode(entry)) & 0o7777), "chmod", path)
-        archive_entry_xattr_reset(entry)
-        var name: UnsafePointer<CChar>?
-        var value: UnsafeRawPointer?
-        var size = 0
-        while archive_entry_xattr_next(entry, &name, &value, &size) == ARCHIVE_OK {
-            guard let name else { continue }
+        try checkErrno(fchmod(descriptor, entry.mode), "chmod", path)
+        for (name, value) in entry.attributes {
             // An archive must not speak to overlayfs itself.
-            if String(cString: name).hasPrefix("trusted.overlay.") { continue }
-            let status = fsetxattr(descriptor, name, value, size, 0)
+            if name.starts(with: "trusted.overlay.".utf8) { continue }
+            let status = fsetxattr(descriptor, name.map(CChar.init(bitPattern:)) + [0], value, value.count, 0)
             // A file system without this kind of attribute leaves it out, as tar does.
             if status != 0, errno != EOPNOTSUPP { throw KernelError("setxattr", path, errno: errno) }
         }
+    }
+
+    /// Of what cannot be opened to set it.
+    private func setTime(_ entry: TarEntry, _ name: Name, in parent: Int32) {
+        var times = [entry.modified, entry.modified]
+        utimensat(parent, name, &times, AT_SYMLINK_NOFOLLOW)
     }
 
     private func setTime(_ path: Name, _ time: timespec) {

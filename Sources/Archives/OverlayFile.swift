@@ -1,9 +1,6 @@
 import CLinux
 import Glibc
 public import Kernel
-import CCurl
-import CCrypto
-import CArchive
 
 /// An entry of a layer's folder, with the marks by which overlayfs hides what layers below it have.
 public struct OverlayFile {

@@ -2,15 +2,12 @@ public import Base
 import CLinux
 import Glibc
 import Kernel
-import CCurl
-import CCrypto
-import CArchive
 
 /// Copies files between a container and tar archives: `docker cp` and `docker export`. Blocking.
 ///
 /// `root` is a descriptor of the container's root folder; paths are resolved as if it were `/` (openat2 RESOLVE_IN_ROOT),
 /// so that no link in the container leads to a file of the host.
-public enum Archive {
+public enum ContainerFiles {
     /// The parent folder and base name of a path, with links in the parent resolved.
     private static func locate(_ path: String, in root: Int32) throws -> (parent: OwnedDescriptor, name: [CChar]) {
         // By bytes: a combining character behind a slash makes one Character of both.
@@ -77,11 +74,11 @@ public enum Archive {
         let (parent, name) = try locate(path, in: root)
         var status = Glibc.stat()
         guard fstatat(parent.raw, name, &status, AT_SYMLINK_NOFOLLOW) == 0 else { throw missing(path, errno) }
-        let writer = try ArchiveWriter(descriptor: output)
+        let writer = ArchiveWriter(descriptor: output)
         let folder = try reopened(parent)
         // As Docker: of the root, "/" and "/bin/", which the docker CLI puts a folder's name in front of.
         let isRoot = path.utf8.allSatisfy { $0 == UInt8(ascii: "/") }
-        try writer.add(name, in: folder.raw, as: isRoot ? [0] : name)
+        try writer.add(name, in: folder.raw, as: isRoot ? [] : name.dropLast().map(UInt8.init(bitPattern:)))
         try writer.finish()
     }
 
@@ -95,22 +92,29 @@ public enum Archive {
     /// - Parameter replacesDirectories: false refuses to put a file in a folder's place and the reverse.
     /// - Throws: `.notFound` when the folder is missing; `.invalid` when it is none, or the archive is damaged.
     public static func unpack(
-        from input: Int32, into root: Int32, path: String, replacesDirectories: Bool
+        _ source: some TarSource, into root: Int32, path: String, replacesDirectories: Bool
     ) throws {
         let flags = UInt64(O_RDONLY | CL_O_DIRECTORY)
         let opened = cl_openat2(root, path, flags, 0, UInt64(RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS))
         if opened == -ENOTDIR { throw SkalaError(.invalid, "extraction point is not a directory") }
         guard opened >= 0 else { throw missing(path, -opened) }
-        let reader = try ArchiveReader(descriptor: input, limit: 1 << 40)
         var unpacker = LayerUnpacker(
             folder: OwnedDescriptor(opened), hasWhiteouts: false, replacesDirectories: replacesDirectories)
-        try unpacker.unpack(reader)
+        try unpacker.unpack(source)
+    }
+
+    /// Writes what a container wrote over its image, overlayfs' upper folder, as a layer.
+    public static func writeLayer(_ upper: String, to output: Int32) throws {
+        let folder = try OwnedDescriptor.open(upper, O_RDONLY | CL_O_DIRECTORY)
+        let writer = ArchiveWriter(descriptor: output)
+        try writer.addContents(of: folder.raw, upper, overlay: true)
+        try writer.finish()
     }
 
     /// Writes everything below the root, but not what is mounted at /proc, /sys and /dev.
     public static func exportTree(_ root: Int32, to output: Int32) throws {
         let folder = OwnedDescriptor(try check(cl_openat(root, ".", O_RDONLY | CL_O_DIRECTORY, 0), "open", "/"))
-        let writer = try ArchiveWriter(descriptor: output)
+        let writer = ArchiveWriter(descriptor: output)
         try writer.addContents(of: folder.raw, "/", except: ["proc", "sys", "dev"])
         try writer.finish()
     }
