@@ -25,14 +25,6 @@ int cl_open_tap(const char *name) {
     return error;
 }
 
-int cl_make_tap(const char *name) {
-    int fd = cl_open_tap(name);
-    if (fd < 0) return fd;
-    int result = ioctl(fd, TUNSETPERSIST, 1) < 0 ? -errno : 0;
-    close(fd);
-    return result;
-}
-
 // Copies what is between from and to, at the same place.
 static int copy_range(int source, int copy, off_t from, off_t to) {
     if (lseek(copy, from, SEEK_SET) < 0) return -errno;

@@ -23,24 +23,24 @@ extension Engine {
         for (_, body) in try await context.store.all("container") {
             let record = try ContainerRecord(json: body)
             records.append(record)
-            let status = running[record.id]?["status"].string
+            let status = running[record.hostID]?["status"].string
             if record.state.isAlive, status == "running" || status == "paused", !record.networkState.isNull {
                 sandboxes[record.id] = record.networkState
             }
         }
-        try await context.machines.removeStrays(known: Set(running.keys))
         for port in try await context.networks.restore(networks: networks, endpoints: sandboxes) {
             log.error(
                 "port \(port.hostPort)/\(port.protocol) is published, and another program listens on it: "
                     + "the container gets its connections")
         }
         for record in records {
-            await containers.restore(record, observed: running.removeValue(forKey: record.id))
+            await containers.restore(record, observed: running.removeValue(forKey: record.hostID))
         }
         // The servers of VMs' shares belong to their VMs.
-        for record in records { running[VirtualMachine.shareID(of: record.id)] = nil }
+        for record in records { running[VirtualMachine.shareID(of: record.hostID)] = nil }
         // What the warden has and the store does not: a removal, or a creation, that a kill cut short.
         for id in running.keys.sorted() { _ = try? await context.warden.request("delete", ["id": JSON(id)]) }
+        try await context.machines.removeStrays(known: Set(records.map(\.machineID)))
         try await removeStrayFolders(known: Set(records.map(\.id)))
         log.info("\(records.count) containers, \(listed.count) under the \(isNewWarden ? "new" : "running") warden")
         Task {
@@ -75,11 +75,12 @@ extension Containers {
         await container.reconcile(observed)
     }
 
-    /// An event of the host's warden: of a container, or of a container's VM.
+    /// An event of the host's warden: of a container, or of a container's VM. Others are those of spare VMs, which are
+    /// asked whether they still run when they are needed.
     func handleHost(_ event: JSON) async {
-        guard let id = event["id"].string, let container = existing(id) else { return }
-        guard await container.snapshot.isolation != .container else { return await handle(event) }
-        if event["event"].string == "exit" { await container.machineEnded(Container.Exit(event)) }
+        guard let id = event["id"].string else { return }
+        guard let owner = machineOwner(id) else { return await handle(event) }
+        if event["event"].string == "exit" { await existing(owner)?.machineEnded(Container.Exit(event)) }
     }
 
     /// An event of the warden in a container's VM: not trusted to speak of others.
@@ -146,12 +147,11 @@ extension Container {
                 await exited(Exit(code: 137, isOOMKilled: false, time: SystemClock.now()))
             }
         } else if observed != nil {
-            // Its start was never recorded, nor answered, and its network is not known: it did not start. Or it is a VM that
-            // served the stopped container's files to a client of the last daemon.
+            // Its start was never recorded, nor answered, and its network is not known: it did not start.
             if record.isolation == .container {
                 _ = try? await engine.warden.request("delete", ["id": JSON(id)])
             } else {
-                await engine.machines.adopt(id, pid: 0).destroy()
+                await engine.machines.adopt(record.machineID, pid: 0).destroy()
             }
         }
         if record.state.status == .restarting, restartTask == nil { record.state.status = .exited }

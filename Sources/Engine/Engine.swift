@@ -105,6 +105,7 @@ public final class Engine: Sendable {
 
     /// Stops listening to the warden. Containers go on.
     public func close() async {
+        await context.machines.close()
         for container in await containers.all() { await container.closeFilesMachine() }
         context.warden.close()
         do {

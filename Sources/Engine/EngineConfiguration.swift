@@ -22,6 +22,8 @@ public struct EngineConfiguration: Sendable {
     public var accelerator: Accelerator?
     /// QEMU's program.
     public var machineProgram = "/usr/bin/qemu-system-x86_64"
+    /// VMs of each size that are kept ready, at most.
+    public var spareMachines = 2
     public var registryMirrors: [String] = []
     public var labels: [String] = []
     public var version = ProductVersion.text

@@ -76,16 +76,14 @@ extension NetlinkSocket {
         try request(message, "create veth", name)
     }
 
-    /// Makes a tap device on the bridge, and up: the host's end of a VM's network card.
-    public func createTap(_ name: String, bridge: UInt32, mtu: UInt32) throws(KernelError) {
-        try check(cl_make_tap(name), "create tap", name)
+    /// Makes an interface a port of a bridge, and sets it up.
+    public func plug(_ name: String, into bridge: UInt32) throws(KernelError) {
         let up = UInt32(IFF_UP)
         var message = NetlinkMessage(
             type: UInt16(RTM_NEWLINK), flags: 0, header: NetlinkSocket.linkHeader(flags: up, change: up))
         message.add(Int(IFLA_IFNAME), string: name)
-        message.add(Int(IFLA_MTU), number: mtu)
         message.add(Int(IFLA_MASTER), number: bridge)
-        try request(message, "plug in tap", name)
+        try request(message, "plug in", name)
     }
 
     public func deleteLink(_ name: String) throws(KernelError) {
@@ -133,6 +131,15 @@ extension NetlinkSocket {
         message.add(Int(IFA_LOCAL), bytes: address)
         message.add(Int(IFA_ADDRESS), bytes: address)
         try request(message, "add address", "interface \(index)")
+    }
+
+    /// Removes an IPv4 address and the routes that go with it.
+    public func removeAddress(_ address: UInt32, prefix: UInt8, from index: UInt32) throws(KernelError) {
+        var message = NetlinkMessage(
+            type: UInt16(RTM_DELADDR), flags: 0,
+            header: [UInt8(AF_INET), prefix, 0, 0] + NetlinkSocket.bytes(index))
+        message.add(Int(IFA_LOCAL), number: address.bigEndian)
+        try request(message, "remove address", "interface \(index)")
     }
 
     /// Adds the default route.

@@ -1,29 +1,23 @@
-/// How QEMU is called for one VM. It opens no file by itself: everything is inherited, see `Inherited`.
+/// How QEMU is called for one VM. It opens no file by itself: everything is inherited, see `Inherited`, or handed over
+/// later, see `MachineControl.attach`.
 ///
 /// A template and its clones must have the same devices at the same places.
 public struct MachineCommand: Sendable {
     /// What QEMU finds as a descriptor.
     public enum Inherited: Sendable {
-        case memory, tap, kernel, initramfs, state, root, scratch, disk, log
+        case memory, tap, kernel, initramfs, state, root, scratch
     }
 
     /// Whether the VM boots, to become a template, or continues where its template was stopped.
     public enum Origin: Sendable {
-        case boot
-        /// With a disk that was written to before: it comes in beside the template's.
-        case clone(hasDisk: Bool)
+        case boot, clone
 
         /// What becomes descriptor 3, 4, ….
         public var inherited: [Inherited] {
             switch self {
             case .boot: [.memory, .tap, .scratch, .kernel, .initramfs]
-            case .clone(let hasDisk): [.memory, .tap, .scratch, .state, .root, .log] + (hasDisk ? [.disk] : [])
+            case .clone: [.memory, .tap, .scratch, .state, .root]
             }
-        }
-
-        var isClone: Bool {
-            if case .clone = self { return true }
-            return false
         }
 
         func number(_ inherited: Inherited) -> Int { 3 + (self.inherited.firstIndex(of: inherited) ?? 0) }
@@ -80,9 +74,9 @@ public struct MachineCommand: Sendable {
             "-cpu", accelerator == .kvm ? "host" : "max", "-smp", "\(shape.processors)", "-m", "\(shape.memory >> 20)M",
             "-object",
             "memory-backend-file,id=memory,size=\(shape.memory >> 20)M,prealloc=off,"
-                + "mem-path=\(opened(.memory)),share=\(!origin.isClone || hasShare ? "on" : "off")",
+                + "mem-path=\(opened(.memory)),share=\(origin == .boot || hasShare ? "on" : "off")",
         ]
-        for inherited in origin.inherited where [.root, .scratch, .disk, .log].contains(inherited) {
+        for inherited in origin.inherited where [.root, .scratch].contains(inherited) {
             let number = origin.number(inherited)
             arguments += ["-add-fd", "fd=\(number),set=\(number)"]
         }
@@ -92,14 +86,15 @@ public struct MachineCommand: Sendable {
             "-chardev", "socket,id=qmp,path=\(folder)/\(MachineCommand.controlSocket),server=on,wait=off",
             "-mon", "chardev=qmp,mode=control",
             "-chardev", "socket,id=warden,path=\(folder)/\(MachineCommand.wardenSocket),server=on,wait=off",
-            "-chardev", !origin.isClone ? "null,id=log" : "file,id=log,path=\(file(.log)),append=on",
+            "-chardev", "null,id=log",
             "-device", "virtio-serial-pci,id=serial,addr=3,max_ports=31",
             "-device", "virtserialport,bus=serial.0,nr=1,chardev=warden,name=\(MachineCommand.wardenPort)",
             "-device", "virtserialport,bus=serial.0,nr=2,chardev=log,name=\(MachineCommand.logPort)",
             "-netdev", "tap,id=net,fd=\(origin.number(.tap))",
             "-device", "virtio-net-pci,netdev=net,mac=\(MachineCommand.hardwareAddress),addr=4,romfile=",
-            "-blockdev", disk(.root, isReadOnly: true), "-blockdev", disk(.scratch, isReadOnly: false),
-            "-blockdev", disk(.disk, isReadOnly: false),
+            "-blockdev", disk("root", isReadOnly: true, .root), "-blockdev",
+            disk("scratch", isReadOnly: false, .scratch),
+            "-blockdev", disk("disk", isReadOnly: false, nil),
             "-device", "virtio-blk-pci,drive=root,serial=\(MachineCommand.rootDisk),addr=5",
             "-device", "virtio-blk-pci,drive=scratch,serial=\(MachineCommand.scratchDisk),addr=6",
             "-device", "virtio-blk-pci,drive=disk,serial=\(MachineCommand.writableDisk),addr=7",
@@ -110,7 +105,7 @@ public struct MachineCommand: Sendable {
         }
         // A clone has its kernel in its memory.
         return arguments
-            + (origin.isClone
+            + (origin == .clone
                 ? ["-incoming", "defer"]
                 : ["-kernel", opened(.kernel), "-initrd", opened(.initramfs), "-append", kernelArguments])
     }
@@ -126,13 +121,12 @@ public struct MachineCommand: Sendable {
     /// A place for a disk is larger than any: the guest's driver asks for the size once, in the template.
     private static let placeBytes = 1 << 40
 
-    private func disk(_ inherited: Inherited, isReadOnly: Bool) -> String {
-        let name = "\(inherited)"
+    private func disk(_ name: String, isReadOnly: Bool, _ inherited: Inherited?) -> String {
         let mode = isReadOnly ? "on" : "off"
-        guard origin.inherited.contains(inherited) else {
-            return "driver=null-co,node-name=\(name),size=\(MachineCommand.placeBytes),read-zeroes=on,read-only=\(mode)"
+        let node = "driver=raw,node-name=\(name),read-only=\(mode),"
+        guard let inherited, origin.inherited.contains(inherited) else {
+            return node + "file.driver=null-co,file.size=\(MachineCommand.placeBytes),file.read-zeroes=on"
         }
-        return "driver=raw,node-name=\(name),read-only=\(mode),file.driver=file,file.locking=off,"
-            + "file.filename=\(file(inherited)),file.read-only=\(mode)"
+        return node + "file.driver=file,file.locking=off,file.filename=\(file(inherited)),file.read-only=\(mode)"
     }
 }

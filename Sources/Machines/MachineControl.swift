@@ -22,22 +22,73 @@ public struct MachineControl: Sendable {
     }
 
     /// Lets a clone continue where its template was stopped; its state is the inherited `state`.
-    ///
-    /// - Parameter hasShare: plug the device in that serves the host's folders. No template can have it.
-    public func resume(hasShare: Bool) throws {
+    public func resume() throws {
         let control = try connect(seconds: 10)
         try MachineControl.shareMemory(control)
+        try control.run("migrate-incoming", ["uri": JSON("fd:\(MachineCommand.Origin.clone.number(.state))")])
+    }
+
+    /// What makes a clone a container's.
+    public struct Belongings: Sendable {
+        /// The image's root file system, and, when something was written before, the disk that is on.
+        public let root: OwnedDescriptor
+        public let disk: OwnedDescriptor?
+        /// Where the container's output goes.
+        public let log: OwnedDescriptor
+        /// Whether a program serves folders of the host to it.
+        public let hasShare: Bool
+
+        public init(root: OwnedDescriptor, disk: OwnedDescriptor?, log: OwnedDescriptor, hasShare: Bool) {
+            self.root = root
+            self.disk = disk
+            self.log = log
+            self.hasShare = hasShare
+        }
+    }
+
+    /// Puts a clone's disks and log into the places that its template kept for them.
+    public func attach(_ belongings: Belongings) throws {
+        let control = try connect(seconds: 10)
+        if belongings.hasShare {
+            // No template can have such a device: QEMU refuses to load a state with it.
+            try MachineControl.wait("loading the VM") {
+                try control.run("query-status")["status"].string != "inmigrate"
+            }
+            try control.run(
+                "device_add",
+                [
+                    "driver": "vhost-user-fs-pci", "id": "share", "chardev": "share", "tag": JSON(MachineCommand.share),
+                    "queue-size": 1024, "addr": "8",
+                ])
+        }
+        try MachineControl.insert(belongings.root, as: "root", isReadOnly: true, control)
+        if let disk = belongings.disk { try MachineControl.insert(disk, as: "disk", isReadOnly: false, control) }
+        let log: JSON = ["out": JSON(try control.add(belongings.log)), "append": true]
+        try control.run("chardev-change", ["id": "log", "backend": ["type": "file", "data": log]])
+    }
+
+    private static func insert(
+        _ file: OwnedDescriptor, as name: String, isReadOnly: Bool, _ control: QMP
+    ) throws {
+        let node = name + "-file"
         try control.run(
-            "migrate-incoming", ["uri": JSON("fd:\(MachineCommand.Origin.clone(hasDisk: false).number(.state))")])
-        guard hasShare else { return }
-        try MachineControl.wait("loading the VM") { try control.run("query-status")["status"].string != "inmigrate" }
-        try control.run(
-            "device_add",
+            "blockdev-add",
             [
-                "driver": "vhost-user-fs-pci", "id": "share", "chardev": "share", "tag": JSON(MachineCommand.share),
-                "queue-size": 1024, "addr": "8",
+                "driver": "file", "node-name": JSON(node), "filename": JSON(try control.add(file)),
+                "read-only": JSON(isReadOnly), "locking": "off",
+            ])
+        try control.run(
+            "blockdev-reopen",
+            [
+                "options": [
+                    ["driver": "raw", "node-name": JSON(name), "read-only": JSON(isReadOnly), "file": JSON(node)]
+                ]
             ])
     }
+
+    /// Stops the VM's processors, and lets them go on.
+    public func stop() throws { try connect(seconds: 10).run("stop") }
+    public func proceed() throws { try connect(seconds: 10).run("cont") }
 
     /// Stops a VM that has booted and writes its devices' state to `state`; its memory is in its file.
     public func save(to state: OwnedDescriptor) throws {

@@ -16,6 +16,8 @@ public struct MachineTemplate: Sendable {
     public var state: String { folder + "/state" }
     /// The empty disk that it has mounted: a clone continues with a copy of it.
     public var disk: String { folder + "/disk" }
+    /// A small root file system that a clone has until it gets an image's.
+    public var root: String { folder + "/root" }
     /// Needed until it has booted.
     public var initramfs: String { folder + "/initramfs" }
     private var keyFile: String { folder + "/key" }

@@ -47,6 +47,10 @@ final class QMP {
         guard UnixSocket.writeAll(socket.raw, request.bytes + [0x0A]) else {
             throw SkalaError(.unavailable, "QEMU has ended")
         }
+        return try answer(to: command)
+    }
+
+    private func answer(to command: String) throws -> JSON {
         while true {
             let answer = try message()
             if !answer["error"].isNull {
@@ -59,17 +63,24 @@ final class QMP {
 
     /// Gives QEMU a descriptor, under a name for the commands that follow.
     func send(_ descriptor: OwnedDescriptor, as name: String) throws {
-        let request: JSON = ["execute": "getfd", "arguments": ["fdname": JSON(name)]]
+        try send("getfd", ["fdname": JSON(name)], with: descriptor)
+    }
+
+    /// Gives QEMU a descriptor to open as a file; answers the file's name.
+    func add(_ descriptor: OwnedDescriptor) throws -> String {
+        let answer = try send("add-fd", [:], with: descriptor)
+        return "/dev/fdset/\(answer["fdset-id"].int ?? -1)"
+    }
+
+    @discardableResult
+    private func send(_ command: String, _ arguments: JSON, with descriptor: OwnedDescriptor) throws -> JSON {
+        let request: JSON = ["execute": JSON(command), "arguments": arguments]
         let bytes = request.bytes + [0x0A]
         let sent = bytes.withUnsafeBytes {
             cl_send_with_descriptor(socket.raw, $0.baseAddress, $0.count, descriptor.raw)
         }
         try check(Int32(clamping: sent), "sendmsg", "QEMU's control socket")
-        while true {
-            let answer = try message()
-            if !answer["error"].isNull { throw SkalaError(.system, "QEMU: getfd: \(answer.text)") }
-            if !answer["return"].isNull { return }
-        }
+        return try answer(to: command)
     }
 
     private func message() throws -> JSON {

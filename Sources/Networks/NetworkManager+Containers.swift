@@ -13,15 +13,30 @@ extension NetworkManager {
         return Sandbox(path: path)
     }
 
-    /// Makes room for a VM's network cards: `connect` then makes taps instead of interfaces in a namespace.
-    public func makeMachine(containerID: String) { attached[containerID] = Attached(place: .machine) }
+    /// Makes room for a container in a VM: `connect` then only gives it an address, and `plug` connects the VM's card.
+    public func makeMachine(containerID: String) { attached[containerID] = Attached(place: .machine(tap: nil)) }
 
-    /// The host's end of an endpoint.
-    public func interfaceOnHost(_ endpoint: Endpoint) -> String { hostInterface(endpoint) }
+    /// Connects a VM's card to its container's network.
+    ///
+    /// - Parameters:
+    ///   - tap: the host's end of the card, which goes with the VM.
+    ///   - rate: bytes a second towards the VM; nil is no limit.
+    public func plug(_ tap: String, containerID: String, rate: Int64?) async throws {
+        guard let one = attached[containerID], let endpoint = one.endpoints.first,
+            let bridge = bridges[endpoint.networkID]
+        else { return }
+        let netlink = netlink
+        try await threads.run {
+            try netlink.plug(tap, into: bridge)
+            if let rate { try netlink.limitRate(of: if_nametoindex(tap), bytesPerSecond: rate) }
+        }
+        attached[containerID]?.place = .machine(tap: tap)
+        if !one.ports.isEmpty { reflect(tap) }
+    }
 
     func adopt(_ container: String, _ document: JSON) async throws {
-        var one = Attached(place: .machine)
-        if document["machine"].bool != true {
+        var one = Attached(place: .machine(tap: document["tap"].string))
+        if document["tap"].isNull {
             let opened = try await namespaces.open(folder + "/" + container)
             one = Attached(place: .namespace(opened.namespace, opened.socket))
         }
@@ -45,7 +60,7 @@ extension NetworkManager {
         var document: JSON = [
             "endpoints": JSON(one.endpoints.map(\.json)), "ports": JSON(one.ports.map(\.json)),
         ]
-        if case .machine = one.place { document["machine"] = true }
+        if case .machine(let tap) = one.place { document["tap"] = JSON(tap ?? "") }
         return document
     }
 
@@ -135,13 +150,7 @@ extension NetworkManager {
     ) async throws {
         let name = hostInterface(endpoint)
         let netlink = netlink
-        guard case .namespace(let namespace, let socket) = one.place else {
-            try await threads.run {
-                try netlink.createTap(name, bridge: bridge, mtu: 1500)
-                if let rate { try netlink.limitRate(of: if_nametoindex(name), bytesPerSecond: rate) }
-            }
-            return
-        }
+        guard case .namespace(let namespace, let socket) = one.place else { return }
         // The first network with a way out has the default route.
         let takenGateways = one.endpoints.flatMap { [$0.gateway, $0.ipv6Gateway] }.filter { !$0.isEmpty }
         let hasRoute = takenGateways.contains { !$0.contains(":") }
@@ -199,6 +208,10 @@ extension NetworkManager {
         free(endpoint)
         let name = hostInterface(endpoint)
         let netlink = netlink
-        try await threads.run { try netlink.deleteLink(name) }
+        guard case .machine(let tap)? = attached[containerID]?.place else {
+            return try await threads.run { try netlink.deleteLink(name) }
+        }
+        // The card stays with its VM, and leads nowhere.
+        if let tap { try await threads.run { try netlink.plug(tap, into: 0) } }
     }
 }

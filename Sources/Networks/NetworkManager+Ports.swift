@@ -16,7 +16,10 @@ extension NetworkManager {
         // Recorded before the rules are there, so that nobody else takes the ports meanwhile.
         attached[containerID]?.ports = chosen.ports
         attached[containerID]?.portHolds = chosen.holds
-        reflect(attached[containerID]?.endpoints ?? [])
+        // Of a VM it is done when its card is plugged in.
+        if case .namespace? = attached[containerID]?.place {
+            for endpoint in attached[containerID]?.endpoints ?? [] { reflect(hostInterface(endpoint)) }
+        }
         try await firewall.publish(chosen.ports, to: target)
         return chosen.ports
     }
@@ -50,11 +53,9 @@ extension NetworkManager {
 
     /// Lets the bridge send frames back where they came from. Where the kernel hands bridged packets to the firewall
     /// (`bridge-nf-call-iptables`), a container's packet to its own published port is translated inside the bridge.
-    private func reflect(_ endpoints: [Endpoint]) {
-        for endpoint in endpoints {
-            // Without the file there is no such bridge, and nothing to allow.
-            try? SmallFile.write("1", to: "/sys/class/net/\(hostInterface(endpoint))/brport/hairpin_mode")
-        }
+    func reflect(_ interface: String) {
+        // Without the file there is no such bridge, and nothing to allow.
+        try? SmallFile.write("1", to: "/sys/class/net/\(interface)/brport/hairpin_mode")
     }
 
     private struct PortChoice {

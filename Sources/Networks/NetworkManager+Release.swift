@@ -1,5 +1,4 @@
 import Base
-import Glibc
 import Kernel
 
 extension NetworkManager {
@@ -16,24 +15,10 @@ extension NetworkManager {
             let id = one.id
             BackgroundRetry.start { [weak self] in await self?.release(id) ?? true }
         }
-        if case .machine = one.place { return await removeTaps(of: one) }
+        guard case .namespace = one.place else { return }
         if !NetworkNamespaces.remove(at: folder + "/" + containerID) {
             leftNamespaces.insert(containerID)
             BackgroundRetry.start { [weak self] in await self?.removeNamespace(of: containerID) ?? true }
-        }
-    }
-
-    /// A VM's end of its taps went with it; the host's stay until they are deleted.
-    private func removeTaps(of one: Attached) async {
-        let (netlink, names) = (netlink, one.endpoints.map(hostInterface))
-        for name in names {
-            let remove: @Sendable () async -> Bool = { [threads] in
-                do {
-                    try await threads.run { try netlink.deleteLink(name) }
-                    return true
-                } catch { return (error as? KernelError)?.errno == ENODEV }
-            }
-            if await !remove() { BackgroundRetry.start(remove) }
         }
     }
 

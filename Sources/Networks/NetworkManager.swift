@@ -22,13 +22,13 @@ public actor NetworkManager {
         enum Place {
             /// A network namespace, and a netlink socket in it.
             case namespace(OwnedDescriptor, NetlinkSocket)
-            /// A VM, which configures its cards itself.
-            case machine
+            /// A VM, which configures its card itself, and the host's end of that: it comes and goes with the VM.
+            case machine(tap: String?)
         }
 
         /// Of this sandbox: a container has a new one with every start.
         let id = UInt64.random(in: 0...UInt64.max)
-        let place: Place
+        var place: Place
         var endpoints: [Endpoint] = []
         var ports: [PublishedPort] = []
         /// Keep others from the ports while they are open.

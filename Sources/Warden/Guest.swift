@@ -35,6 +35,7 @@ final class Guest {
         try check(cl_guest_root(), "make the root file system")
         try FileContents.makeDirectories(folder, mode: 0o711)
         try FileContents.overwrite(folder + "/skala-init", with: initProgram, mode: 0o755)
+        for name in ["upper", "work"] { try FileContents.makeDirectories(folder + "/warm/" + name) }
         let guest = Guest()
         try guest.prepareDisk()
         try guest.prepareNetwork()
@@ -112,6 +113,10 @@ final class Guest {
             try FileContents.overwrite(path, with: Array((file["content"].string ?? "").utf8))
         }
         end("files")
+        for path in request["unmount"].strings ?? [] {
+            try check(cl_unmount(path), "unmount", path)
+            mounted.removeAll { $0 == path }
+        }
         for disk in request["disks"].array ?? [] {
             try mount(disk)
             end(disk["serial"].string ?? "")

@@ -21,6 +21,11 @@ struct GuestInterface {
         }
         let name = json["name"].string ?? link.name
         try netlink.change(link, name: name, address: try GuestInterface.mac(json["mac"]))
+        if json["clear"].bool == true {
+            for address in try netlink.addresses() where address.index == link.index {
+                try netlink.removeAddress(address.address, prefix: address.prefix, from: link.index)
+            }
+        }
         let addresses = json["addresses"].array ?? []
         if addresses.contains(where: { $0["address"].string?.contains(":") == true }) {
             // Gives it the link-local address that the template did without.

@@ -31,6 +31,7 @@ struct DaemonOptions {
           --subnet CIDR       its addresses (default 172.17.0.0/16)
           --accelerator A     what runs the instructions of VMs: auto, kvm or tcg (default auto: kvm where a guest boots
                               on it, software emulation otherwise)
+          --spare-vms N       VMs of each size that are kept ready while VMs are being started (default 2; 0: none)
           --qemu FILE         QEMU's program (default /usr/bin/qemu-system-x86_64)
           --registry-mirror U mirror of Docker Hub; may be repeated
           --label KEY=VALUE   label of this engine; may be repeated
@@ -79,6 +80,7 @@ struct DaemonOptions {
             case "--bridge": options.configuration.bridge = try value()
             case "--subnet": options.configuration.subnet = try value()
             case "--accelerator": options.configuration.accelerator = try accelerator(value())
+            case "--spare-vms": options.configuration.spareMachines = try count(value())
             case "--qemu": options.configuration.machineProgram = try absolute(value())
             case "--registry-mirror": options.configuration.registryMirrors.append(try value())
             case "--label": options.configuration.labels.append(try value())
@@ -94,6 +96,13 @@ struct DaemonOptions {
         }
         for host in hosts { options.addresses.append(try address(host, group: group, tls: tls)) }
         return options
+    }
+
+    private static func count(_ text: String) throws(SkalaError) -> Int {
+        guard let number = Int(text), (0...64).contains(number) else {
+            throw SkalaError(.invalid, "'\(text)' is not a number from 0 to 64")
+        }
+        return number
     }
 
     private static func accelerator(_ text: String) throws(SkalaError) -> Accelerator? {

@@ -21,7 +21,11 @@ struct GuestHelperTests {
         /// - Parameter play: what is sent after the helper was asked for, given the stream's number.
         init(_ play: @escaping @Sendable (UInt32) -> [Frame]) throws {
             folder = try TemporaryFolder()
-            let path = folder.path + "/" + MachineCommand.wardenSocket
+            var configuration = EngineConfiguration()
+            configuration.runRoot = folder.path
+            let files = MachineFiles(id: Identifier.make(), configuration: configuration)
+            try FileContents.makeDirectories(files.folder)
+            let path = files.folder + "/" + MachineCommand.wardenSocket
             var address = try UnixSocket.address(path)
             listener = OwnedDescriptor(
                 try checkErrno(socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0), "socket", path))
@@ -33,8 +37,8 @@ struct GuestHelperTests {
             try checkErrno(bound, "bind", path)
             try checkErrno(listen(listener.raw, 4), "listen", path)
             machine = VirtualMachine(
-                id: Identifier.make(), folder: folder.path, pid: getpid(),
-                host: WardenSupervisor(configuration: EngineConfiguration(), log: Log()), threads: threads)
+                files: files, pid: getpid(), host: WardenSupervisor(configuration: configuration, log: Log()),
+                threads: threads)
             let listening = listener.raw
             threads.submit { HostileGuest.serve(listening, play) }
         }
@@ -79,7 +83,7 @@ struct GuestHelperTests {
     ) async throws -> JSON {
         let guest = try HostileGuest(play)
         defer { guest.end() }
-        try await guest.machine.connect(seconds: 10) { _ in }
+        try await guest.machine.connect(seconds: 10)
         return try await GuestHelper(machine: guest.machine, threads: guest.threads).document("stat", [:], limit: limit)
     }
 
@@ -134,7 +138,7 @@ struct GuestHelperTests {
             }
         }
         defer { guest.end() }
-        try await guest.machine.connect(seconds: 10) { _ in }
+        try await guest.machine.connect(seconds: 10)
         let stream = WardenStream()
         try guest.machine.open(stream)
         try await guest.machine.request("helper", ["stream": JSON(stream.number)])

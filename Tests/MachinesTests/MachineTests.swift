@@ -29,8 +29,7 @@ struct MachineTests {
             ).arguments
             return arguments.indices.filter { arguments[$0] == "-device" }.map { arguments[$0 + 1] }
         }
-        #expect(devices(.boot) == devices(.clone(hasDisk: false)))
-        #expect(devices(.boot) == devices(.clone(hasDisk: true)))
+        #expect(devices(.boot) == devices(.clone))
         #expect(devices(.boot).count >= 6)
     }
 

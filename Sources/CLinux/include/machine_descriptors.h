@@ -8,8 +8,6 @@
 // A queue of the tap device of that name, with virtio-net headers; a device that does not exist is made, and goes with
 // the descriptor.
 int cl_open_tap(const char *name);
-// Makes a tap device that stays until it is deleted.
-int cl_make_tap(const char *name);
 // A copy of a file in memory that nobody can change any more (memfd with seals), with its holes. A private mapping of it
 // is copy-on-write; writing, shared mappings and punching holes fail.
 int cl_sealed_memory(int source);

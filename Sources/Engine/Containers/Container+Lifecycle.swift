@@ -213,7 +213,7 @@ extension Container {
         record.hasBeenManuallyStopped = true
         defer { isStopRequested = false }
         let stopSignal = try Signal.parse(signal ?? record.config["StopSignal"].string ?? "SIGTERM")
-        if record.state.status == .paused { try await engine.warden.request("resume", ["id": JSON(id)]) }
+        if record.state.status == .paused { try await engine.warden.request("resume", ["id": JSON(record.hostID)]) }
         try await send(stopSignal)
         let grace = timeout ?? record.config["StopTimeout"].int ?? 10
         // A year stands for "without end": what a client asks for need not fit the clock.
@@ -256,7 +256,7 @@ extension Container {
         }
         if number == SIGKILL || number == SIGTERM { record.hasBeenManuallyStopped = true }
         if number == SIGKILL, record.state.status == .paused {
-            try await engine.warden.request("resume", ["id": JSON(id)])
+            try await engine.warden.request("resume", ["id": JSON(record.hostID)])
         }
         try await send(number)
         // As Docker: `kill` returns when the container is gone, so that what follows finds it stopped.
@@ -266,7 +266,7 @@ extension Container {
     public func pause() async throws {
         try requireRunning()
         guard record.state.status != .paused else { throw SkalaError(.conflict, "container \(id) is already paused") }
-        try await engine.warden.request("pause", ["id": JSON(id)])
+        try await engine.warden.request("pause", ["id": JSON(record.hostID)])
         record.state.status = .paused
         try await persist()
         publish("pause")
@@ -274,7 +274,7 @@ extension Container {
 
     public func unpause() async throws {
         guard record.state.status == .paused else { throw SkalaError(.conflict, "Container \(id) is not paused") }
-        try await engine.warden.request("resume", ["id": JSON(id)])
+        try await engine.warden.request("resume", ["id": JSON(record.hostID)])
         record.state.status = .running
         try await persist()
         publish("unpause")
@@ -297,7 +297,9 @@ extension Container {
                             + "stop the container before removing or force remove")
                 }
                 isStopRequested = true
-                if record.state.status == .paused { try await engine.warden.request("resume", ["id": JSON(id)]) }
+                if record.state.status == .paused {
+                    try await engine.warden.request("resume", ["id": JSON(record.hostID)])
+                }
                 try await send(SIGKILL)
                 guard await waitForExit(seconds: 30) else {
                     throw SkalaError(.timedOut, "container \(id) did not end within 30 s of SIGKILL")

@@ -59,8 +59,10 @@ extension Container {
     func startMachine(_ prepared: PreparedStart) async throws {
         var times = StepTimes()
         let endpoints = await engine.networks.endpoints(of: id)
-        let (machine, isNew) = try await cloneMachine(resources: prepared.hostResources, endpoints, &times)
-        self.machine = machine
+        let (machine, isNew) = try await cloneMachine(resources: prepared.hostResources, &times)
+        await take(machine)
+        try await engine.networks.plug(
+            machine.tap, containerID: id, rate: try ContainerResources.networkRate(record.hostConfig))
         var configuration = guestConfiguration(prepared, endpoints)
         for (key, value) in try fileConfiguration(isNew: isNew).object?.members ?? [] { configuration[key] = value }
         let answer = try await machine.request("configure", configuration, seconds: Container.configureDeadline)
@@ -74,7 +76,8 @@ extension Container {
     /// Starts the VM for nothing but the stopped container's files, and holds those.
     func startFilesMachine() async throws -> VirtualMachine {
         var times = StepTimes()
-        let (machine, isNew) = try await cloneMachine(resources: [:], [], &times)
+        let (machine, isNew) = try await cloneMachine(resources: [:], &times)
+        await containers.noteMachine(machine.id, of: id)
         do {
             try await machine.request(
                 "configure", try fileConfiguration(isNew: isNew), seconds: Container.configureDeadline)
@@ -82,7 +85,7 @@ extension Container {
                 "hold", ["id": JSON(id), "rootfs": guestRootFileSystem, "mounts": guestFileMounts],
                 seconds: Container.configureDeadline)
         } catch {
-            await machine.destroy()
+            await end(machine, keepsDisk: false)
             throw error
         }
         times.end("hold")
@@ -94,7 +97,7 @@ extension Container {
     ///
     /// - Returns: also whether the container has written nothing so far.
     private func cloneMachine(
-        resources: JSON, _ endpoints: [Endpoint], _ times: inout StepTimes
+        resources: JSON, _ times: inout StepTimes
     ) async throws -> (VirtualMachine, isNew: Bool) {
         let image = try await engine.images.find(record.imageID)
         let layers = await engine.images.layerPaths(of: image)
@@ -102,19 +105,12 @@ extension Container {
         let isNew = access(disk, F_OK) != 0
         try await engine.machines.makeRootImage(root, layers: layers)
         times.end("image")
-        try await engine.threads.run {
-            try OwnedDescriptor.open(log, O_WRONLY | O_CREAT | O_APPEND, mode: 0o640).close()
-        }
-        times.end("log")
-        var tap = "skn" + id.prefix(11)
-        if let first = endpoints.first { tap = await engine.networks.interfaceOnHost(first) }
         let shape = MachineShape(
             memoryLimit: record.hostConfig["Memory"].int ?? 0,
             processors: Double(record.hostConfig["NanoCpus"].int ?? 0) / 1e9, available: HostFacts.onlineCPUs)
         let machine = try await engine.machines.start(
             VirtualMachines.Request(
-                id: id, shape: shape, tap: tap, root: root, disk: disk, log: log, console: directory + "/console.log",
-                resources: resources,
+                shape: shape, root: root, disk: disk, log: log, resources: resources,
                 shares: hostMounts.map { HostShare(source: $0.source, isReadOnly: $0.isReadOnly) })
         ) { [containers, id] event in Task { await containers.handleGuest(event, of: id) } }
         times.end("clone")
@@ -158,14 +154,22 @@ extension Container {
     /// - Parameter keepsDisk: whether what was written has to be on the disk; not when the container goes too.
     func stopMachine(keepsDisk: Bool) async {
         guard let machine else { return }
-        self.machine = nil
+        await take(nil)
         await end(machine, keepsDisk: keepsDisk)
     }
 
     func end(_ machine: VirtualMachine, keepsDisk: Bool) async {
         // A guest that does not answer loses what it had not written, as a machine whose power fails.
         if keepsDisk { _ = try? await machine.halt() }
-        await machine.destroy()
+        await containers.forgetMachine(machine.id)
+        await machine.destroy(keepingConsoleAt: directory + "/console.log")
+    }
+
+    /// From now on it is in that VM, or in none.
+    private func take(_ machine: VirtualMachine?) async {
+        self.machine = machine
+        record.machineID = machine?.id ?? ""
+        if let machine { await containers.noteMachine(machine.id, of: id) }
     }
 
     /// Its QEMU has ended, and it with it.
@@ -185,13 +189,12 @@ extension Container {
         guard let observed, observed["status"].string == "running" || observed["status"].string == "paused" else {
             return nil
         }
-        let machine = await engine.machines.adopt(id, pid: Int32(clamping: observed["pid"].int ?? 0))
-        self.machine = machine
+        let machine = await engine.machines.adopt(record.machineID, pid: Int32(clamping: observed["pid"].int ?? 0))
+        await take(machine)
         let containers = containers
+        machine.setEventHandler { [id] event in Task { await containers.handleGuest(event, of: id) } }
         do {
-            try await machine.connect(seconds: 30) { [id] event in
-                Task { await containers.handleGuest(event, of: id) }
-            }
+            try await machine.connect(seconds: 30)
             return try await machine.request("state", ["id": JSON(id)])
         } catch {
             engine.log.error("the VM of container \(id) does not answer: \(error)")

@@ -11,7 +11,7 @@ extension Container {
     struct PreparedStart {
         let spec: JSON
         let rootfs: JSON
-        /// `linux.resources` as they hold on the host: for the VM's QEMU, when it runs in one.
+        /// What of `linux.resources` holds on the host: for the VM's QEMU, when it runs in one.
         let hostResources: JSON
         /// What is set in a VM before the container is made.
         var networkSysctls: [String: String] = [:]
@@ -47,7 +47,10 @@ extension Container {
         }
         guard inMachine else { return PreparedStart(spec: json, rootfs: rootfs, hostResources: [:]) }
         // Cores are chosen on the host; the guest has others.
-        let resources = json["linux"]["resources"]
+        var resources: JSON = [:]
+        for key in ["cpu", "blockIO"] where !json["linux"]["resources"][key].isNull {
+            resources[key] = json["linux"]["resources"][key]
+        }
         json["linux"]["resources"]["cpu"]["cpus"] = .null
         json["linux"]["resources"]["cpu"]["mems"] = .null
         // The network is the VM's, not a namespace of the container's.

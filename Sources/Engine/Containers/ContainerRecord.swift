@@ -22,6 +22,8 @@ public struct ContainerRecord: Sendable {
     public var hasBeenManuallyStopped = false
     /// The cores it has for itself while it runs; empty without.
     public var dedicatedCores = ""
+    /// The VM it runs in, as the host's warden knows it; empty without.
+    public var machineID = ""
     /// What `Networks` needs to take the running container over after the daemon's restart.
     public var networkState = JSON.null
 
@@ -45,6 +47,9 @@ public struct ContainerRecord: Sendable {
         /// Made for this container by an image's VOLUME: goes with it under `rm -v` and `--rm`.
         public var isAnonymous = false
     }
+
+    /// What the host's warden knows it by: its own id, or its VM's.
+    var hostID: String { machineID.isEmpty ? id : machineID }
 
     /// Where the container's program comes from: the entrypoint, then the command.
     public var commandLine: [String] {
@@ -110,7 +115,7 @@ extension ContainerRecord {
             "imageName": JSON(imageName), "config": config, "hostConfig": hostConfig, "networks": .object(networks),
             "mounts": JSON(mounts.map(\.json)), "state": state.json, "restartCount": JSON(restartCount),
             "manuallyStopped": JSON(hasBeenManuallyStopped), "network": networkState,
-            "dedicatedCores": JSON(dedicatedCores),
+            "dedicatedCores": JSON(dedicatedCores), "machine": JSON(machineID),
         ]
     }
 
@@ -132,6 +137,7 @@ extension ContainerRecord {
         hasBeenManuallyStopped = json["manuallyStopped"].bool ?? false
         networkState = json["network"]
         dedicatedCores = json["dedicatedCores"].string ?? ""
+        machineID = json["machine"].string ?? ""
     }
 }
 

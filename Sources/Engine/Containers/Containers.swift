@@ -9,6 +9,8 @@ public actor Containers {
     private var byID: [String: Container] = [:]
     private var byName: [String: String] = [:]
     private var execs: [String: String] = [:]
+    /// The container in each VM.
+    private var machines: [String: String] = [:]
     var cores: CoreAllocator
 
     init(engine: EngineContext) {
@@ -32,6 +34,12 @@ public actor Containers {
 
     public func all() -> [Container] { Array(byID.values) }
     func existing(_ id: String) -> Container? { byID[id] }
+    func noteMachine(_ machine: String, of container: String) { machines[machine] = container }
+
+    func forgetMachine(_ machine: String) { machines[machine] = nil }
+
+    func machineOwner(_ machine: String) -> String? { machines[machine] }
+
     public var count: Int { byID.count }
 
     /// - Throws: `.notFound`.

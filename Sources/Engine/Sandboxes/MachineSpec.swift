@@ -18,8 +18,6 @@ struct MachineSpec {
     let devices: [HostDevice]
     /// Bytes of guest memory.
     let memory: Int64
-    /// `linux.resources` of the workload: what holds for its QEMU.
-    let resources: JSON
 
     /// Where QEMU sees the folder of its sockets.
     static let socketFolder = "/vm"
@@ -66,10 +64,8 @@ struct MachineSpec {
     }
 
     private var linux: JSON {
-        var resources = resources
         // The guest keeps the workload's memory limit; the host's bounds what QEMU can take.
-        resources["memory"] = ["limit": JSON(memory + MachineSpec.overhead)]
-        resources["pids"] = ["limit": 512]
+        var resources: JSON = ["memory": ["limit": JSON(memory + MachineSpec.overhead)], "pids": ["limit": 512]]
         let rules = devices.map { device -> JSON in
             let node = device.node(at: device.path)
             return [

@@ -9,10 +9,7 @@ import Synchronization
 /// Its QEMU is a container of the host's warden, under the VM's own id: it goes on without a daemon, and is killed,
 /// paused, limited and measured as any container.
 final class VirtualMachine: Sandbox {
-    /// Of its QEMU under the host's warden.
-    let id: String
-    /// Where its sockets are.
-    let folder: String
+    private let files: MachineFiles
     /// QEMU's process on the host.
     let pid: Int32
     let generation = 0
@@ -20,33 +17,42 @@ final class VirtualMachine: Sandbox {
     private let threads: WorkerThreads
     private let client = Mutex<WardenClient?>(nil)
     private let hasEnded = Mutex(false)
+    private let onEvent = Mutex<@Sendable (JSON) -> Void>({ _ in })
 
-    init(id: String, folder: String, pid: Int32, host: WardenSupervisor, threads: WorkerThreads) {
-        self.id = id
-        self.folder = folder
+    init(files: MachineFiles, pid: Int32, host: WardenSupervisor, threads: WorkerThreads) {
+        self.files = files
         self.pid = pid
         self.host = host
         self.threads = threads
     }
 
+    /// Of its QEMU under the host's warden.
+    var id: String { files.id }
+    /// The file of what QEMU and the guest's kernel say.
+    var console: String { files.console }
+
+    /// The host's end of a VM's network card: it comes and goes with the VM.
+    static func tap(of id: String) -> String { "skv" + id.prefix(12) }
+    var tap: String { VirtualMachine.tap(of: id) }
+
     var isAlive: Bool { !hasEnded.withLock { $0 } && kill(pid, 0) == 0 }
 
     /// What is done to it from outside.
-    var control: MachineControl { MachineControl(folder: folder) { [self] in isAlive } }
+    var control: MachineControl { MachineControl(folder: files.folder) { [self] in isAlive } }
 
     // MARK: the warden
 
     /// Connects to the warden in the VM, and again when the connection ends while the VM runs. Blocking.
     ///
     /// - Parameter seconds: how long it may take until the warden answers.
-    func connect(seconds: Double, onEvent: @escaping @Sendable (JSON) -> Void) async throws {
+    func connect(seconds: Double) async throws {
         let deadline = SystemClock.monotonicNanoseconds() + Int64(seconds * 1e9)
-        let path = folder + "/" + MachineCommand.wardenSocket
+        let path = files.folder + "/" + MachineCommand.wardenSocket
         while true {
             do {
                 let connected = try await threads.run { [self] in
-                    try WardenClient(path: path, onEvent: onEvent) { [weak self] in
-                        self?.connectionLost(onEvent)
+                    try WardenClient(path: path, onEvent: { [weak self] in self?.receive($0) }) { [weak self] in
+                        self?.connectionLost()
                     }
                 }
                 let left = deadline - SystemClock.monotonicNanoseconds()
@@ -65,13 +71,18 @@ final class VirtualMachine: Sandbox {
         }
     }
 
-    private func connectionLost(_ onEvent: @escaping @Sendable (JSON) -> Void) {
+    /// What is done with the warden's events from now on.
+    func setEventHandler(_ handler: @escaping @Sendable (JSON) -> Void) { onEvent.withLock { $0 = handler } }
+
+    private func receive(_ event: JSON) { onEvent.withLock { $0 }(event) }
+
+    private func connectionLost() {
         let wasConnected = client.withLock { client in
             defer { client = nil }
             return client != nil
         }
         guard wasConnected, isAlive else { return }
-        Task { try? await connect(seconds: 30, onEvent: onEvent) }  // requests fail until then, and say so
+        Task { try? await connect(seconds: 30) }  // requests fail until then, and say so
     }
 
     func request(_ operation: String, _ fields: JSON) async throws -> JSON {
@@ -123,12 +134,15 @@ final class VirtualMachine: Sandbox {
     private static let haltDeadline = 20.0
 
     /// Ends the VM and removes what it had on the host.
-    func destroy() async {
+    ///
+    /// - Parameter console: where to keep what QEMU and the guest's kernel said.
+    func destroy(keepingConsoleAt console: String? = nil) async {
         hasEnded.withLock { $0 = true }
         close()
         // Fails only when the host's warden is gone, and QEMU with it.
         _ = try? await host.request("delete", ["id": JSON(id)])
         _ = try? await host.request("delete", ["id": JSON(VirtualMachine.shareID(of: id))])  // most have none
-        try? FileContents.removeTree(folder)  // what stays is removed when the daemon starts next
+        if let console { rename(files.console, console) }
+        files.remove()
     }
 }

@@ -5,22 +5,16 @@ import Images
 import Kernel
 import Machines
 
-/// Starts VMs: keeps the kernels, makes the templates, and clones them.
+/// Starts VMs: keeps the kernels, makes the templates, clones them, and keeps a few clones ready.
 actor VirtualMachines {
     /// What a VM is started with.
     struct Request: Sendable {
-        /// The id of its QEMU under the host's warden.
-        let id: String
         let shape: MachineShape
-        /// The host's interface that its network card is the other end of.
-        let tap: String
         /// The read-only disk with the image, and the writable one, which is made when it is not there.
         let root: String
         let disk: String
         /// The file the containers' output goes to.
         let log: String
-        /// The file QEMU's and the guest kernel's words go to.
-        let console: String
         /// `linux.resources` for QEMU.
         let resources: JSON
         /// Folders and files of the host, and where the VM sees them: number 0 as `0`, and so on.
@@ -35,6 +29,7 @@ actor VirtualMachines {
     private let threads: WorkerThreads
     private let log: Log
     private var templates: [MachineShape: Task<MachineTemplate, any Error>] = [:]
+    private let spares: SpareMachines
     private var rootImages: [String: Task<Void, any Error>] = [:]
     private var pulling: Task<GuestKernel, any Error>?
 
@@ -50,100 +45,155 @@ actor VirtualMachines {
         self.threads = threads
         self.log = log
         kernels = KernelStore(root: configuration.machineRoot + "/kernels")
+        spares = SpareMachines(limit: configuration.spareMachines, log: log)
     }
 
     // MARK: start
 
-    /// Clones a VM from its shape's template, making that first when there is none.
+    /// A VM for a container: a spare one, or a new clone of its shape's template, which is made first when there is none.
     func start(_ request: Request, onEvent: @escaping @Sendable (JSON) -> Void) async throws -> VirtualMachine {
         var times = StepTimes()
-        let template = try await template(for: request.shape)
-        times.end("template")
-        accelerator = template.accelerator
-        if !request.shares.isEmpty { try await serve(request) }
-        let memory = request.shares.isEmpty ? "sealed" : "copied"
-        let hasDisk = access(request.disk, F_OK) == 0
-        // A disk that was written to comes in beside the template's, whose copy then is nobody's.
-        let scratch = hasDisk ? folder(of: request.id) + ".scratch" : request.disk
-        try await threads.run {
-            if hasDisk { unlink(scratch) }  // of a start that was killed
-            try DiskImage.copy(template.disk, to: scratch)
-        }
-        defer { if hasDisk { unlink(scratch) } }
-        let machine = try await spawn(
-            id: request.id, shape: request.shape, accelerator: template.accelerator,
-            origin: .clone(hasDisk: hasDisk),
-            descriptors: [
-                [memory: JSON(template.memory)], ["tap": JSON(request.tap)],
-                ["file": JSON(scratch), "mode": "write"], ["file": JSON(template.state)],
-                ["file": JSON(request.root)], ["file": JSON(request.log), "mode": "append"],
-            ] + (hasDisk ? [["file": JSON(request.disk), "mode": "write"]] : []), console: request.console,
-            resources: request.resources, hasShare: !request.shares.isEmpty)
+        let machine = try await claim(request)
+        times.end("clone")
         do {
-            let control = machine.control
-            let hasShare = !request.shares.isEmpty
-            async let resumed: Void = threads.run { try control.resume(hasShare: hasShare) }
-            try await machine.connect(seconds: 20, onEvent: onEvent)
-            times.end("answer")
-            try await resumed
-            times.end("resume")
-            log.debug("clone \(Identifier.short(request.id)): \(times)")
+            machine.setEventHandler(onEvent)
+            try await attach(request, to: machine)
+            if !(request.resources.object?.keys.isEmpty ?? true) {
+                try await warden.request("update", ["id": JSON(machine.id), "resources": request.resources])
+            }
+            times.end("attach")
+            log.debug("VM \(Identifier.short(machine.id)): \(times)")
             return machine
         } catch {
-            let reason = VirtualMachines.lastWords(request.console)
-            await machine.destroy()
-            throw ((error as? SkalaError) ?? SkalaError(.system, "\(error)")).within("cannot start the VM" + reason)
+            throw await failed(machine, error)
         }
     }
+
+    /// Ends a VM that did not start, and answers the error with what it said last.
+    private func failed(_ machine: VirtualMachine, _ error: any Error) async -> SkalaError {
+        let reason = VirtualMachines.lastWords(machine.console)
+        await machine.destroy()
+        return ((error as? SkalaError) ?? SkalaError(.system, "\(error)")).within("cannot start the VM" + reason)
+    }
+
+    private func claim(_ request: Request) async throws -> VirtualMachine {
+        let shape = request.shape
+        defer { if request.shares.isEmpty { spares.refill(shape) { [self] in try await warmClone(shape) } } }
+        if request.shares.isEmpty, let machine = spares.take(shape) {
+            let control = machine.control
+            do {
+                try await threads.run { try control.proceed() }
+                return machine
+            } catch {
+                // It ended while it waited: another one does as well.
+                log.error("a spare VM is lost: \(error)")
+                await machine.destroy()
+            }
+        }
+        return try await clone(shape, shares: request.shares)
+    }
+
+    /// A new VM that continues where its template was stopped, and whose warden answers.
+    private func clone(_ shape: MachineShape, shares: [HostShare]) async throws -> VirtualMachine {
+        let template = try await template(for: shape)
+        accelerator = template.accelerator
+        let id = Identifier.make()
+        let files = MachineFiles(id: id, configuration: configuration)
+        if !shares.isEmpty { try await serve(shares, to: id, files) }
+        // What a share's server writes to must be the guest's own memory.
+        let memory = shares.isEmpty ? "sealed" : "copied"
+        try await threads.run {
+            try files.make()
+            try DiskImage.copy(template.disk, to: files.disk)
+        }
+        let machine = try await spawn(
+            files, shape: shape, accelerator: template.accelerator, origin: .clone,
+            descriptors: [
+                [memory: JSON(template.memory)], ["tap": JSON(VirtualMachine.tap(of: id))],
+                ["file": JSON(files.disk), "mode": "write"], ["file": JSON(template.state)],
+                ["file": JSON(template.root)],
+            ], hasShare: !shares.isEmpty)
+        do {
+            let control = machine.control
+            async let resumed: Void = threads.run { try control.resume() }
+            try await machine.connect(seconds: 20)
+            try await resumed
+            return machine
+        } catch {
+            throw await failed(machine, error)
+        }
+    }
+
+    /// Makes a clone a container's: its image, its disk and its log.
+    private func attach(_ request: Request, to machine: VirtualMachine) async throws {
+        let control = machine.control
+        let hasShare = !request.shares.isEmpty
+        let own = MachineFiles(id: machine.id, configuration: configuration).disk
+        try await threads.run {
+            let hasDisk = access(request.disk, F_OK) == 0
+            let belongings = MachineControl.Belongings(
+                root: try .open(request.root, O_RDONLY), disk: hasDisk ? try .open(request.disk, O_RDWR) : nil,
+                log: try .open(request.log, O_WRONLY | O_APPEND | O_CREAT, mode: 0o640), hasShare: hasShare)
+            try control.attach(belongings)
+            // A container that has none takes the clone's own disk; otherwise that is nobody's.
+            try checkErrno(hasDisk ? unlink(own) : rename(own, request.disk), "move", own)
+        }
+    }
+
+    // MARK: spare VMs
+
+    /// A clone that has done once what a container's start takes. Under emulation that is the difference between code that
+    /// has been translated and code that has not.
+    private func warmClone(_ shape: MachineShape) async throws -> VirtualMachine {
+        let machine = try await clone(shape, shares: [])
+        do {
+            try await WarmUp.run(machine)
+            let control = machine.control
+            try await threads.run { try control.stop() }
+            return machine
+        } catch {
+            throw await failed(machine, error)
+        }
+    }
+
+    /// Ends the spare VMs: they are of no use to the next daemon.
+    func close() async { for machine in spares.removeAll() { await machine.destroy() } }
 
     /// A VM that an earlier daemon started and the host's warden still has.
     func adopt(_ id: String, pid: Int32) -> VirtualMachine {
-        VirtualMachine(id: id, folder: folder(of: id), pid: pid, host: warden, threads: threads)
+        VirtualMachine(
+            files: MachineFiles(id: id, configuration: configuration), pid: pid, host: warden, threads: threads)
     }
 
-    /// Removes the folders of VMs that do not run any more.
+    /// Removes the files of VMs that do not run any more.
     func removeStrays(known: Set<String>) async throws {
-        let root = configuration.machineRunRoot
-        let names = Set(known.map { String($0.prefix(12)) } + ["root"])
-        try await threads.run {
-            guard access(root, F_OK) == 0 else { return }
-            for name in try FileContents.names(in: root) where !names.contains(name) {
-                try FileContents.removeTree(root + "/" + name)
-            }
-        }
+        let configuration = configuration
+        try await threads.run { try MachineFiles.removeAll(except: known, configuration) }
     }
-
-    private func folder(of id: String) -> String { configuration.machineRunRoot + "/" + id.prefix(12) }
 
     private func spawn(
-        id: String, shape: MachineShape, accelerator: Accelerator, origin: MachineCommand.Origin, descriptors: [JSON],
-        console: String, resources: JSON, hasShare: Bool = false
+        _ files: MachineFiles, shape: MachineShape, accelerator: Accelerator, origin: MachineCommand.Origin,
+        descriptors: [JSON], hasShare: Bool = false
     ) async throws -> VirtualMachine {
         let program = configuration.machineProgram
+        guard access(program, X_OK) == 0 else {
+            throw SkalaError(.unavailable, "VMs need \(program) (Debian: qemu-system-x86), which is not installed")
+        }
         let command = MachineCommand(
             program: program, accelerator: accelerator, shape: shape, origin: origin, folder: MachineSpec.socketFolder,
             hasShare: hasShare)
-        let folder = folder(of: id)
-        let root = configuration.machineRunRoot + "/root"
         let devices = accelerator == .kvm ? [HostDevice.look("/dev/kvm")].compactMap { $0 } : []
         let spec = MachineSpec(
-            id: id, arguments: command.arguments, root: root, folder: folder,
-            cgroupParent: configuration.cgroupParent, devices: devices, memory: shape.memory, resources: resources)
-        try await threads.run {
-            guard access(program, X_OK) == 0 else {
-                throw SkalaError(.unavailable, "VMs need \(program) (Debian: qemu-system-x86), which is not installed")
-            }
-            try MachineSpec.makeRoot(root)
-            try VirtualMachines.makeFolder(folder, of: id)
-        }
+            id: files.id, arguments: command.arguments, root: files.root, folder: files.folder,
+            cgroupParent: configuration.cgroupParent, devices: devices, memory: shape.memory)
         let answer = try await warden.request(
             "create",
             [
-                "id": JSON(id), "spec": spec.json, "io": VirtualMachines.output(to: console), "start": true,
+                "id": JSON(files.id), "spec": spec.json, "io": VirtualMachines.output(to: files.console), "start": true,
                 "descriptors": JSON(descriptors),
             ])
         return VirtualMachine(
-            id: id, folder: folder, pid: Int32(clamping: answer["pid"].int ?? 0), host: warden, threads: threads)
+            files: files, pid: Int32(clamping: answer["pid"].int ?? 0), host: warden, threads: threads)
     }
 
     /// The programs' words, bounded: a guest may write as much as it likes.
@@ -154,31 +204,22 @@ actor VirtualMachines {
         ]
     }
 
-    private static func makeFolder(_ folder: String, of id: String) throws(KernelError) {
-        try FileContents.makeDirectories(folder, mode: 0o700)
-        try checkErrno(chown(folder, MachineSpec.user(of: id), MachineSpec.user(of: id)), "chown", folder)
-    }
-
     /// Starts the program that serves folders of the host to a VM.
-    private func serve(_ request: Request) async throws {
-        let id = request.id
-        let (folder, root) = (folder(of: id), configuration.machineRunRoot + "/root")
+    private func serve(_ shares: [HostShare], to id: String, _ files: MachineFiles) async throws {
         let program = try await threads.run {
-            try MachineSpec.makeRoot(root)
-            try VirtualMachines.makeFolder(folder, of: id)
+            try files.make()
             return try ShareSpec.program()
         }
         let spec = ShareSpec(
-            id: VirtualMachine.shareID(of: id), program: program, root: root, shares: request.shares,
+            id: VirtualMachine.shareID(of: id), program: program, root: files.root, shares: shares,
             cgroupParent: configuration.cgroupParent)
         let socket: JSON = [
-            "listen": JSON(folder + "/" + MachineCommand.shareSocket), "owner": JSON(MachineSpec.user(of: id)),
+            "listen": JSON(files.folder + "/" + MachineCommand.shareSocket), "owner": JSON(MachineSpec.user(of: id)),
         ]
         try await warden.request(
             "create",
             [
-                "id": JSON(spec.id), "spec": spec.json, "io": VirtualMachines.output(to: request.console),
-                "start": true,
+                "id": JSON(spec.id), "spec": spec.json, "io": VirtualMachines.output(to: files.console), "start": true,
                 "descriptors": [socket],
             ])
     }
@@ -328,6 +369,7 @@ actor VirtualMachines {
             let memory = try OwnedDescriptor.open(template.memory, O_RDWR | O_CREAT, mode: 0o600)
             try checkErrno(ftruncate(memory.raw, Int(shape.memory)), "truncate", template.memory)
             try DiskImage.format(template.disk, bytes: VirtualMachines.diskBytes)
+            try WarmUp.makeRoot(template.root, program: initProgram)
         }
         return template
     }
@@ -343,15 +385,17 @@ actor VirtualMachines {
         let user = MachineSpec.user(of: id)
         log.info("making the template \(shape.text) on \(accelerator.rawValue) with kernel \(kernel.release)")
         try checkErrno(chown(template.memory, user, user), "chown", template.memory)
+        let files = MachineFiles(id: id, configuration: configuration)
+        try await threads.run { try files.make() }
         let machine = try await spawn(
-            id: id, shape: shape, accelerator: accelerator, origin: .boot,
+            files, shape: shape, accelerator: accelerator, origin: .boot,
             descriptors: [
-                ["file": JSON(template.memory), "mode": "write"], ["tap": JSON("skt" + id.prefix(11))],
+                ["file": JSON(template.memory), "mode": "write"], ["tap": JSON(VirtualMachine.tap(of: id))],
                 ["file": JSON(template.disk), "mode": "write"],
                 ["file": JSON(kernel.image)], ["file": JSON(template.initramfs)],
-            ], console: template.folder + "/console", resources: [:])
+            ])
         do {
-            try await machine.connect(seconds: seconds) { _ in }
+            try await machine.connect(seconds: seconds)
             machine.close()
             // The guest sees that we are gone, and rests.
             try await Task.sleep(nanoseconds: 300_000_000)
@@ -361,7 +405,7 @@ actor VirtualMachines {
                 try control.save(to: state)
             }
         } catch {
-            let reason = VirtualMachines.lastWords(template.folder + "/console")
+            let reason = VirtualMachines.lastWords(machine.console)
             await machine.destroy()
             try? template.remove()  // the first error is the one that tells
             throw ((error as? SkalaError) ?? SkalaError(.system, "\(error)")).within(
@@ -409,8 +453,12 @@ actor VirtualMachines {
         forgetTemplates()
     }
 
-    /// The next VM of each shape looks again at what its template is made of.
-    func forgetTemplates() { templates = [:] }
+    /// The next VM of each shape looks again at what its template is made of; spare ones of old templates go.
+    func forgetTemplates() {
+        templates = [:]
+        let old = spares.removeAll()
+        Task { for machine in old { await machine.destroy() } }
+    }
 
     private func pullKernel() async throws -> GuestKernel {
         if let pulling { return try await pulling.value }

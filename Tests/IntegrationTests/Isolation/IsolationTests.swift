@@ -133,7 +133,7 @@ extension Integration {
 
         /// Killed at any moment, the daemon finds the VM and all of its output again.
         @Test(arguments: all) func daemonIsKilled(isolation: String) async throws {
-            try await EngineFixture.with { engine in
+            try await EngineFixture.with(options: ["--accelerator", "tcg", "--spare-vms", "0"]) { engine in
                 let t = try Session(engine)
                 let run = "docker run -d --runtime \(isolation)"
                 try await t.sh(
