@@ -151,7 +151,7 @@ extension Container {
             if record.isolation == .container {
                 _ = try? await engine.warden.request("delete", ["id": JSON(id)])
             } else {
-                await engine.machines.adopt(record.machineID, pid: 0).destroy()
+                await engine.machines.adopt(record.hostID, pid: 0).destroy()
             }
         }
         if record.state.status == .restarting, restartTask == nil { record.state.status = .exited }

@@ -27,19 +27,18 @@ struct GuestHelperTests {
             try FileContents.makeDirectories(files.folder)
             let path = files.folder + "/" + MachineCommand.wardenSocket
             var address = try UnixSocket.address(path)
-            listener = OwnedDescriptor(
-                try checkErrno(socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0), "socket", path))
+            let listening = try checkErrno(socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0), "socket", path)
+            listener = OwnedDescriptor(listening)
             let bound = withUnsafePointer(to: &address) {
                 $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                    bind(listener.raw, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+                    bind(listening, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
                 }
             }
             try checkErrno(bound, "bind", path)
-            try checkErrno(listen(listener.raw, 4), "listen", path)
+            try checkErrno(listen(listening, 4), "listen", path)
             machine = VirtualMachine(
                 files: files, pid: getpid(), host: WardenSupervisor(configuration: configuration, log: Log()),
                 threads: threads)
-            let listening = listener.raw
             threads.submit { HostileGuest.serve(listening, play) }
         }
 
@@ -141,7 +140,7 @@ struct GuestHelperTests {
         try await guest.machine.connect(seconds: 10)
         let stream = WardenStream()
         try guest.machine.open(stream)
-        try await guest.machine.request("helper", ["stream": JSON(stream.number)])
+        _ = try await guest.machine.request("helper", ["stream": JSON(stream.number)])
         for _ in 0..<500 where !stream.hasEnded { try await Task.sleep(for: .milliseconds(10)) }
         #expect(stream.hasEnded)
         var kept = 0
