@@ -198,7 +198,8 @@ extension Integration {
                 engine.endDaemon(SIGKILL)
                 _ = try await reader.value
                 try await engine.startDaemon()
-                try await t.sh("ls $ENGINE/run/vm 2>/dev/null | grep -v root | wc -l", prints: "0")
+                // It is answered when everything has been taken over.
+                try await t.sh("docker ps -q; ls $ENGINE/run/vm 2>/dev/null | grep -v root | wc -l", prints: "0")
                 try await t.sh("docker start -a aa", prints: "one\none")
                 try await t.sh("docker cp -q aa:/f - | tar -xO", prints: "one")
                 engine.endDaemon(SIGTERM)
