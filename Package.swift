@@ -110,7 +110,10 @@ let package = Package(
         .testTarget(name: "StoreTests", dependencies: ["Store", "Base"], swiftSettings: settings),
         .testTarget(
             name: "EngineTests",
-            dependencies: ["CLinux", "Engine", "Networks", "Images", "OCI", "Kernel", "Base", "TestSupport"],
+            dependencies: [
+                "CLinux", "Engine", "WardenProtocol", "Machines", "Networks", "Images", "OCI", "Kernel", "Base",
+                "TestSupport",
+            ],
             exclude: ["Specs"],
             swiftSettings: settings),
         .testTarget(

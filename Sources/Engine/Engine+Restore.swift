@@ -83,6 +83,11 @@ extension Containers {
         if event["event"].string == "exit" { await existing(owner)?.machineEnded(Container.Exit(event)) }
     }
 
+    /// An event of the warden in a container's VM: not trusted to speak of others.
+    func handleGuest(_ event: JSON, of id: String) async {
+        if event["id"].string == id { await handle(event) }
+    }
+
     /// An event of a container's warden.
     func handle(_ event: JSON) async {
         guard let id = event["id"].string, let container = existing(id) else { return }
@@ -142,12 +147,11 @@ extension Container {
                 await exited(Exit(code: 137, isOOMKilled: false, time: SystemClock.now()))
             }
         } else if observed != nil {
-            // Its start was never recorded, nor answered, and its network is not known: it did not start. Or it is a VM that
-            // served the stopped container's files to a client of the last daemon.
+            // Its start was never recorded, nor answered, and its network is not known: it did not start.
             if record.isolation == .container {
                 _ = try? await engine.warden.request("delete", ["id": JSON(id)])
             } else {
-                await engine.machines.adopt(id, pid: 0).destroy()
+                await engine.machines.adopt(record.machineID, pid: 0).destroy()
             }
         }
         if record.state.status == .restarting, restartTask == nil { record.state.status = .exited }

@@ -1,10 +1,11 @@
-import Archives
 import Base
 import CLinux
 import Glibc
 import Kernel
 import TestSupport
 import Testing
+
+@testable import Archives
 
 @Suite(.enabled(if: getuid() == 0, "needs root")) struct ArchiveTests {
     let folder: TemporaryFolder
@@ -129,5 +130,33 @@ import Testing
         try writer.finish()
         let names = try Subprocess.output(["/bin/tar", "-tf", path], limit: 1 << 16)
         #expect(names == "d/\nd/.wh.gone\nopaque/\nopaque/.wh..wh..opq\n")
+    }
+}
+
+/// Headers alone, without gigabytes behind them.
+struct TarHeaderTests {
+    @Test(arguments: [0, 1, 8_589_934_591, 8_589_934_592, 9_000_000_000_000] as [Int64])
+    func sizesOfAnyLengthAreKept(size: Int64) throws {
+        var entry = TarEntry(.file, Array("big".utf8))
+        entry.size = size
+        let ends = try Pipe.make()
+        try FileContents.append(TarHeader.encode(entry), to: ends.write.raw, "pipe")
+        ends.write.close()
+        let read = try #require(try TarReader(descriptor: ends.read.raw).nextEntry())
+        #expect(read.size == size && read.path == entry.path)
+    }
+
+    /// Every length of a path from none to beyond what any field holds.
+    @Test func namesOfAnyLengthAreKept() throws {
+        for count in 1...600 {
+            for part in [9, 99, 100, 101, 1000] {
+                let path = (0..<count).map { ($0 + 1) % (part + 1) == 0 ? UInt8(ascii: "/") : UInt8(ascii: "n") }
+                let ends = try Pipe.make()
+                try FileContents.append(TarHeader.encode(TarEntry(.folder, path)), to: ends.write.raw, "pipe")
+                ends.write.close()
+                let read = try TarReader(descriptor: ends.read.raw).nextEntry()
+                #expect(read?.path == path)
+            }
+        }
     }
 }

@@ -56,20 +56,34 @@ import Testing
     }
 
     @Test func layers() async throws {
+        try await unpacked("layers") { file, folder in
+            let reader = try ArchiveReader(descriptor: file, limit: 1 << 20)
+            var unpacker = LayerUnpacker(folder: folder)
+            try unpacker.unpack(reader)
+            _ = try reader.finish()
+        }
+    }
+
+    /// The same for the reader that VMs have.
+    @Test func copies() async throws {
+        try await unpacked("copies") { file, folder in
+            var unpacker = LayerUnpacker(folder: folder, hasWhiteouts: false)
+            try unpacker.unpack(TarReader(descriptor: file))
+        }
+    }
+
+    private func unpacked(_ name: String, _ unpack: (Int32, OwnedDescriptor) throws -> Void) async throws {
         let folder = try TemporaryFolder(isInMemory: true)
         try folder.write("outside/secret", Array("secret".utf8))
         let root = folder.path + "/root"
         let archive = folder.path + "/layer"
         var good = 0
-        try await Fuzz.run("layers") { random in
+        try await Fuzz.run(name) { random in
             try FileContents.overwrite(archive, with: tampered(&random))
             try FileContents.makeDirectories(root)
             let file = try OwnedDescriptor.open(archive, O_RDONLY)
             do {
-                let reader = try ArchiveReader(descriptor: file.raw, limit: 1 << 20)
-                var unpacker = LayerUnpacker(folder: try OwnedDescriptor.open(root, O_RDONLY | CL_O_DIRECTORY))
-                try unpacker.unpack(reader)
-                _ = try reader.finish()
+                try unpack(file.raw, try OwnedDescriptor.open(root, O_RDONLY | CL_O_DIRECTORY))
                 good += 1
             } catch let error as SkalaError {
                 _ = error.message  // refused

@@ -108,12 +108,11 @@ extension Container {
         let shape = MachineShape(
             memoryLimit: record.hostConfig["Memory"].int ?? 0,
             processors: Double(record.hostConfig["NanoCpus"].int ?? 0) / 1e9, available: HostFacts.onlineCPUs)
-        let containers = containers
         let machine = try await engine.machines.start(
             VirtualMachines.Request(
                 shape: shape, root: root, disk: disk, log: log, resources: resources,
                 shares: hostMounts.map { HostShare(source: $0.source, isReadOnly: $0.isReadOnly) })
-        ) { event in Task { await containers.handle(event) } }
+        ) { [containers, id] event in Task { await containers.handleGuest(event, of: id) } }
         times.end("clone")
         return (machine, isNew)
     }
@@ -193,7 +192,7 @@ extension Container {
         let machine = await engine.machines.adopt(record.machineID, pid: Int32(clamping: observed["pid"].int ?? 0))
         await take(machine)
         let containers = containers
-        machine.setEventHandler { event in Task { await containers.handle(event) } }
+        machine.setEventHandler { [id] event in Task { await containers.handleGuest(event, of: id) } }
         do {
             try await machine.connect(seconds: 30)
             return try await machine.request("state", ["id": JSON(id)])

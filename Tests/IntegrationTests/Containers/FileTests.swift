@@ -198,8 +198,8 @@ extension Integration {
                 engine.endDaemon(SIGKILL)
                 _ = try await reader.value
                 try await engine.startDaemon()
-                // It is answered when everything has been taken over.
-                try await t.sh("docker ps -q; ls $ENGINE/run/vm 2>/dev/null | grep -v root | wc -l", prints: "0")
+                // It listens before it has looked at everything.
+                try await t.eventually("ls $ENGINE/run/vm 2>/dev/null | grep -v root | wc -l", prints: "0")
                 try await t.sh("docker start -a aa", prints: "one\none")
                 try await t.sh("docker cp -q aa:/f - | tar -xO", prints: "one")
                 engine.endDaemon(SIGTERM)

@@ -1,0 +1,151 @@
+import Base
+import Glibc
+import Kernel
+import Machines
+import Synchronization
+import TestSupport
+import Testing
+import WardenProtocol
+
+@testable import Engine
+
+/// A warden in a VM that was taken over: what it says of files hurts nobody.
+struct GuestHelperTests {
+    /// Plays the VM's warden: answers `hello`, and to `helper` what the test says.
+    private final class HostileGuest: Sendable {
+        let machine: VirtualMachine
+        let threads = WorkerThreads(limit: 4)
+        private let folder: TemporaryFolder
+        private let listener: OwnedDescriptor
+
+        /// - Parameter play: what is sent after the helper was asked for, given the stream's number.
+        init(_ play: @escaping @Sendable (UInt32) -> [Frame]) throws {
+            folder = try TemporaryFolder()
+            var configuration = EngineConfiguration()
+            configuration.runRoot = folder.path
+            let files = MachineFiles(id: Identifier.make(), configuration: configuration)
+            try FileContents.makeDirectories(files.folder)
+            let path = files.folder + "/" + MachineCommand.wardenSocket
+            var address = try UnixSocket.address(path)
+            listener = OwnedDescriptor(
+                try checkErrno(socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0), "socket", path))
+            let bound = withUnsafePointer(to: &address) {
+                $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                    bind(listener.raw, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
+                }
+            }
+            try checkErrno(bound, "bind", path)
+            try checkErrno(listen(listener.raw, 4), "listen", path)
+            machine = VirtualMachine(
+                files: files, pid: getpid(), host: WardenSupervisor(configuration: configuration, log: Log()),
+                threads: threads)
+            let listening = listener.raw
+            threads.submit { HostileGuest.serve(listening, play) }
+        }
+
+        func end() {
+            machine.ended()
+            shutdown(listener.raw, Int32(SHUT_RDWR))
+        }
+
+        private static func serve(_ listener: Int32, _ play: @Sendable (UInt32) -> [Frame]) {
+            let accepted = accept(listener, nil, nil)
+            guard accepted >= 0 else { return }
+            let connection = OwnedDescriptor(accepted)
+            var decoder = FrameDecoder()
+            while let bytes = try? Pipe.read(connection.raw, upTo: 65536), !bytes.isEmpty {  // until the engine leaves
+                decoder.append(bytes)
+                while let frame = try? decoder.next() {  // the engine's frames are well formed
+                    guard frame.kind == .request, let request = try? JSON(parsing: frame.payload) else { continue }
+                    var output: [UInt8] = []
+                    Frame(.answer, number: frame.number, payload: Array("{}".utf8)).write(to: &output)
+                    if request["op"] == "helper" {
+                        let stream = UInt32(clamping: request["stream"].int ?? 0)
+                        for frame in play(stream) { frame.write(to: &output) }
+                    }
+                    if !UnixSocket.writeAll(connection.raw, output) { return }
+                }
+            }
+        }
+    }
+
+    private static func data(_ stream: UInt32, _ channel: UInt8, _ text: String) -> Frame {
+        Frame(.data, number: stream, channel: channel, payload: Array(text.utf8))
+    }
+
+    private static func ends(_ stream: UInt32) -> [Frame] {
+        [1, 2].map { Frame(.data, number: stream, channel: $0) }
+    }
+
+    /// Asks such a guest for a document.
+    private func ask(
+        limit: Int = 1000, _ play: @escaping @Sendable (UInt32) -> [Frame]
+    ) async throws -> JSON {
+        let guest = try HostileGuest(play)
+        defer { guest.end() }
+        try await guest.machine.connect(seconds: 10)
+        return try await GuestHelper(machine: guest.machine, threads: guest.threads).document("stat", [:], limit: limit)
+    }
+
+    private func fails(_ code: SkalaError.Code, _ play: @escaping @Sendable (UInt32) -> [Frame]) async {
+        let error = await #expect(throws: SkalaError.self) { try await ask(play) }
+        #expect(error?.code == code, "\(error?.message ?? "")")
+    }
+
+    @Test func anHonestAnswerIsTaken() async throws {
+        let answer = try await ask {
+            [GuestHelperTests.data($0, 1, "{\"name\":"), GuestHelperTests.data($0, 2, "{}")]
+                + [GuestHelperTests.data($0, 1, "\"x\"}")] + GuestHelperTests.ends($0)
+        }
+        #expect(answer == ["name": "x"])
+    }
+
+    @Test func failuresAreTold() async {
+        await fails(.notFound) {
+            [GuestHelperTests.data($0, 2, "{\"code\":\"notFound\",\"message\":\"no x\"}")] + GuestHelperTests.ends($0)
+        }
+        await fails(.system) {
+            [GuestHelperTests.data($0, 2, "{\"code\":\"nonsense\",\"message\":\"m\"}")] + GuestHelperTests.ends($0)
+        }
+    }
+
+    @Test func whatIsCutShortIsNoAnswer() async {
+        await fails(.unavailable) { [GuestHelperTests.data($0, 1, "{}")] + GuestHelperTests.ends($0) }
+        await fails(.unavailable) {
+            [GuestHelperTests.data($0, 1, "{}"), GuestHelperTests.data($0, 2, "{\"mess")] + GuestHelperTests.ends($0)
+        }
+    }
+
+    @Test func nonsenseIsRefused() async {
+        await fails(.invalid) {
+            [GuestHelperTests.data($0, 1, "{\"a\":"), GuestHelperTests.data($0, 2, "{}")] + GuestHelperTests.ends($0)
+        }
+    }
+
+    @Test func documentsAndVerdictsHaveAnEnd() async {
+        await fails(.invalid) { stream in
+            (0..<4).map { _ in GuestHelperTests.data(stream, 1, String(repeating: "[", count: 60000)) }
+        }
+        await fails(.invalid) { stream in
+            (0..<4).map { _ in GuestHelperTests.data(stream, 2, String(repeating: " ", count: 60000)) }
+        }
+    }
+
+    /// It sends many times what it was granted while nobody reads: the engine keeps no more than that.
+    @Test func aFloodEndsTheStream() async throws {
+        let guest = try HostileGuest { stream in
+            (0..<200).map { _ in Frame(.data, number: stream, channel: 1, payload: [UInt8](repeating: 7, count: 65536))
+            }
+        }
+        defer { guest.end() }
+        try await guest.machine.connect(seconds: 10)
+        let stream = WardenStream()
+        try guest.machine.open(stream)
+        _ = try await guest.machine.request("helper", ["stream": JSON(stream.number)])
+        for _ in 0..<500 where !stream.hasEnded { try await Task.sleep(for: .milliseconds(10)) }
+        #expect(stream.hasEnded)
+        var kept = 0
+        while let chunk = await stream.next() { kept += chunk.bytes.count }
+        #expect(kept > 0 && kept <= WardenStream.window)
+    }
+}
