@@ -122,7 +122,10 @@ struct ContainerCreation {
         let runtime = host["Runtime"].string ?? ""
         guard let isolation = Isolation(rawValue: runtime) else {
             let known = Isolation.allCases.map(\.rawValue).joined(separator: ", ")
-            throw SkalaError(.invalid, "unknown or invalid runtime name: \(runtime): the isolations are \(known)")
+            let what =
+                host["Isolation"].string == runtime
+                ? "isolation \(runtime) is not available" : "unknown or invalid runtime name: \(runtime)"
+            throw SkalaError(.invalid, "\(what): the isolations are \(known)")
         }
         if isolation == .microvm { try MachineLimits.check(config, host) }
         if let memory = host["Memory"].int, memory != 0, memory < 6 << 20 {

@@ -30,6 +30,9 @@ actor VirtualMachines {
     private let log: Log
     private var templates: [MachineShape: Task<MachineTemplate, any Error>] = [:]
     private let spares: SpareMachines
+    /// Clones that are nobody's yet: being started, or warmed up.
+    private var unclaimed: [String: VirtualMachine] = [:]
+    private var isClosed = false
     private var rootImages: [String: Task<Void, any Error>] = [:]
     private var pulling: Task<GuestKernel, any Error>?
 
@@ -62,6 +65,7 @@ actor VirtualMachines {
                 try await warden.request("update", ["id": JSON(machine.id), "resources": request.resources])
             }
             times.end("attach")
+            unclaimed[machine.id] = nil
             log.debug("VM \(Identifier.short(machine.id)): \(times)")
             return machine
         } catch {
@@ -72,6 +76,7 @@ actor VirtualMachines {
     /// Ends a VM that did not start, and answers the error with what it said last.
     private func failed(_ machine: VirtualMachine, _ error: any Error) async -> SkalaError {
         let reason = VirtualMachines.lastWords(machine.console)
+        unclaimed[machine.id] = nil
         await machine.destroy()
         return ((error as? SkalaError) ?? SkalaError(.system, "\(error)")).within("cannot start the VM" + reason)
     }
@@ -95,6 +100,7 @@ actor VirtualMachines {
 
     /// A new VM that continues where its template was stopped, and whose warden answers.
     private func clone(_ shape: MachineShape, shares: [HostShare]) async throws -> VirtualMachine {
+        guard !isClosed else { throw SkalaError(.unavailable, "the daemon ends") }
         let template = try await template(for: shape)
         accelerator = template.accelerator
         let id = Identifier.make()
@@ -113,6 +119,7 @@ actor VirtualMachines {
                 ["file": JSON(files.disk), "mode": "write"], ["file": JSON(template.state)],
                 ["file": JSON(template.root)],
             ], hasShare: !shares.isEmpty)
+        unclaimed[id] = machine
         do {
             let control = machine.control
             async let resumed: Void = threads.run { try control.resume() }
@@ -150,14 +157,18 @@ actor VirtualMachines {
             try await WarmUp.run(machine)
             let control = machine.control
             try await threads.run { try control.stop() }
+            unclaimed[machine.id] = nil
             return machine
         } catch {
             throw await failed(machine, error)
         }
     }
 
-    /// Ends the spare VMs: they are of no use to the next daemon.
-    func close() async { for machine in spares.removeAll() { await machine.destroy() } }
+    /// Ends the spare VMs, and those that are being made: they are of no use to the next daemon.
+    func close() async {
+        isClosed = true
+        for machine in spares.removeAll() + unclaimed.values { await machine.destroy() }
+    }
 
     /// A VM that an earlier daemon started and the host's warden still has.
     func adopt(_ id: String, pid: Int32) -> VirtualMachine {
