@@ -22,6 +22,7 @@ PROGRAMS = {
     "util-linux": "nsenter",
     "gcc": "cc",
     "libc6-dev": None,
+    "qemu-system-x86": "qemu-system-x86_64", "squashfs-tools": "mksquashfs", "e2fsprogs": "mkfs.ext4",
 }
 
 
