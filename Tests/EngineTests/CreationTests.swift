@@ -119,7 +119,7 @@ struct CreationTests {
             (#"{"Links": ["a:b"]}"#, "HostConfig.Links is not supported: "),
             (#"{"UsernsMode": "private"}"#, "invalid userns mode: private"),
             (#"{"VolumeDriver": "nfs"}"#, "error looking up volume plugin nfs"),
-            (#"{"Isolation": "hyperv"}"#, "unknown or invalid runtime name: hyperv"),
+            (#"{"Isolation": "hyperv"}"#, "isolation hyperv"),
             (#"{"PortBindings": {"x": []}}"#, "invalid port specification"),
         ])
     func whatCannotBeIsRefused(host: String, text: String) throws {
