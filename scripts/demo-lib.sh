@@ -44,7 +44,7 @@ failed() {
     printf '\ndemo: "%s" failed (scripts/demo.sh, line %s)\n' "$current" "${BASH_LINENO[-2]}" >&2
     [ ! -s "$work/daemon.log" ] || { echo "the daemon's last lines:"; tail -n 5 "$work/daemon.log"; } >&2
     [ -n "$daemon" ] && kill -0 "$daemon" 2>/dev/null || return 0
-    for name in db cache visits web; do
+    for name in db cache visits web machine; do
         engine logs --tail 3 "$name" 2>&1 | sed "s/^/  $name: /" >&2 || true
     done
 }
@@ -54,6 +54,11 @@ failed() {
 request() { curl -s -m 10 -X "$1" "http://127.0.0.1:$port/${2:-}"; }
 
 answers() { curl -s -m 1 -f -o /dev/null "http://127.0.0.1:$port/"; }
+
+machine_answers() { curl -s -m 2 -f -o /dev/null "http://127.0.0.1:$machine_port/alive"; }
+
+# What the virtual machine takes of the host: its QEMU's share of memory.
+machine_memory() { awk '/^Pss:/ { printf "%.0f", $2 / 1024 }' "/proc/$(engine inspect --format '{{.State.Pid}}' machine)/smaps_rollup"; }
 
 # Waits until a command succeeds, and fails after so many seconds.
 wait_until() {

@@ -13,6 +13,7 @@ add_peer() { peers+=("$1"); }
 
 run_skala() { engine run --rm --network none busybox true; }
 run_skala_bridge() { engine run --rm busybox true; }
+run_skala_microvm() { engine run --rm --isolation microvm busybox true; }
 run_skala_runtime() { (cd "$work/bundle" && "$bin/skala-runtime" run "demo-skala-$RANDOM$RANDOM"); }
 run_docker() { docker -H "unix://$work/docker.sock" run --rm --network none busybox true; }
 run_docker_bridge() { docker -H "unix://$work/docker.sock" run --rm busybox true; }
@@ -69,6 +70,7 @@ prepare_peers() {
     engine save busybox -o "$work/busybox.tar"
     try_peer skala
     try_peer skala_bridge
+    try_peer skala_microvm
     if command -v dockerd >/dev/null; then
         if start_docker && docker -H "unix://$work/docker.sock" load -q -i "$work/busybox.tar" >/dev/null; then
             try_peer docker
@@ -137,6 +139,8 @@ print_timings() {
     row podman "podman run with runc, no network" peer
     row skala_bridge "skala run, bridge network" ''
     row docker_bridge "docker run, bridge network" peer
+    row skala_microvm "skala run --isolation microvm, bridge" ''
+    row docker_bridge "docker run of a container, bridge network" peer
     row skala_runtime "skala-runtime run" ''
     row runc "runc run" peer
     row crun "crun run" peer

@@ -3,6 +3,7 @@
 #
 #   client ─▶ published port ─▶ nginx ─▶ visits (Python) ─▶ PostgreSQL (volume)
 #                                                        └─▶ Redis
+#   and the same nginx in a virtual machine, beside it.
 #
 # Needs root and a Swift toolchain; installs the Debian packages that are missing. Settings, all optional:
 #   SKALA_BIN        folder with built programs (default: builds a release)
@@ -76,6 +77,15 @@ expect "$(request POST)" '"visits": 6, "from": "postgres"'
 expect "$(request GET)" '"visits": 6, "from": "redis"'
 done_step
 
+step "the same nginx in a virtual machine"
+machine_port=$((port + 10000))
+engine run -d --name machine --isolation microvm --network demo -p "$machine_port:80" \
+    -v "$work/nginx.conf:/etc/nginx/conf.d/default.conf:ro" nginx:1.22 >/dev/null
+wait_until 60 "nginx in the virtual machine" machine_answers
+expect "$(curl -s -m 10 "http://127.0.0.1:$machine_port/")" '"visits": 6'
+expect "$(engine exec machine cat /proc/version)" 'Linux version'
+done_step "http://127.0.0.1:$machine_port, $(machine_memory) MB, $(engine info --format '{{.Accelerator}}')"
+
 step "the application restarts: nothing is lost"
 engine restart -t 2 visits >/dev/null
 wait_until 30 "the restarted application" answers
@@ -98,7 +108,7 @@ step "the daemon is killed: containers go on, a new daemon finds them"
 expect "$(request GET alive)" 'nginx is alive'
 start_daemon
 expect "$(engine ps --format '{{.Names}} {{.State}}' | sort | tr '\n' ' ')" \
-    'cache running db running visits running web running'
+    'cache running db running machine running visits running web running'
 expect "$(request POST)" '"visits": 8'
 done_step
 

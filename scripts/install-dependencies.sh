@@ -25,6 +25,7 @@ test=(
 demo=(
     busybox-static mmdebstrap buildah       # images made of Debian packages
     curl iproute2 nftables procps           # requests, a client in a namespace of its own, clean-up
+    qemu-system-x86 squashfs-tools e2fsprogs # virtual machines
 )
 
 # The docker command: whichever is there, or Debian's.

@@ -39,11 +39,12 @@ def busybox_archive(scope):
 class Skala:
     """A daemon, its warden, and the image `busybox`."""
 
-    def __init__(self, scope, binaries, subnet, bridge="skbench0"):
+    def __init__(self, scope, binaries, subnet, bridge="skbench0", name="skala", options=()):
         self.scope = scope
-        self.run = scope.folder / "skala-run"
+        self.run = scope.folder / f"{name}-run"
         self.socket = self.run / "skala.sock"
-        self.cgroup = f"/skala-bench-{os.getpid()}"
+        self.cgroup = f"/{name}-bench-{os.getpid()}"
+        self.log = scope.folder / f"{name}-daemon.log"
         self.bridge = bridge
         gateway = subnet.split("/")[0].rsplit(".", 1)[0] + ".1"
         self.gateway = gateway
@@ -52,13 +53,13 @@ class Skala:
         scope.defer("end the warden", self._end_warden)
         self.daemon = scope.start(
             [
-                binaries / "skala-daemon", "--data-root", scope.folder / "skala", "--run-root", self.run,
+                binaries / "skala-daemon", "--data-root", scope.folder / name, "--run-root", self.run,
                 "--bridge", bridge, "--subnet", subnet, "--warden", binaries / "skala-warden",
-                "--cgroup-parent", self.cgroup,
+                "--cgroup-parent", self.cgroup, *options,
             ],
-            "skala-daemon",
+            f"{name}-daemon",
         )
-        wait_for_api(self.socket, self.daemon, scope, "skala-daemon")
+        wait_for_api(self.socket, self.daemon, scope, f"{name}-daemon")
         self.api = api.Client(self.socket)
         self.api.import_image(busybox_archive(scope), "busybox")
 

@@ -12,10 +12,12 @@ import time
 
 import engines
 import host
+import machine_rows
 import rows
 import scope as scoping
 from measure import Series, table
 
+SUITES = {"engine": rows.ROWS, "machines": machine_rows.ROWS}
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
@@ -57,6 +59,17 @@ class Bench:
 
     def skala(self):
         return self._engine("skala", lambda: engines.Skala(self.scope, self.binaries, self.subnet))
+
+    def skala_without_spares(self):
+        """A second daemon, which keeps no VMs ready: each start makes a clone."""
+        first, second = self.subnet.split(".")[:2]
+        subnet = f"{first}.{int(second) + 1}.0.0/16"
+        return self._engine(
+            "skala-cold",
+            lambda: engines.Skala(
+                self.scope, self.binaries, subnet, "skbench1", "skala-cold", ["--debug", "--spare-vms", "0"]
+            ),
+        )
 
     def docker(self):
         return self._engine("docker", lambda: engines.Docker(self.scope))
@@ -111,25 +124,26 @@ def arguments(given):
         "\n\nNeeds root. Exit code 1 when a bar is missed or a row could not be measured.",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("suite", choices=["engine"], help="what to measure")
+    parser.add_argument("suite", choices=sorted(SUITES), help="what to measure")
     parser.add_argument("--bin", metavar="FOLDER", help="where the Skala binaries are (default: SKALA_BIN, or a build)")
     parser.add_argument("--only", metavar="NAMES", help="only these rows, separated by commas")
     parser.add_argument("--count", type=int, default=30, help="samples of each side (default 30)")
     parser.add_argument("--list", action="store_true", help="list the rows and exit")
     parser.add_argument("--subnet", default="172.26.0.0/16", help="addresses of the benchmark's bridge")
     parser.add_argument("--workspace", metavar="FOLDER", default="/var/tmp", help="where files are made, on a disk")
-    parser.add_argument("--output", metavar="FILE", help="the result (default Benchmarks/results/engine.json)")
+    parser.add_argument("--output", metavar="FILE", help="the result (default Benchmarks/results/SUITE.json)")
     return parser.parse_args(given)
 
 
 def main(given):
     options = arguments(given)
+    known = SUITES[options.suite]
     if options.list:
-        for key, (text, _, _) in rows.ROWS.items():
+        for key, (text, _, _) in known.items():
             print(f"  {key:10} {text}")
         return 0
-    wanted = options.only.split(",") if options.only else list(rows.ROWS)
-    unknown = [key for key in wanted if key not in rows.ROWS]
+    wanted = options.only.split(",") if options.only else list(known)
+    unknown = [key for key in wanted if key not in known]
     if unknown or options.count < 1:
         print(f"unknown row {', '.join(unknown)}; see --list" if unknown else "--count must be positive")
         return 2
@@ -140,7 +154,7 @@ def main(given):
         signal.signal(number, signal.default_int_handler)
     bench = Bench(options)
     try:
-        host.install({package for key in wanted for package in rows.ROWS[key][1]})
+        host.install({package for key in wanted for package in known[key][1]})
         bench.prepare(options)
     except host.Missing as error:
         print(error)
@@ -161,7 +175,7 @@ def measure(bench, wanted, options):
         print(f"the machine is busy ({before['busy']:.0%} of the processors): figures will be off", flush=True)
     try:
         for key in wanted:
-            text, _, function = rows.ROWS[key]
+            text, _, function = SUITES[options.suite][key]
             print(f"{key}: {text}", flush=True)
             bench.local = scoping.Scope(bench.scope.folder)
             try:

@@ -98,6 +98,7 @@ struct Filters: Sendable, Equatable {
     /// Names are compared with and without their leading `/`.
     static func nameMatches(pattern: String, name: String) -> Bool {
         let bare = name.hasPrefix("/") ? String(name.dropFirst()) : name
-        return NamePattern(pattern).matches(bare) || NamePattern(pattern).matches("/" + bare)
+        let expression = NamePattern(pattern)
+        return expression.matches(bare) || expression.matches("/" + bare)
     }
 }

@@ -36,7 +36,8 @@ struct FiltersTests {
         ("^a.*z$", "/abcz", true), ("^a.*z$", "/abc", false), ("ab+c", "/abbbc", true), ("ab+c", "/ac", false),
         ("^ab?c$", "/ac", true), ("one|two", "/two", true), ("^one|^two", "/atwo", false), ("a\\.b", "/axb", false),
         ("a\\.b", "/a.b", true), ("", "/anything", true), ("*", "/a", false), ("(a*)*b", "/aaaa", false),
-        ("Web", "/web", false),
+        ("Web", "/web", false), ("^/t1[^0-9]", "/t1a", true), ("^/t1[^0-9]", "/t12", false), ("^(a|b)c$", "/bc", true),
+        ("^x{2}$", "/xx", true), ("[", "/[", false),
     ]) func namesMatch(pattern: String, name: String, expected: Bool) {
         #expect(Filters.nameMatches(pattern: pattern, name: name) == expected)
     }

@@ -1,0 +1,145 @@
+"""What is measured of virtual machines; as `rows`, of the suite `machines`."""
+
+import re
+import threading
+import time
+
+import api
+import host
+import programs
+import scope as scoping
+from measure import Bar, Measure, Series
+from rows import milliseconds, timed
+
+ROWS = {}
+PACKAGES = ("gcc", "libc6-dev", "busybox-static", "iproute2", "util-linux", "qemu-system-x86", "squashfs-tools",
+            "e2fsprogs", "docker.io", "runc")
+RUNNING = 50
+
+
+def row(key, text):
+    def add(function):
+        ROWS[key] = (text, PACKAGES, function)
+        return function
+
+    return add
+
+
+def ready(engine):
+    """The daemon, with its kernel and template made."""
+    run(engine)
+    return engine
+
+
+def run(engine):
+    engine.api.run_once(["true"], Runtime="microvm")
+
+
+def note(engine):
+    accelerator = engine.api.call("GET", "/info").get("Accelerator", "?")
+    return "under software emulation" if accelerator == "tcg" else f"on {accelerator}"
+
+
+def logged(engine, pattern):
+    """Every match of what the daemon logged, as numbers."""
+    return [float(value) for value in re.findall(pattern, engine.log.read_text(errors="replace"))]
+
+
+@row("microvm", "skala run --rm --isolation microvm against docker run --rm of a plain container, on the bridge")
+def microvm(bench):
+    engine, docker = ready(bench.skala()), bench.docker()
+    spawner = programs.Spawner(bench.local)
+    ours = [bench.binaries / "skala", "--host", f"unix://{engine.socket}", "run", "--rm", "--isolation", "microvm"]
+    theirs = [host.path_to("docker"), "-H", f"unix://{docker.socket}", "run", "--rm"]
+
+    def once():
+        # A user's next start does not follow within milliseconds: the spare VM that replaces the one taken is ready.
+        time.sleep(1)
+        return spawner.run([*ours, "busybox", "true"])
+
+    yield milliseconds(
+        bench, "microvm", "skala run --rm --isolation microvm", "docker run --rm", once,
+        lambda: spawner.run([*theirs, "busybox", "true"]), Bar(0.5), note(engine),
+    )
+
+
+@row("clone", "a new clone, QEMU's start to its warden's answer, against docker run --net none of a plain container")
+def clone(bench):
+    engine, docker = ready(bench.skala_without_spares()), bench.docker()
+    spawner = programs.Spawner(bench.local)
+    theirs = [host.path_to("docker"), "-H", f"unix://{docker.socket}", "run", "--rm", "--net", "none", "busybox", "true"]
+
+    def ours():
+        run(engine)
+        return logged(engine, r"VM [0-9a-f]+: clone ([0-9.]+) ms")[-1] / 1000
+
+    measure = milliseconds(
+        bench, "clone", "clone, spawn to answer", "docker run --rm, no network", ours, lambda: spawner.run(theirs),
+        Bar(0.3), note(engine),
+    )
+    boots = logged(engine, r"the template \S+ is ready after ([0-9.]+) s")
+    measure.details["cold_boot_s"] = boots
+    yield measure
+
+
+@row("exec", "skala exec in a microVM against docker exec in a plain container")
+def execute(bench):
+    engine, docker = ready(bench.skala()), bench.docker()
+    spawner = programs.Spawner(bench.local)
+    mine = engine.api.create(["sleep", "100000"], Runtime="microvm")
+    other = docker.api.create(["sleep", "100000"])
+    engine.api.start(mine)
+    docker.api.start(other)
+    yield milliseconds(
+        bench, "exec", "skala exec in a microVM", "docker exec",
+        lambda: spawner.run([bench.binaries / "skala", "--host", f"unix://{engine.socket}", "exec", mine, "true"]),
+        lambda: spawner.run([host.path_to("docker"), "-H", f"unix://{docker.socket}", "exec", other, "true"]),
+        Bar(0.5), note(engine),
+    )
+    engine.api.remove(mine, force=True)
+    docker.api.remove(other, force=True)
+
+
+@row("running", f"{RUNNING} microVMs: started, all answering, and the memory of each")
+def running(bench):
+    engine = ready(bench.skala_without_spares())
+    total = RUNNING if bench.count >= 30 else max(4, bench.count)
+    containers = [engine.api.create(["sleep", "100000"], Runtime="microvm") for _ in range(total)]
+    left, lock, errors = list(containers), threading.Lock(), []
+
+    def work():
+        client = api.Client(engine.socket)
+        try:
+            while True:
+                with lock:
+                    if not left:
+                        return
+                    container = left.pop()
+                # Answered when the VM's warden has started the program.
+                client.start(container)
+                bench.progress("microVMs", total - len(left), total)
+        except Exception as error:  # noqa: BLE001 told below
+            errors.append(error)
+        finally:
+            client.close()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    elapsed = timed(lambda: [thread.start() for thread in threads] + [thread.join() for thread in threads])
+    if errors:
+        raise errors[0]
+    time.sleep(2)
+    pids = [engine.api.call("GET", f"/containers/{container}/json")["State"]["Pid"] for container in containers]
+    each = Series()
+    for pid in pids:
+        each.add(scoping.proportional_memory(pid) / 1e6)
+    about = "" if total == RUNNING else f"with {total} instead of {RUNNING}; "
+    yield Measure(
+        "running-start", f"{RUNNING} microVMs started, all answering", "s", elapsed, "", None, Bar(12, of="value"),
+        {"machines": total}, about + note(engine),
+    )
+    yield Measure(
+        "running-memory", "memory of an idle microVM, proportional", "MB", each.median, "", None, Bar(28, of="value"),
+        {"samples": each.summary()}, about + note(engine),
+    )
+    for container in containers:
+        engine.api.remove(container, force=True)
