@@ -121,7 +121,10 @@ enum TarHeader {
 
     /// The sum of the bytes, its own field taken as spaces.
     static func sum(_ block: [UInt8]) -> Int64 {
-        block.indices.reduce(0) { $0 + Int64(Field.sum.range.contains($1) ? 0x20 : block[$1]) }
+        var sum: Int64 = 0
+        for byte in block { sum += Int64(byte) }
+        for byte in block[Field.sum.range] { sum += 0x20 - Int64(byte) }
+        return sum
     }
 
     /// A path in two: both halves fit their fields. nil when there is no such place to cut.

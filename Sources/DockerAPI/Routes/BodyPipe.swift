@@ -4,6 +4,8 @@ import Kernel
 
 /// Connects bodies of requests and responses to code that reads or writes a file descriptor, through a pipe: whatever
 /// their size, no more than the pipe's buffer is kept.
+///
+/// Each has threads of its own: one that waits for its client, or for the other end, must not keep others from theirs.
 enum BodyPipe {
     private static func make() throws -> (read: OwnedDescriptor, write: OwnedDescriptor) {
         var ends: [Int32] = [0, 0]
@@ -13,8 +15,9 @@ enum BodyPipe {
 
     /// Hands `work` a descriptor from which it reads the request's body.
     static func reading<Value: Sendable>(
-        _ body: RequestBody, threads: WorkerThreads, _ work: @escaping @Sendable (OwnedDescriptor) async throws -> Value
+        _ body: RequestBody, _ work: @escaping @Sendable (OwnedDescriptor) async throws -> Value
     ) async throws -> Value {
+        let threads = WorkerThreads(limit: 2)
         let (read, write) = try make()
         let feeding = Task {
             defer { write.close() }
@@ -30,8 +33,9 @@ enum BodyPipe {
 
     /// Hands `work` a descriptor; what it writes there is the response's body.
     static func writing(
-        _ writer: ResponseWriter, threads: WorkerThreads, _ work: @escaping @Sendable (Int32) async throws -> Void
+        _ writer: ResponseWriter, _ work: @escaping @Sendable (Int32) async throws -> Void
     ) async throws {
+        let threads = WorkerThreads(limit: 2)
         let (read, write) = try make()
         let working = Task {
             defer { write.close() }

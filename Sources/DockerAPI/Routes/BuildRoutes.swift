@@ -33,7 +33,7 @@ struct BuildRoutes {
         let isQuiet = request.query.flag("q")
         let body = request.body
         return JSONLines.progress { report in
-            let image = try await BodyPipe.reading(body, threads: engine.threads) { descriptor in
+            let image = try await BodyPipe.reading(body) { descriptor in
                 try await engine.builder.build(wanted, context: descriptor) { if !isQuiet { report($0) } }
             }
             report(["aux": ["ID": JSON(image.id)]])

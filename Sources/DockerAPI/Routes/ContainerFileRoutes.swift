@@ -22,7 +22,7 @@ struct ContainerFileRoutes {
             let replaces = !request.query.flag("noOverwriteDirNonDir")
             let path = try path(request)
             try await naming(path, in: request) {
-                try await BodyPipe.reading(request.body, threads: engine.threads) { descriptor in
+                try await BodyPipe.reading(request.body) { descriptor in
                     try await container.unpack(path, from: descriptor, replacesDirectories: replaces)
                 }
             }
@@ -31,7 +31,7 @@ struct ContainerFileRoutes {
         router.get("/containers/{id}/export") { request in
             let container = try await find(request)
             return .stream(contentType: "application/x-tar") { writer in
-                try await BodyPipe.writing(writer, threads: engine.threads) { output in
+                try await BodyPipe.writing(writer) { output in
                     try await container.export(to: output)
                 }
             }
@@ -75,7 +75,7 @@ struct ContainerFileRoutes {
         return Response(
             headers: [("Content-Type", "application/x-tar"), header(stat)],
             body: .stream { writer in
-                try await BodyPipe.writing(writer, threads: engine.threads) { output in
+                try await BodyPipe.writing(writer) { output in
                     try await container.pack(path, to: output)
                 }
             })

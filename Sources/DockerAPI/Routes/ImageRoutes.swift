@@ -184,7 +184,7 @@ struct ImageRoutes {
         let tag = query.first("tag") ?? ""
         let name = tag.isEmpty ? repository : repository + ":" + tag
         let reference = repository.isEmpty ? nil : try Reference(parsing: name)
-        let image = try await BodyPipe.reading(request.body, threads: engine.threads) { descriptor in
+        let image = try await BodyPipe.reading(request.body) { descriptor in
             try await engine.images.importArchive(
                 from: descriptor, reference: reference, message: query.first("message") ?? "",
                 changes: query.all("changes"))
@@ -199,7 +199,7 @@ struct ImageRoutes {
         let body = request.body
         let isQuiet = request.query.flag("quiet")
         return JSONLines.progress { report in
-            let loaded = try await BodyPipe.reading(body, threads: engine.threads) { descriptor in
+            let loaded = try await BodyPipe.reading(body) { descriptor in
                 try await engine.images.load(from: descriptor) { if !isQuiet { report($0) } }
             }
             for entry in loaded {
@@ -217,7 +217,7 @@ struct ImageRoutes {
     private func save(_ names: [String]) async throws -> Response {
         for name in names { publish("save", try await engine.images.find(name).id) }
         return .stream(contentType: "application/x-tar") { writer in
-            try await BodyPipe.writing(writer, threads: engine.threads) { descriptor in
+            try await BodyPipe.writing(writer) { descriptor in
                 try await engine.images.save(names, to: descriptor)
             }
         }

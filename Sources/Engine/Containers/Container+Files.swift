@@ -72,14 +72,15 @@ extension Container {
         _ pid: Int32, _ body: @escaping @Sendable (Int32) throws -> Value
     ) async throws -> Value {
         let root = try OwnedDescriptor.open("/proc/\(pid)/root", CL_O_PATH | CL_O_DIRECTORY)
-        return try await engine.threads.run {
+        // Its own: it goes as fast as its client, and must not keep others from theirs.
+        return try await WorkerThreads(limit: 2).run {
             defer { root.close() }
             return try body(root.raw)
         }
     }
 
     func helper(_ machine: VirtualMachine) -> GuestHelper {
-        GuestHelper(machine: machine, threads: engine.threads)
+        GuestHelper(machine: machine, threads: WorkerThreads(limit: 4))
     }
 
     private func fields(_ hold: String, _ path: String) -> JSON { ["id": JSON(hold), "path": JSON(path)] }

@@ -171,6 +171,20 @@ extension Integration {
             }
         }
 
+        /// However many copies there are, and however long their clients rest, the engine does other things meanwhile.
+        @Test func manyCopiesAtATime() async throws {
+            try await Session.run { t in
+                try await t.sh(
+                    """
+                    head -c 2000000 /dev/urandom >z; for i in $(seq 40); do docker create --name ${N}c$i busybox true >/dev/null; done
+                    for i in $(seq 20); do docker cp -q ${N}c$i:/ - | (head -c 1; sleep 6) >/dev/null & done
+                    for i in $(seq 21 40); do timeout 50 docker cp -q z ${N}c$i:/z & done
+                    sleep 1; timeout 5 docker run --rm busybox echo meanwhile; wait
+                    for i in $(seq 21 40); do docker cp -q ${N}c$i:/z - | tar -xO | cmp - z; done
+                    """, prints: "meanwhile", deadline: 120)
+            }
+        }
+
         /// Helpers of clients that left do not pile up in a running VM.
         @Test(arguments: IsolationTests.all) func clientsThatLeave(isolation: String) async throws {
             try await Session.run { t in
