@@ -35,7 +35,6 @@ final class Guest {
         try check(cl_guest_root(), "make the root file system")
         try FileContents.makeDirectories(folder, mode: 0o711)
         try FileContents.overwrite(folder + "/skala-init", with: initProgram, mode: 0o755)
-        for name in ["upper", "work"] { try FileContents.makeDirectories(folder + "/warm/" + name) }
         let guest = Guest()
         try guest.prepareDisk()
         try guest.prepareNetwork()
@@ -46,7 +45,9 @@ final class Guest {
     private func prepareDisk() throws {
         guard let device = try device(of: Guest.scratchDisk) else { return }
         try mount(device, "ext4", at: Guest.folder + "/disk", flags: 0)
-        for name in ["upper", "work"] { try FileContents.makeDirectories(Guest.folder + "/disk/" + name) }
+        for name in ["upper", "work", "warm/upper", "warm/work"] {
+            try FileContents.makeDirectories(Guest.folder + "/disk/" + name)
+        }
         sync()
     }
 

@@ -153,16 +153,22 @@ extension Container {
 
     /// Frees what the ended process held. A new start waits for it: it would use the same names.
     private func cleanUpAfterExit() async {
-        await engine.networks.destroySandbox(id)
+        async let network: Void = engine.networks.destroySandbox(id)
+        // A VM and its network know nothing of each other any more: they are taken down side by side.
+        if machine == nil { await network }
         await containers.releaseCores(id)
         do {
             // The exit must be in the store before the warden forgets it. A store that cannot be written keeps the
             // warden's copy.
             try await persist()
-            // Fails only when the warden is gone, and then so is what would be deleted.
-            _ = try? await sandbox.request("delete", ["id": JSON(id)])
-            await stopMachine(keepsDisk: record.hostConfig["AutoRemove"].bool != true)
+            if machine != nil {
+                await stopMachine(keepsDisk: record.hostConfig["AutoRemove"].bool != true)
+            } else {
+                // Fails only when the warden is gone, and then so is what would be deleted.
+                _ = try? await sandbox.request("delete", ["id": JSON(id)])
+            }
         } catch { engine.log.error("cannot record the exit of container \(id): \(error)") }
+        await network
     }
 
     private func scheduleRestart() {

@@ -19,6 +19,8 @@ final class SpareMachines: Sendable {
     /// Without a start for this long the spare ones end.
     private static let idleTime: Int64 = 300_000_000_000
 
+    private static let refillDelay: UInt64 = 500_000_000
+
     private let limit: Int
     private let log: Log
     private let state = Mutex(State())
@@ -56,6 +58,8 @@ final class SpareMachines: Sendable {
         guard let generation else { return }
         Task { [self] in
             do {
+                // The start that asked for one goes first: both want the processor.
+                try await Task.sleep(nanoseconds: SpareMachines.refillDelay)
                 let machine = try await make()
                 if !add(machine, shape, generation) { await machine.destroy() }
                 try await Task.sleep(nanoseconds: UInt64(SpareMachines.idleTime))

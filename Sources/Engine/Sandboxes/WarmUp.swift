@@ -55,8 +55,8 @@ enum WarmUp {
             [
                 "id": JSON(id), "spec": try spec(id), "start": true, "io": ["terminal": false, "stdin": false],
                 "rootfs": [
-                    "lower": [JSON(folder + "/image")], "upper": JSON(folder + "/warm/upper"),
-                    "work": JSON(folder + "/warm/work"),
+                    "lower": [JSON(folder + "/image")], "upper": JSON(folder + "/disk/warm/upper"),
+                    "work": JSON(folder + "/disk/warm/work"),
                 ],
             ])
         while try await machine.request("state", ["id": JSON(id)])["status"].string != "stopped" {
