@@ -25,7 +25,7 @@ struct DaemonOptions {
           --tls-ca FILE       authority whose certificates clients must show
           --data-root DIR     images, volumes and containers (default /var/lib/skala)
           --run-root DIR      sockets and network namespaces (default /run/skala)
-          --warden FILE       skala-warden program (default: beside this program)
+          --warden FILE       skala-warden program (default: beside this program); skala-init is beside it
           --cgroup-parent G   cgroup of all containers (default /skala)
           --bridge NAME       bridge of the default network (default skala0)
           --subnet CIDR       its addresses (default 172.17.0.0/16)
@@ -75,7 +75,10 @@ struct DaemonOptions {
             case "--tls-cert", "--tls-key", "--tls-ca": tls[parts[0]] = try value()
             case "--data-root": options.configuration.dataRoot = try absolute(value())
             case "--run-root": options.configuration.runRoot = try absolute(value())
-            case "--warden": options.configuration.wardenPath = try absolute(value())
+            case "--warden":
+                options.configuration.wardenPath = try absolute(value())
+                // They come together; beside the daemon there need be neither.
+                options.configuration.initPath = folder(of: options.configuration.wardenPath) + "/skala-init"
             case "--cgroup-parent": cgroup = try value()
             case "--bridge": options.configuration.bridge = try value()
             case "--subnet": options.configuration.subnet = try value()
@@ -125,8 +128,11 @@ struct DaemonOptions {
                 chars.baseAddress.map { readlink("/proc/self/exe", $0, chars.count) } ?? -1
             }
         }
-        let path = String(decoding: buffer.prefix(max(0, count)), as: UTF8.self)
-        return path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "/usr/libexec/skala"
+        return folder(of: String(decoding: buffer.prefix(max(0, count)), as: UTF8.self))
+    }
+
+    private static func folder(of path: String) -> String {
+        path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "/usr/libexec/skala"
     }
 
     private static func address(
