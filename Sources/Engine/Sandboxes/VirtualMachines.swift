@@ -24,23 +24,20 @@ actor VirtualMachines {
     let kernels: KernelStore
     /// What runs the instructions; nil until the first VM.
     private(set) var accelerator: Accelerator?
-    private let configuration: EngineConfiguration
-    private let warden: WardenSupervisor
-    private let threads: WorkerThreads
-    private let log: Log
-    private var templates: [MachineShape: Task<MachineTemplate, any Error>] = [:]
-    private let spares: SpareMachines
+    let configuration: EngineConfiguration
+    let warden: WardenSupervisor
+    let threads: WorkerThreads
+    let log: Log
+    var templates: [MachineShape: Task<MachineTemplate, any Error>] = [:]
+    let spares: SpareMachines
     /// Clones that are nobody's yet: being started, or warmed up.
     private var unclaimed: [String: VirtualMachine] = [:]
     private var isClosed = false
     private var rootImages: [String: Task<Void, any Error>] = [:]
-    private var pulling: Task<GuestKernel, any Error>?
+    var pulling: Task<GuestKernel, any Error>?
 
     /// How much a container may write into its file system, in bytes: the size of its sparse disk.
     static let diskBytes: Int64 = 10 << 30
-    /// How long a template may take to boot. A stock guest that has not finished on KVM by then never will.
-    private static let bootDeadline = 60.0
-    private static let probeDeadline = 8.0
 
     init(configuration: EngineConfiguration, warden: WardenSupervisor, threads: WorkerThreads, log: Log) {
         self.configuration = configuration
@@ -182,7 +179,7 @@ actor VirtualMachines {
         try await threads.run { try MachineFiles.removeAll(except: known, configuration) }
     }
 
-    private func spawn(
+    func spawn(
         _ files: MachineFiles, shape: MachineShape, accelerator: Accelerator, origin: MachineCommand.Origin,
         descriptors: [JSON], hasShare: Bool = false
     ) async throws -> VirtualMachine {
@@ -236,7 +233,7 @@ actor VirtualMachines {
     }
 
     /// The last lines QEMU and the guest's kernel wrote, for errors.
-    private static func lastWords(_ console: String) -> String {
+    static func lastWords(_ console: String) -> String {
         // Nothing was written, or the file is gone: the error stands alone.
         guard let bytes = try? FileContents.read(console) else { return "" }
         let lines = bytes.split(separator: 0x0A).suffix(5).compactMap { line in
@@ -280,212 +277,5 @@ actor VirtualMachines {
         rootImages[path] = task
         defer { rootImages[path] = nil }
         try await task.value
-    }
-
-    // MARK: templates
-
-    private func template(for shape: MachineShape) async throws -> MachineTemplate {
-        if let task = templates[shape] {
-            let template = try await task.value
-            // Removed by hand, or by a new kernel.
-            if access(template.state, R_OK) == 0 { return template }
-        }
-        let task = Task { try await findOrMakeTemplate(shape) }
-        templates[shape] = task
-        do {
-            return try await task.value
-        } catch {
-            templates[shape] = nil
-            throw error
-        }
-    }
-
-    private func findOrMakeTemplate(_ shape: MachineShape) async throws -> MachineTemplate {
-        let kernel = try await currentKernel()
-        let key = try templateKey(shape, kernel)
-        let accelerators: [Accelerator] =
-            configuration.accelerator.map { [$0] } ?? (access("/dev/kvm", R_OK | W_OK) == 0 ? [.kvm, .tcg] : [.tcg])
-        for accelerator in accelerators {
-            let template = MachineTemplate(folder: templateFolder(shape, accelerator), accelerator: accelerator)
-            if template.isValid(for: key) { return template }
-        }
-        for accelerator in accelerators {
-            let isLast = accelerator == accelerators.last
-            if !isLast, probeFailed(accelerator, key) { continue }
-            let template = try await prepareTemplate(shape, kernel, accelerator)
-            do {
-                return try await boot(
-                    template, shape, kernel, key,
-                    seconds: isLast ? VirtualMachines.bootDeadline : VirtualMachines.probeDeadline)
-            } catch {
-                guard !isLast else { throw error }
-                log.info("no guest boots on \(accelerator.rawValue) here: \(error)")
-                // Other failures may be mended; a guest that never finished booting will not next time.
-                if (error as? SkalaError)?.code == .timedOut { rememberProbe(accelerator, key) }
-            }
-        }
-        throw SkalaError(.unavailable, "no accelerator")
-    }
-
-    /// What a template is made of: when any of it changes, it is made anew.
-    private func templateKey(_ shape: MachineShape, _ kernel: GuestKernel) throws -> JSON {
-        func stamp(_ path: String) throws -> JSON {
-            var status = stat()
-            try checkErrno(stat(path, &status), "stat", path)
-            return JSON("\(path) \(status.st_size) \(status.st_mtim.tv_sec).\(status.st_mtim.tv_nsec)")
-        }
-        return [
-            "kernel": try stamp(kernel.image), "warden": try stamp(configuration.wardenPath),
-            "program": try stamp(configuration.machineProgram), "shape": JSON(shape.text),
-            "host": JSON(HostFacts.kernelVersion),
-        ]
-    }
-
-    private var probeFile: String { configuration.machineRoot + "/no-accelerator" }
-
-    private func probeFailed(_ accelerator: Accelerator, _ key: JSON) -> Bool {
-        // No such file: not probed yet.
-        guard let bytes = try? FileContents.read(probeFile), let failed = try? JSON(parsing: bytes) else {
-            return false
-        }
-        return failed["accelerator"].string == accelerator.rawValue && failed["host"] == key["host"]
-            && failed["program"] == key["program"] && failed["kernel"] == key["kernel"]
-    }
-
-    private func rememberProbe(_ accelerator: Accelerator, _ key: JSON) {
-        var failed = key
-        failed["accelerator"] = JSON(accelerator.rawValue)
-        do {
-            try FileContents.replace(probeFile, with: failed.bytes)
-        } catch { log.error("cannot remember that \(accelerator.rawValue) does not work: \(error)") }
-    }
-
-    private func templateFolder(_ shape: MachineShape, _ accelerator: Accelerator) -> String {
-        "\(configuration.machineRoot)/templates/\(shape.text)-\(accelerator.rawValue)"
-    }
-
-    /// Makes the files that a template boots from, in a folder that becomes the template's when it has booted.
-    private func prepareTemplate(
-        _ shape: MachineShape, _ kernel: GuestKernel, _ accelerator: Accelerator
-    ) async throws -> MachineTemplate {
-        let template = MachineTemplate(folder: templateFolder(shape, accelerator) + ".new", accelerator: accelerator)
-        let (wardenPath, initPath) = (configuration.wardenPath, configuration.initPath)
-        try await threads.run {
-            if access(template.folder, F_OK) == 0 { try template.remove() }
-            try FileContents.makeDirectories(template.folder, mode: 0o711)
-            let warden = try FileContents.read(wardenPath, limit: 256 << 20)
-            let initProgram = try FileContents.read(initPath)
-            try FileContents.replace(
-                template.initramfs, with: try kernel.initramfs(warden: warden, initProgram: initProgram))
-            let memory = try OwnedDescriptor.open(template.memory, O_RDWR | O_CREAT, mode: 0o600)
-            try checkErrno(ftruncate(memory.raw, Int(shape.memory)), "truncate", template.memory)
-            try DiskImage.format(template.disk, bytes: VirtualMachines.diskBytes)
-            try WarmUp.makeRoot(template.root, program: initProgram)
-        }
-        return template
-    }
-
-    /// Boots a VM and keeps it, stopped, as a template.
-    private func boot(
-        _ template: MachineTemplate, _ shape: MachineShape, _ kernel: GuestKernel, _ key: JSON, seconds: Double
-    ) async throws -> MachineTemplate {
-        let began = SystemClock.monotonicNanoseconds()
-        let id = Identifier.make()
-        let accelerator = template.accelerator
-        let final = MachineTemplate(folder: templateFolder(shape, accelerator), accelerator: accelerator)
-        let user = MachineSpec.user(of: id)
-        log.info("making the template \(shape.text) on \(accelerator.rawValue) with kernel \(kernel.release)")
-        try checkErrno(chown(template.memory, user, user), "chown", template.memory)
-        let files = MachineFiles(id: id, configuration: configuration)
-        try await threads.run { try files.make() }
-        let machine = try await spawn(
-            files, shape: shape, accelerator: accelerator, origin: .boot,
-            descriptors: [
-                ["file": JSON(template.memory), "mode": "write"], ["tap": JSON(VirtualMachine.tap(of: id))],
-                ["file": JSON(template.disk), "mode": "write"],
-                ["file": JSON(kernel.image)], ["file": JSON(template.initramfs)],
-            ])
-        do {
-            try await machine.connect(seconds: seconds)
-            machine.close()
-            // The guest sees that we are gone, and rests.
-            try await Task.sleep(nanoseconds: 300_000_000)
-            let control = machine.control
-            try await threads.run {
-                let state = try OwnedDescriptor.open(template.state, O_WRONLY | O_CREAT | O_TRUNC, mode: 0o600)
-                try control.save(to: state)
-            }
-        } catch {
-            let reason = VirtualMachines.lastWords(machine.console)
-            await machine.destroy()
-            try? template.remove()  // the first error is the one that tells
-            throw ((error as? SkalaError) ?? SkalaError(.system, "\(error)")).within(
-                "cannot make a template for VMs" + reason)
-        }
-        await machine.destroy()
-        // A copy of the last one may be in the warden's memory.
-        try await warden.request("unseal", ["path": JSON(final.memory)])
-        try await threads.run {
-            unlink(template.initramfs)
-            try checkErrno(chown(template.memory, 0, 0), "chown", template.memory)
-            if access(final.folder, F_OK) == 0 { try final.remove() }
-            try template.complete(key)
-            try checkErrno(rename(template.folder, final.folder), "rename", final.folder)
-        }
-        let took = Double(SystemClock.monotonicNanoseconds() - began) / 1e9
-        log.info("the template \(shape.text) is ready after \((took * 10).rounded() / 10) s")
-        return final
-    }
-
-    // MARK: kernels
-
-    private func currentKernel() async throws -> GuestKernel {
-        let kernels = kernels
-        if let kernel = try await threads.run({ try kernels.current() }) { return kernel }
-        return try await pullKernel()
-    }
-
-    /// Adds a kernel, downloading the distribution's when no package is given; VMs started from now on use it.
-    func addKernel(package path: String?) async throws -> GuestKernel {
-        guard let path else { return try await pullKernel() }
-        let kernels = kernels
-        let kernel = try await threads.run {
-            let kernel = try kernels.add(package: path)
-            try kernels.use(kernel.release)
-            return kernel
-        }
-        forgetTemplates()
-        return kernel
-    }
-
-    func useKernel(_ release: String) async throws {
-        let kernels = kernels
-        try await threads.run { try kernels.use(release) }
-        forgetTemplates()
-    }
-
-    /// The next VM of each shape looks again at what its template is made of; spare ones of old templates go.
-    func forgetTemplates() {
-        templates = [:]
-        let old = spares.removeAll()
-        Task { for machine in old { await machine.destroy() } }
-    }
-
-    private func pullKernel() async throws -> GuestKernel {
-        if let pulling { return try await pulling.value }
-        log.info("downloading a kernel for VMs")
-        let (kernels, threads) = (kernels, threads)
-        let task = Task {
-            try await threads.run {
-                let kernel = try kernels.pull()
-                try kernels.use(kernel.release)
-                return kernel
-            }
-        }
-        pulling = task
-        defer { pulling = nil }
-        let kernel = try await task.value
-        forgetTemplates()
-        return kernel
     }
 }
