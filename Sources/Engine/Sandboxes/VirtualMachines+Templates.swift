@@ -64,6 +64,11 @@ extension VirtualMachines {
         return [
             "kernel": try stamp(kernel.image), "warden": try stamp(configuration.wardenPath),
             "program": try stamp(configuration.machineProgram), "shape": JSON(shape.text),
+            // Of another daemon's version a clone may have other devices.
+            "arguments": JSON(
+                MachineCommand(
+                    program: "", accelerator: .tcg, shape: shape, origin: .boot, folder: MachineSpec.socketFolder
+                ).arguments),
             "host": JSON(HostFacts.kernelVersion),
         ]
     }
