@@ -10,6 +10,7 @@ Fails when a test that crun passes fails with skala-runtime, unless docs/conform
 
 import argparse
 import ast
+import glob
 import json
 import os
 import pty
@@ -53,15 +54,17 @@ def run(*arguments, **options):
 
 
 def apt(*arguments):
-    """apt-get with source entries of its own: the machine's configuration is neither used for them nor changed."""
+    """apt-get with the machine's own sources, as sources of source packages: its configuration is not changed."""
     folder = os.path.join(CACHE, "apt")
     for name in ["parts", "lists/partial", "cache/archives/partial"]:
         os.makedirs(os.path.join(folder, name), exist_ok=True)
-    release = run("sh", "-c", ". /etc/os-release; echo $VERSION_CODENAME")
-    with open(os.path.join(folder, "parts", "source.sources"), "w") as file:
-        for address, suite in [("debian", release), ("debian-security", release + "-security")]:
-            file.write("Types: deb-src\nURIs: http://deb.debian.org/%s\nSuites: %s\nComponents: main\n" % (address, suite))
-            file.write("Signed-By: /usr/share/keyrings/debian-archive-keyring.gpg\n\n")
+    for path in glob.glob("/etc/apt/sources.list.d/*.sources") + glob.glob("/etc/apt/sources.list.d/*.list") + [
+            "/etc/apt/sources.list"]:
+        if os.path.exists(path):
+            text = re.sub(r"^Types:.*$", "Types: deb-src", open(path).read(), flags=re.M)
+            text = re.sub(r"^deb ", "deb-src ", text, flags=re.M)
+            with open(os.path.join(folder, "parts", os.path.basename(path).replace("sources.list", "main.list")), "w") as file:
+                file.write(text)
     settings = {
         "Dir::Etc::SourceList": "/dev/null", "Dir::Etc::SourceParts": folder + "/parts",
         "Dir::State::Lists": folder + "/lists", "Dir::Cache": folder + "/cache", "APT::Sandbox::User": "root",
