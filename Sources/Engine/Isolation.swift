@@ -4,12 +4,4 @@ public enum Isolation: String, Sendable, CaseIterable {
     case container
     /// A light VM of its own.
     case microvm
-
-    /// What one line of help says of it.
-    public var summary: String {
-        switch self {
-        case .container: "namespaces and cgroups on the host's kernel"
-        case .microvm: "a virtual machine of its own, cloned from a template"
-        }
-    }
 }

@@ -29,7 +29,7 @@ enum WarmUp {
             ["path": JSON("\(folder)/files/\(name)"), "content": "warm\n"]
         }
         let card = JSON(MachineCommand.hardwareAddress)
-        let entropy = Base64.encode([UInt8](repeating: 0, count: 16))
+        let entropy = Base64.encode((0..<16).map { _ in UInt8.random(in: 0...255) })
         _ = try await machine.request(
             "configure",
             [

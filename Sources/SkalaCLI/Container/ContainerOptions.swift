@@ -114,8 +114,8 @@ enum ContainerOptions {
 
     private static let engine: [Option] = [
         .value(
-            "isolation", "ISOLATION", "container, pod, microvm or machine",
-            .words(["container", "pod", "microvm", "machine"])),
+            "isolation", "ISOLATION", "container, or microvm: a virtual machine of its own",
+            .words(["container", "microvm"])),
         .value("runtime", "ISOLATION", "The same, as docker calls it"),
         .value("platform", "OS/ARCH", "Platform of the image"),
         .value("pull", "WHEN", "Pull the image: always, missing or never", .words(["always", "missing", "never"])),

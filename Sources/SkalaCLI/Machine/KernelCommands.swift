@@ -1,6 +1,7 @@
 import Base
 import Client
 import Glibc
+import Kernel
 
 /// `skala kernel`
 enum KernelCommands {
@@ -35,6 +36,8 @@ enum KernelCommands {
             body["Path"] = JSON(
                 String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self))
         }
+        // On standard error: the release alone is the command's output.
+        if body["Path"].isNull { StandardStreams.error("downloading the distribution's kernel for virtual machines\n") }
         try call.output.line(try call.client.json(.post("/skala/v1/kernels/pull", body))["Release"].plain)
         return 0
     }
