@@ -193,6 +193,11 @@ extension Container {
         await take(machine)
         let containers = containers
         machine.setEventHandler { [id] event in Task { await containers.handleGuest(event, of: id) } }
+        if observed["status"].string == "paused" {
+            // It answers when it goes on, however long that takes.
+            Task { await self.meetAgain(machine) }
+            return observed
+        }
         do {
             try await machine.connect(seconds: 30)
             return try await machine.request("state", ["id": JSON(id)])
@@ -200,6 +205,15 @@ extension Container {
             engine.log.error("the VM of container \(id) does not answer: \(error)")
             return nil
         }
+    }
+
+    /// Waits for a VM that is paused, and takes in what it did before we met.
+    private func meetAgain(_ machine: VirtualMachine) async {
+        do {
+            try await machine.connect(seconds: 365 * 86400)
+            let state = try await machine.request("state", ["id": JSON(id)])
+            if state["status"].string == "stopped" { await exited(Exit(state)) }
+        } catch { engine.log.error("the VM of container \(id) does not answer: \(error)") }
     }
 }
 

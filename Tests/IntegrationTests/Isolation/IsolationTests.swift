@@ -137,7 +137,7 @@ extension Integration {
                 let t = try Session(engine)
                 let run = "docker run -d --runtime \(isolation)"
                 try await t.sh(
-                    "\(run) --name ticks busybox sh -c 'i=0; while [ $i -lt 30 ]; do i=$((i+1)); echo $i; sleep 0.1; done; exit 6'",
+                    "\(run) --name ticks busybox sh -c 'i=0; while [ $i -lt 80 ]; do i=$((i+1)); echo $i; sleep 0.1; done; exit 6'",
                     deadline: 180)
                 for _ in 0..<3 {
                     engine.endDaemon(SIGKILL)
@@ -145,8 +145,14 @@ extension Integration {
                     try await engine.startDaemon()
                     try await t.sh("docker exec ticks echo here", prints: "here")
                 }
-                try await t.sh("docker wait ticks", prints: "6")
-                try await t.sh("docker logs ticks", prints: (1...30).map(String.init).joined(separator: "\n"))
+                // Paused, it cannot answer the next daemon, and is found all the same.
+                try await t.sh("docker pause ticks")
+                engine.endDaemon(SIGKILL)
+                try await engine.startDaemon()
+                try await t.sh(
+                    "docker inspect -f '{{.State.Status}}' ticks; docker unpause ticks", prints: "paused\nticks")
+                try await t.eventually("docker exec ticks echo here; docker wait ticks", prints: "here\n6")
+                try await t.sh("docker logs ticks", prints: (1...80).map(String.init).joined(separator: "\n"))
                 try await t.sh(
                     "docker rm ticks >/dev/null; ls $ENGINE/run/vm 2>/dev/null | grep -v root | wc -l", prints: "0")
             }
