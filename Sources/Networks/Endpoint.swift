@@ -1,9 +1,3 @@
-/// A container's network namespace.
-public struct Sandbox: Sendable {
-    /// The file it is mounted on.
-    public let path: String
-}
-
 /// What a container asks for on one network.
 public struct EndpointRequest: Sendable {
     let networkID: String

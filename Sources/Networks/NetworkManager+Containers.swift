@@ -4,13 +4,15 @@ import Kernel
 
 extension NetworkManager {
     /// Makes a container's network namespace.
-    public func makeSandbox(containerID: String) async throws -> Sandbox {
+    ///
+    /// - Returns: the file it is mounted on.
+    public func makeNamespace(containerID: String) async throws -> String {
         let path = folder + "/" + containerID
         // One that could not be removed would be in the way.
         if leftNamespaces.remove(containerID) != nil { NetworkNamespaces.remove(at: path) }
         let made = try await namespaces.create(at: path)
         attached[containerID] = Attached(place: .namespace(made.namespace, made.socket))
-        return Sandbox(path: path)
+        return path
     }
 
     /// Makes room for a container in a VM: `connect` then only gives it an address, and `plug` connects the VM's card.

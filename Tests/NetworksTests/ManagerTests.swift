@@ -80,8 +80,8 @@ import Testing
 
         let first = Identifier.make()
         let second = Identifier.make()
-        _ = try await manager.makeSandbox(containerID: first)
-        _ = try await manager.makeSandbox(containerID: second)
+        _ = try await manager.makeNamespace(containerID: first)
+        _ = try await manager.makeNamespace(containerID: second)
         let endpoint = try await manager.connect(containerID: first, request(network, "web"))
         #expect(endpoint.ipv4 == "172.24.0.2" && endpoint.gateway == "172.24.0.1" && endpoint.interface == "eth0")
         #expect(try links().count == 3, "two bridges and the host's end")
@@ -124,8 +124,8 @@ import Testing
         let rules = try nft()
         #expect(!rules.contains("172.24.") && !rules.contains("8080"), "neither ports nor rules are left")
 
-        _ = try await manager.makeSandbox(containerID: running)
-        _ = try await manager.makeSandbox(containerID: second)
+        _ = try await manager.makeNamespace(containerID: running)
+        _ = try await manager.makeNamespace(containerID: second)
         _ = try await manager.connect(containerID: running, request(bridge, "db", ipv4: "172.23.0.9"))
         _ = try await manager.publish(containerID: running, ports: [port(9090...9090, 90)])
         return await manager.document(of: running)

@@ -158,7 +158,7 @@ extension Container {
         if inMachine {
             await engine.networks.makeMachine(containerID: id)
         } else {
-            prepared.namespace = .path(try await engine.networks.makeSandbox(containerID: id).path)
+            prepared.namespace = .path(try await engine.networks.makeNamespace(containerID: id))
         }
         for member in record.networks.members {
             prepared.endpoints.append(try await connectEndpoint(network: member.key, settings: member.value))
