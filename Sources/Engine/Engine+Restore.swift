@@ -28,10 +28,8 @@ extension Engine {
                 sandboxes[record.id] = record.networkState
             }
         }
-        for port in try await context.networks.restore(networks: networks, endpoints: sandboxes) {
-            log.error(
-                "port \(port.hostPort)/\(port.protocol) is published, and another program listens on it: "
-                    + "the container gets its connections")
+        for problem in try await context.networks.restore(networks: networks, endpoints: sandboxes) {
+            log.error(problem)
         }
         for record in records {
             await containers.restore(record, observed: running.removeValue(forKey: record.hostID))

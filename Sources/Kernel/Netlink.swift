@@ -1,5 +1,6 @@
 import CLinux
 import Glibc
+import Synchronization
 import CSeccomp
 
 /// One request of the kernel's route netlink protocol (rtnetlink(7)), built attribute by attribute.
@@ -14,7 +15,7 @@ public struct NetlinkMessage {
         bytes = [0, 0, 0, 0]
         append(type)
         append(flags | UInt16(NLM_F_REQUEST))
-        append(UInt32(1))
+        append(UInt32(0))
         append(UInt32(0))
         bytes += header
         pad()
@@ -49,10 +50,11 @@ public struct NetlinkMessage {
         pad()
     }
 
-    /// The message as it is sent, with its length filled in.
-    public var encoded: [UInt8] {
+    /// The message as it is sent, with its length and a number that the answer repeats.
+    public func encoded(sequence: UInt32) -> [UInt8] {
         var encoded = bytes
         withUnsafeBytes(of: UInt32(bytes.count)) { encoded.replaceSubrange(0..<4, with: $0) }
+        withUnsafeBytes(of: sequence) { encoded.replaceSubrange(8..<12, with: $0) }
         return encoded
     }
 
@@ -97,9 +99,14 @@ public struct NetlinkObject {
     }
 }
 
-/// A route netlink socket. It stays in the network namespace it was opened in.
+/// A route netlink socket. It stays in the network namespace it was opened in. Threads take turns: one asks when another
+/// has its answer.
 public final class NetlinkSocket: Sendable {
+    private static let dumpAttempts = 20
+
     private let descriptor: OwnedDescriptor
+    /// The number of the last request.
+    private let sequence = Mutex(UInt32(0))
 
     public init() throws(KernelError) {
         let type = Int32(SOCK_RAW.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
@@ -113,32 +120,47 @@ public final class NetlinkSocket: Sendable {
     ///
     /// - Throws: `KernelError` with `operation` and `subject`, and the kernel's error.
     public func request(_ message: NetlinkMessage, _ operation: String, _ subject: String) throws(KernelError) {
-        var encoded = message.encoded
-        encoded[6] |= UInt8(NLM_F_ACK)
-        try send(encoded, operation, subject)
-        _ = try receive(operation, subject)
+        _ = try exchange(message, flags: UInt8(NLM_F_ACK), operation, subject)
     }
 
     /// Asks for all objects of a kind.
+    ///
+    /// - Throws: `KernelError`; `EINTR` when they change faster than they can be listed.
     public func dump(_ message: NetlinkMessage, headerSize: Int, _ operation: String) throws(KernelError)
         -> [NetlinkObject]
     {
-        try send(message.encoded, operation, "")
-        return try receive(operation, "").map { payload in
-            let header = Array(payload.prefix(headerSize))
-            return NetlinkObject(
-                header: header, attributes: NetlinkObject.parse(payload.dropFirst((headerSize + 3) & ~3)))
+        for _ in 0..<NetlinkSocket.dumpAttempts {
+            // Some may be missing of a list that something changed meanwhile.
+            guard let payloads = try exchange(message, flags: 0, operation, "") else { continue }
+            return payloads.map { payload in
+                let header = Array(payload.prefix(headerSize))
+                return NetlinkObject(
+                    header: header, attributes: NetlinkObject.parse(payload.dropFirst((headerSize + 3) & ~3)))
+            }
+        }
+        throw KernelError(operation, "", errno: EINTR)
+    }
+
+    /// - Returns: the payloads of the answer; nil when the kernel says that they do not fit together.
+    private func exchange(
+        _ message: NetlinkMessage, flags: UInt8, _ operation: String, _ subject: String
+    ) throws(KernelError) -> [ArraySlice<UInt8>]? {
+        try sequence.withLock { last throws(KernelError) in
+            last &+= 1
+            var encoded = message.encoded(sequence: last)
+            encoded[6] |= flags
+            let count = encoded.withUnsafeBytes { Glibc.send(descriptor.raw, $0.baseAddress, $0.count, 0) }
+            try checkErrno(count, operation, subject)
+            return try receive(last, operation, subject)
         }
     }
 
-    private func send(_ bytes: [UInt8], _ operation: String, _ subject: String) throws(KernelError) {
-        let count = bytes.withUnsafeBytes { Glibc.send(descriptor.raw, $0.baseAddress, $0.count, 0) }
-        try checkErrno(count, operation, subject)
-    }
-
     /// The payloads up to the end of the dump, or up to the acknowledgement.
-    private func receive(_ operation: String, _ subject: String) throws(KernelError) -> [ArraySlice<UInt8>] {
+    private func receive(
+        _ sequence: UInt32, _ operation: String, _ subject: String
+    ) throws(KernelError) -> [ArraySlice<UInt8>]? {
         var payloads: [ArraySlice<UInt8>] = []
+        var isWhole = true
         var buffer = [UInt8](repeating: 0, count: 64 * 1024)
         while true {
             let count = buffer.withUnsafeMutableBytes { recv(descriptor.raw, $0.baseAddress, $0.count, 0) }
@@ -148,16 +170,19 @@ public final class NetlinkSocket: Sendable {
             while offset + 16 <= count, let length = NetlinkObject.number(buffer, at: offset).map(Int.init),
                 length >= 16, offset + length <= count
             {
+                defer { offset += (length + 3) & ~3 }
+                // The late answer to a request that was given up.
+                guard NetlinkObject.number(buffer, at: offset + 8) == sequence else { continue }
                 let type = Int32(buffer[offset + 4]) | Int32(buffer[offset + 5]) << 8
+                if buffer[offset + 6] & UInt8(NLM_F_DUMP_INTR) != 0 { isWhole = false }
                 let payload = buffer[(offset + 16)..<(offset + length)]
-                if type == NLMSG_DONE { return payloads }
+                if type == NLMSG_DONE { return isWhole ? payloads : nil }
                 if type == NLMSG_ERROR {
                     let code = NetlinkObject.number(Array(payload), at: 0).map { Int32(bitPattern: $0) } ?? -EIO
                     if code == 0 { return payloads }
                     throw KernelError(operation, subject, errno: -code)
                 }
                 payloads.append(payload)
-                offset += (length + 3) & ~3
             }
         }
     }

@@ -10,6 +10,8 @@ struct FirewallNetwork: Sendable {
     /// nil without IPv6.
     let ipv6Subnet: String?
     let isInternal: Bool
+    /// Where the network's name server listens, in nftables' words; nil without one.
+    let nameServer: (address: String, port: UInt16)?
 }
 
 extension IPFamily {
@@ -52,8 +54,10 @@ final class Firewall: Sendable {
                 dnat \(header) to \(header) daddr . meta l4proto . th dport map @addressed_ports
                 dnat \(header) to meta l4proto . th dport map @ports
               }
+              chain networks_in { }
               chain prerouting {
                 type nat hook prerouting priority dstnat;
+                jump networks_in
                 fib daddr type local jump publish
               }
               chain output {
@@ -76,7 +80,7 @@ final class Firewall: Sendable {
             """
     }
 
-    /// Writes the rules of all networks: what may leave, with which address, and who may reach whom.
+    /// Writes the rules of all networks: who answers for names, what may leave, with which address, and who may reach whom.
     func setNetworks(_ networks: [FirewallNetwork]) async throws {
         try await run(IPFamily.allCases.map { rules(networks, $0) }.joined())
     }
@@ -84,10 +88,14 @@ final class Firewall: Sendable {
     private func rules(_ networks: [FirewallNetwork], _ family: IPFamily) -> String {
         let name = "\(family.table) \(table)"
         let header = family.table
-        var rules = "flush chain \(name) networks_out\nflush chain \(name) networks_between\n"
+        var rules = ["in", "out", "between"].map { "flush chain \(name) networks_\($0)\n" }.joined()
         for network in networks {
             guard let subnet = family == .v4 ? network.subnet : network.ipv6Subnet else { continue }
             let bridge = "\"\(network.bridge)\""
+            if let server = network.nameServer, family == .v4 {
+                rules += "add rule \(name) networks_in iifname \(bridge) ip daddr \(server.address) udp dport 53 "
+                rules += "dnat to \(server.address):\(server.port)\n"
+            }
             let out = "add rule \(name) networks_out"
             let between = "add rule \(name) networks_between"
             // A container that reaches its own network through a published port: without a translated source the

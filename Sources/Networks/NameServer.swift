@@ -19,6 +19,9 @@ final class NameServer: Sendable {
         let expires: Int64
     }
 
+    /// Where it listens, at the network's gateway. Not at 53, which a name server of the host may have for every address;
+    /// the firewall leads questions here.
+    let port: UInt16
     private let network: String
     private let names: NameTable
     private let socket: OwnedDescriptor
@@ -32,13 +35,17 @@ final class NameServer: Sendable {
         socket = try NameServer.open()
         upstream = try NameServer.open()
         stopping = OwnedDescriptor(try checkErrno(eventfd(0, Int32(EFD_CLOEXEC)), "eventfd"))
-        var local = NameServer.address(address, port: 53)
-        let status = withUnsafePointer(to: &local) {
+        var local = NameServer.address(address, port: 0)
+        var size = socklen_t(MemoryLayout<sockaddr_in>.size)
+        let descriptor = socket.raw
+        let status = withUnsafeMutablePointer(to: &local) {
             $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
-                bind(socket.raw, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+                let status = bind(descriptor, $0, size)
+                return status == 0 ? getsockname(descriptor, $0, &size) : status
             }
         }
-        try checkErrno(status, "bind", "\(address):53")
+        try checkErrno(status, "bind", "the name server of \(address)")
+        port = UInt16(bigEndian: local.sin_port)
         thread.submit { [self] in serve() }
     }
 

@@ -88,6 +88,11 @@ extension NetworkManager {
     /// - Throws: `.conflict` when the wanted address is taken; `.exhausted` when none is left.
     public func connect(containerID: String, _ request: EndpointRequest) async throws -> Endpoint {
         let network = try find(request.networkID)
+        if bridges[network.id] == nil, network.driver == "bridge" {
+            // It could not be made when the daemon started.
+            try await bringUp(network)
+            try await applyRules()
+        }
         guard let one = attached[containerID], let bridge = bridges[network.id],
             let subnet = network.subnet(.v4)
         else { throw SkalaError(.conflict, "container \(containerID) cannot be connected to network \(network.name)") }

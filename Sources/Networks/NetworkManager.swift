@@ -78,9 +78,10 @@ public actor NetworkManager {
 
     /// Takes over after a start of the daemon: makes what is missing, removes what no running container has.
     ///
-    /// - Returns: published ports that another program has taken meanwhile.
+    /// - Returns: what is not as it was, in words: published ports that another program has taken meanwhile, and networks
+    ///   that could not be made. Those are tried again when a container is connected.
     @discardableResult
-    public func restore(networks stored: [Network], endpoints: [String: JSON]) async throws -> [PublishedPort] {
+    public func restore(networks stored: [Network], endpoints: [String: JSON]) async throws -> [String] {
         let none = Network(
             id: NetworkManager.fixedID("none"), name: "none", driver: "null", created: SystemClock.now())
         let host = Network(
@@ -98,20 +99,28 @@ public actor NetworkManager {
         for network in [none, host, bridge] + stored { networks[network.id] = network }
         try await allowForwarding()
         try await firewall.reset()
-        for network in networks.values.sorted(by: { $0.id < $1.id }) where network.driver == "bridge" {
-            try await bringUp(network)
+        try await bringUp(bridge)
+        var problems: [String] = []
+        for network in stored.sorted(by: { $0.id < $1.id }) where network.driver == "bridge" {
+            do {
+                try await bringUp(network)
+            } catch {
+                problems.append("network \(network.name): \(error)")
+            }
         }
         try await applyRules()
         for name in try FileContents.names(in: folder) where endpoints[name] == nil {
             NetworkNamespaces.remove(at: folder + "/" + name)
         }
-        var lost: [PublishedPort] = []
         for (container, document) in endpoints.sorted(by: { $0.key < $1.key }) {
             try await adopt(container, document)
-            lost += await holdAgain(container)
+            problems += await holdAgain(container).map {
+                "port \($0.hostPort)/\($0.protocol) is published, and another program listens on it: "
+                    + "the container gets its connections"
+            }
         }
         try await removeStrayInterfaces()
-        return lost
+        return problems
     }
 
     private static func fixedID(_ name: String) -> String {
@@ -131,12 +140,14 @@ public actor NetworkManager {
         }
     }
 
-    private func bringUp(_ network: Network) async throws {
+    func bringUp(_ network: Network) async throws {
         guard let first = network.subnet(.v4) else { return }
         let gateway = try IPAddress(parsing: first.gateway)
-        pools[network.id] = try NetworkManager.pool(first)
-        ipv6Pools[network.id] = try network.subnet(.v6).map { (subnet) throws(SkalaError) in
-            try NetworkManager.pool(subnet)
+        if pools[network.id] == nil {
+            pools[network.id] = try NetworkManager.pool(first)
+            ipv6Pools[network.id] = try network.subnet(.v6).map { (subnet) throws(SkalaError) in
+                try NetworkManager.pool(subnet)
+            }
         }
         let netlink = netlink
         bridges[network.id] = try await threads.run {
@@ -173,13 +184,19 @@ public actor NetworkManager {
         return AddressPool(network: try IPNetwork(parsing: subnet.subnet), range: range, reserved: reserved)
     }
 
-    private func applyRules() async throws {
+    func applyRules() async throws {
         let rules = networks.values.filter { $0.driver == "bridge" }.sorted { $0.id < $1.id }.map {
             FirewallNetwork(
                 bridge: $0.bridge, subnet: $0.subnet(.v4)?.subnet ?? "", ipv6Subnet: $0.subnet(.v6)?.subnet,
-                isInternal: $0.isInternal)
+                isInternal: $0.isInternal,
+                nameServer: nameServer(of: $0))
         }
         try await firewall.setNetworks(rules)
+    }
+
+    private func nameServer(of network: Network) -> (address: String, port: UInt16)? {
+        guard let server = servers[network.id], let subnet = network.subnet(.v4) else { return nil }
+        return (subnet.gateway, server.port)
     }
 
     /// Interfaces of ours that no adopted container has; their namespaces are gone or going.
@@ -219,6 +236,9 @@ public actor NetworkManager {
         guard !networks.values.contains(where: { $0.name == request.name }) else {
             throw SkalaError(.conflict, "network with name \(request.name) already exists")
         }
+        // Until the addresses are on the host's list, no one else may choose.
+        let turn = await AddressTurn.take()
+        defer { turn?.close() }
         let subnets = try await chooseSubnets(request)
         let id = Identifier.make()
         let wanted = request.options["com.docker.network.bridge.name"]

@@ -15,7 +15,7 @@ struct NetlinkTests {
         message.add(Int(IFLA_MTU), number: 1500)
         message.add(Int(IFLA_LINKINFO)) { $0.add(Int(IFLA_INFO_KIND), string: "bridge") }
         #expect(
-            message.encoded == [
+            message.encoded(sequence: 1) == [
                 0x40, 0, 0, 0,  // length 64
                 0x10, 0,  // RTM_NEWLINK
                 0x01, 0x06,  // NLM_F_REQUEST | NLM_F_EXCL | NLM_F_CREATE
@@ -91,5 +91,32 @@ struct NetlinkTests {
         let gone = #expect(throws: KernelError.self) { try socket.deleteLink("veth0") }
         #expect(gone?.errno == ENODEV)
         withExtendedLifetime((namespace, other)) {}
+    }
+
+    /// Threads that share a socket get the answers to their own questions.
+    @Test(.enabled(if: getuid() == 0, "needs root")) func threadsTakeTurns() async throws {
+        let folder = try TemporaryFolder()
+        let (socket, namespace) = try await NetworkNamespaces().create(at: folder.path + "/a")
+        defer { NetworkNamespaces.remove(at: folder.path + "/a") }
+        let threads = WorkerThreads(limit: 8)
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for number in 0..<8 {
+                group.addTask {
+                    try await threads.run {
+                        for round in 0..<5 {
+                            let name = "br\(number)x\(round)"
+                            try socket.createBridge(name, address: [2, 0, 0, 0, UInt8(number), UInt8(round)])
+                            guard try socket.links().contains(where: { $0.name == name }) else {
+                                throw KernelError("list", name, errno: ENODEV)
+                            }
+                            try socket.deleteLink(name)
+                        }
+                    }
+                }
+            }
+            try await group.waitForAll()
+        }
+        #expect(try socket.links().map(\.name) == ["lo"])
+        withExtendedLifetime(namespace) {}
     }
 }

@@ -8,7 +8,7 @@ import Testing
 
 /// The manager with real bridges, namespaces and rules: in a network and mount namespace of the test's own, so that the
 /// host sees nothing of it. The test runs itself again there, for a process with threads cannot change its namespace.
-@Suite(.timeLimit(.minutes(2))) struct ManagerTests {
+@Suite(.serialized, .timeLimit(.minutes(2))) struct ManagerTests {
     private static let marker = "SKALA_TEST_NAMESPACE"
     private static let isInside = getenv(marker) != nil
 
@@ -30,7 +30,7 @@ import Testing
             ] + bundle + ["--testing-library", "swift-testing", "--filter", "NetworksTests.ManagerTests"]
         let status = try await WorkerThreads(limit: 1).run { try Subprocess.run(command) }
         let text = try output.text("log")
-        #expect(status == 0 && text.contains("containersAreConnected"), "\(text)")
+        #expect(status == 0 && text.contains("containersAreConnected") && text.contains("enginesTakeTurns"), "\(text)")
     }
 
     private func nft() throws -> String { try Subprocess.output(["/usr/sbin/nft", "list", "ruleset"], limit: 1 << 20) }
@@ -49,9 +49,10 @@ import Testing
         PortRequest(hostIP: ip, hostPorts: host, containerPort: container, protocol: name)
     }
 
-    private func manager(_ folder: TemporaryFolder) async throws -> NetworkManager {
-        try await NetworkManager(
-            runDirectory: folder.path, options: NetworkOptions(bridge: "skt0", subnet: "172.23.0.0/16"))
+    private func manager(
+        _ folder: TemporaryFolder, bridge: String = "skt0", subnet: String = "172.23.0.0/16"
+    ) async throws -> NetworkManager {
+        try await NetworkManager(runDirectory: folder.path, options: NetworkOptions(bridge: bridge, subnet: subnet))
     }
 
     @Test(.enabled(if: isInside)) func containersAreConnected() async throws {
@@ -63,6 +64,42 @@ import Testing
         for _ in 0..<200 where !(try links().isEmpty) { usleep(20_000) }
         #expect(try links().isEmpty)
         #expect(try FileContents.names(in: folder.path + "/netns").isEmpty)
+    }
+
+    /// Two engines that make networks at the same time, beside a name server of the host that has every address.
+    @Test(.enabled(if: isInside)) func enginesTakeTurns() async throws {
+        let hostServer = socket(AF_INET, Int32(SOCK_DGRAM.rawValue), 0)
+        defer { close(hostServer) }
+        var everywhere = sockaddr_in()
+        everywhere.sin_family = sa_family_t(AF_INET)
+        everywhere.sin_port = UInt16(53).bigEndian
+        let bound = withUnsafePointer(to: &everywhere) {
+            $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
+                bind(hostServer, $0, socklen_t(MemoryLayout<sockaddr_in>.size))
+            }
+        }
+        #expect(bound == 0)
+        let folders = [try TemporaryFolder(), try TemporaryFolder()]
+        var managers: [NetworkManager] = []
+        for (number, folder) in folders.enumerated() {
+            managers.append(try await manager(folder, bridge: "skt\(number)", subnet: "10.9.\(number).0/24"))
+            try await managers[number].restore(networks: [], endpoints: [:])
+        }
+        let made = try await withThrowingTaskGroup(of: Network.self) { group in
+            for number in 0..<12 {
+                let manager = managers[number % 2]
+                group.addTask { try await manager.create(NetworkRequest(json: ["Name": JSON("n\(number)")])) }
+            }
+            return try await group.reduce(into: []) { $0.append($1) }
+        }
+        #expect(Set(made.flatMap(\.subnets).map(\.subnet)).count == 12, "\(made.flatMap(\.subnets).map(\.subnet))")
+        for network in made {
+            for manager in managers where await manager.list().contains(where: { $0.id == network.id }) {
+                try await manager.remove(network.id)
+            }
+        }
+        for number in 0..<2 { try NetlinkSocket().deleteLink("skt\(number)") }
+        #expect(try links().isEmpty)
     }
 
     /// Connects and disconnects; leaves `running` connected, and one namespace that belongs to nothing.

@@ -88,7 +88,8 @@ class Engine:
                 return self.call("GET", "/_ping")
             except (OSError, http.client.HTTPException):
                 if self.daemon.poll() is not None or time.monotonic() > deadline:
-                    raise SystemExit("the daemon does not start; see %s/daemon.log" % self.folder)
+                    end = "".join(read(self.folder + "/daemon.log").splitlines(True)[-20:])
+                    raise SystemExit("the daemon does not start (%s):\n%s" % (self.daemon.poll(), end))
                 time.sleep(0.01)
 
     def kill(self, number=signal.SIGKILL):
