@@ -33,20 +33,43 @@ extension NetworkManager {
             if let rate { try netlink.limitRate(of: if_nametoindex(tap), bytesPerSecond: rate) }
         }
         attached[containerID]?.place = .machine(tap: tap)
-        if !one.ports.isEmpty { reflect(tap) }
+        if !one.ports.isEmpty || members(of: containerID).contains(where: { !$0.ports.isEmpty }) { reflect(tap) }
+    }
+
+    /// A pod's VM has ended, and its card with it; addresses and ports stay the pod's.
+    public func unplug(containerID: String) {
+        if case .machine? = attached[containerID]?.place { attached[containerID]?.place = .machine(tap: nil) }
+    }
+
+    private func members(of pod: String) -> [Attached] {
+        attached.values.filter { if case .member(of: pod) = $0.place { true } else { false } }
+    }
+
+    /// Gives a container its pod's addresses; its names lead to them as long as it is there. `destroySandbox` ends it.
+    ///
+    /// - Parameter names: by which others find it, on networks with names.
+    public func join(containerID: String, pod: String, names: [String]) throws(SkalaError) {
+        guard let shared = attached[pod] else { throw SkalaError(.conflict, "pod \(pod) has no network") }
+        var one = Attached(place: .member(of: pod))
+        one.endpoints = shared.endpoints.map { $0.shared(names: $0.networkName == "bridge" ? [] : names) }
+        attached[containerID] = one
+        for endpoint in one.endpoints { self.names.add(endpoint) }
     }
 
     func adopt(_ container: String, _ document: JSON) async throws {
-        var one = Attached(place: .machine(tap: document["tap"].string))
-        if document["tap"].isNull {
+        let pod = document["pod"].string
+        var one = Attached(
+            place: pod.map { .member(of: $0) }
+                ?? .machine(tap: document["tap"].string.flatMap { $0.isEmpty ? nil : $0 }))
+        if document["tap"].isNull, pod == nil {
             let opened = try await namespaces.open(folder + "/" + container)
             one = Attached(place: .namespace(opened.namespace, opened.socket))
         }
         for json in document["endpoints"].array ?? [] {
             let endpoint = Endpoint(json: json)
             one.endpoints.append(endpoint)
-            try pools[endpoint.networkID]?.take(try IPAddress(parsing: endpoint.ipv4))
-            if !endpoint.ipv6.isEmpty {
+            if pod == nil { try pools[endpoint.networkID]?.take(try IPAddress(parsing: endpoint.ipv4)) }
+            if pod == nil, !endpoint.ipv6.isEmpty {
                 try ipv6Pools[endpoint.networkID]?.take(try IPAddress(parsing: endpoint.ipv6))
             }
             names.add(endpoint)
@@ -62,7 +85,11 @@ extension NetworkManager {
         var document: JSON = [
             "endpoints": JSON(one.endpoints.map(\.json)), "ports": JSON(one.ports.map(\.json)),
         ]
-        if case .machine(let tap) = one.place { document["tap"] = JSON(tap ?? "") }
+        switch one.place {
+        case .machine(let tap): document["tap"] = JSON(tap ?? "")
+        case .member(let pod): document["pod"] = JSON(pod)
+        case .namespace: break
+        }
         return document
     }
 
@@ -195,8 +222,9 @@ extension NetworkManager {
         }
     }
 
-    func free(_ endpoint: Endpoint) {
+    func free(_ endpoint: Endpoint, of place: Attached.Place) {
         names.remove(endpoint)
+        if case .member = place { return }
         // Our own texts: they parse.
         if let address = try? IPAddress(parsing: endpoint.ipv4) { pools[endpoint.networkID]?.free(address) }
         if let address = try? IPAddress(parsing: endpoint.ipv6) { ipv6Pools[endpoint.networkID]?.free(address) }
@@ -212,7 +240,7 @@ extension NetworkManager {
             try await firewall.unpublish(one.ports, from: endpoint)
             if let next = one.portTarget { try await firewall.publish(one.ports, to: next) }
         }
-        free(endpoint)
+        free(endpoint, of: attached[containerID]?.place ?? .machine(tap: nil))
         let name = hostInterface(endpoint)
         let netlink = netlink
         guard case .machine(let tap)? = attached[containerID]?.place else {

@@ -24,6 +24,8 @@ public actor NetworkManager {
             case namespace(OwnedDescriptor, NetlinkSocket)
             /// A VM, which configures its card itself, and the host's end of that: it comes and goes with the VM.
             case machine(tap: String?)
+            /// A pod's VM, whose network it shares.
+            case member(of: String)
         }
 
         /// Of this sandbox: a container has a new one with every start.

@@ -32,6 +32,7 @@ extension Warden {
         case "release": reply.answer(try release(request))
         case "unseal": reply.answer(descriptors.forget(request))
         case "configure" where guest != nil: reply.answer(try guest?.configure(request) ?? [:])
+        case "dismiss" where guest != nil: reply.answer(try guest?.dismiss(request) ?? [:])
         case "halt" where guest != nil: reply.answer(try halt())
         case let name: throw SkalaError(.unsupported, "unknown operation '\(name)'")
         }

@@ -24,6 +24,10 @@ public struct ContainerRecord: Sendable {
     public var dedicatedCores = ""
     /// The VM it runs in, as the host's warden knows it; empty without.
     public var machineID = ""
+    /// The pod it belongs to; empty without.
+    public var podID = ""
+    /// Of that pod.
+    public var podName = ""
     /// What `Networks` needs to take the running container over after the daemon's restart.
     public var networkState = JSON.null
 
@@ -115,7 +119,8 @@ extension ContainerRecord {
             "imageName": JSON(imageName), "config": config, "hostConfig": hostConfig, "networks": .object(networks),
             "mounts": JSON(mounts.map(\.json)), "state": state.json, "restartCount": JSON(restartCount),
             "manuallyStopped": JSON(hasBeenManuallyStopped), "network": networkState,
-            "dedicatedCores": JSON(dedicatedCores), "machine": JSON(machineID),
+            "dedicatedCores": JSON(dedicatedCores), "machine": JSON(machineID), "pod": JSON(podID),
+            "podName": JSON(podName),
         ]
     }
 
@@ -138,6 +143,8 @@ extension ContainerRecord {
         networkState = json["network"]
         dedicatedCores = json["dedicatedCores"].string ?? ""
         machineID = json["machine"].string ?? ""
+        podID = json["pod"].string ?? ""
+        podName = json["podName"].string ?? ""
     }
 }
 

@@ -95,6 +95,14 @@ actor VirtualMachines {
         return try await clone(shape, shares: request.shares)
     }
 
+    /// A VM for a pod: its places are empty, and the caller's from now on.
+    func startPod(_ shape: MachineShape, onEvent: @escaping @Sendable (JSON) -> Void) async throws -> VirtualMachine {
+        let machine = try await clone(shape, shares: [])
+        machine.setEventHandler(onEvent)
+        unclaimed[machine.id] = nil
+        return machine
+    }
+
     /// A new VM that continues where its template was stopped, and whose warden answers.
     private func clone(_ shape: MachineShape, shares: [HostShare]) async throws -> VirtualMachine {
         guard !isClosed else { throw SkalaError(.unavailable, "the daemon ends") }
@@ -102,20 +110,24 @@ actor VirtualMachines {
         accelerator = template.accelerator
         let id = Identifier.make()
         let files = MachineFiles(id: id, configuration: configuration)
-        if !shares.isEmpty { try await serve(shares, to: id, files) }
-        // What a share's server writes to must be the guest's own memory.
-        let memory = shares.isEmpty ? "sealed" : "copied"
+        if !shares.isEmpty {
+            try await serve(shares, as: VirtualMachine.shareID(of: id), at: MachineCommand.shareSocket, files)
+        }
+        let isPod = shape.kind == .pod
+        // What a share's server writes to must be the guest's own memory; a pod may get one at any time.
+        let memory = shares.isEmpty && !isPod ? "sealed" : "copied"
         try await threads.run {
             try files.make()
-            try DiskImage.copy(template.disk, to: files.disk)
+            if !isPod { try DiskImage.copy(template.disk, to: files.disk) }
         }
+        let disks: [JSON] =
+            isPod ? [] : [["file": JSON(files.disk), "mode": "write"], ["file": JSON(template.root)]]
         let machine = try await spawn(
             files, shape: shape, accelerator: template.accelerator, origin: .clone,
             descriptors: [
                 [memory: JSON(template.memory)], ["tap": JSON(VirtualMachine.tap(of: id))],
-                ["file": JSON(files.disk), "mode": "write"], ["file": JSON(template.state)],
-                ["file": JSON(template.root)],
-            ], hasShare: !shares.isEmpty)
+                ["file": JSON(template.state)],
+            ] + disks, hasShare: !shares.isEmpty)
         unclaimed[id] = machine
         do {
             let control = machine.control
@@ -213,16 +225,20 @@ actor VirtualMachines {
     }
 
     /// Starts the program that serves folders of the host to a VM.
-    private func serve(_ shares: [HostShare], to id: String, _ files: MachineFiles) async throws {
+    ///
+    /// - Parameters:
+    ///   - id: what the host's warden is to know it by.
+    ///   - socket: its name in the VM's folder.
+    func serve(_ shares: [HostShare], as id: String, at socket: String, _ files: MachineFiles) async throws {
         let program = try await threads.run {
             try files.make()
             return try ShareSpec.program()
         }
         let spec = ShareSpec(
-            id: VirtualMachine.shareID(of: id), program: program, root: files.root, shares: shares,
+            id: id, program: program, root: files.root, shares: shares,
             cgroupParent: configuration.cgroupParent)
         let socket: JSON = [
-            "listen": JSON(files.folder + "/" + MachineCommand.shareSocket), "owner": JSON(MachineSpec.user(of: id)),
+            "listen": JSON(files.folder + "/" + socket), "owner": JSON(MachineSpec.user(of: files.id)),
         ]
         try await warden.request(
             "create",
