@@ -53,16 +53,21 @@ extension MachineControl {
     /// been killed half-way.
     public func unplug(_ place: MachinePlace) throws {
         let control = try connect(seconds: 10)
-        let devices = try control.run("qom-list", ["path": "/machine/peripheral"]).array ?? []
-        if devices.contains(where: { $0["name"].string == place.share }) {
+        func names(_ command: String, _ key: String, _ arguments: JSON = [:]) throws -> [String] {
+            (try control.run(command, arguments).array ?? []).compactMap { $0[key].string }
+        }
+        if try names("query-chardev", "label").contains(place.share) {
             // The guest takes part in it, and QEMU refuses to be asked twice.
             try control.ensure("device_del", ["id": JSON(place.share)])
             try MachineControl.wait("unplugging folders of the host", seconds: 10) {
-                let left = try control.run("qom-list", ["path": "/machine/peripheral"]).array ?? []
-                return !left.contains { $0["name"].string == place.share }
+                try !names("qom-list", "name", ["path": "/machine/peripheral"]).contains(place.share)
+            }
+            // The device is freed a while after it has gone, and uses the socket until then.
+            try MachineControl.wait("closing the socket of the host's folders", seconds: 10) {
+                try control.ensure("chardev-remove", ["id": JSON(place.share)])
+                return try !names("query-chardev", "label").contains(place.share)
             }
         }
-        try control.ensure("chardev-remove", ["id": JSON(place.share)])
         for (name, isReadOnly) in [(place.rootDisk, true), (place.writableDisk, false)] {
             try MachineControl.reopen(name, over: MachinePlace.nothing(name), isReadOnly: isReadOnly, control)
             try control.ensure("blockdev-del", ["node-name": JSON(name + "-file")])

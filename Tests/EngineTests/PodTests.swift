@@ -52,6 +52,8 @@ struct PodTests {
             (["Sysctls": ["net.core.somaxconn": "1"]], "the network is the pod's"),
             (["Annotations": ["skala.allocation": "dedicated"]], "shared with the pod's other containers"),
             (["Annotations": ["skala.network.rate": "1m"]], "the network is the pod's"),
+            (["CpusetCpus": "0"], "are the pod's"),
+            (["BlkioDeviceReadBps": [["Path": "/dev/null", "Rate": 1]]], "stay on the host"),
         ] as [(JSON, String)])
     func refusals(host: JSON, reason: String) {
         var host = host

@@ -59,6 +59,12 @@ extension Container {
         return found.state
     }
 
+    /// - Throws: `.invalid` with the reason when it would not fit into the pod any more.
+    func checkPodUpdate(_ changes: JSON) async throws {
+        try await containers.pods.find(record.podID).snapshot.check(memoryLimit: changes["Memory"].int ?? 0)
+        try MachineLimits.check([:], changes, .pod)
+    }
+
     /// Stops a container for a moment, or lets it go on: a VM of its own with all that is in it, in a pod only this one.
     func freeze(_ operation: String) async throws {
         switch record.isolation {

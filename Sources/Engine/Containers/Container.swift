@@ -162,6 +162,7 @@ public actor Container {
         if !(changes["RestartPolicy"]["Name"].string ?? "").isEmpty {
             try RestartPolicy.validate(changes["RestartPolicy"])
         }
+        if record.isolation == .pod { try await checkPodUpdate(changes) }
         try await lifecycle.withLock {
             if let allocation = changes["Annotations"][Allocation.annotation].string {
                 try await setAllocation(allocation)

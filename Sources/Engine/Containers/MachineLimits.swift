@@ -22,6 +22,14 @@ enum MachineLimits {
         if let key = host["Sysctls"].object?.keys.first(where: { $0.hasPrefix("net.") }) {
             throw refused("--sysctl \(key)", "the network is the pod's", .pod)
         }
+        for (field, option) in [("CpusetCpus", "--cpuset-cpus"), ("CpusetMems", "--cpuset-mems")]
+        where !(host[field].string ?? "").isEmpty {
+            throw refused(option, "its processors and memory are the pod's", .pod)
+        }
+        for field in ["BlkioDeviceReadBps", "BlkioDeviceWriteBps", "BlkioDeviceReadIOps", "BlkioDeviceWriteIOps"]
+        where host[field].array?.isEmpty == false {
+            throw refused(field, "the host's devices stay on the host", .pod)
+        }
         if try ContainerResources.networkRate(host) != nil {
             throw refused("a limit of the network's rate", "the network is the pod's", .pod)
         }
