@@ -7,13 +7,11 @@ import Kernel
 extension Guest {
     /// The PCI slots that folders of the host may be plugged into.
     private static let shareSlots = 14...29
-    /// How long the kernel may take to write out and free what an ended container had mounted, in milliseconds.
-    private static let patience = 3000
 
     /// Lets go of what `configure` gave to one container, so that it can be taken away: everything below `folder`, the
     /// disks with these serial numbers, and the folders of the host in that PCI slot.
     ///
-    /// - Throws: `.conflict` when something still uses one of the disks.
+    /// - Throws: `.conflict` when something still uses one of the disks: the caller tries again, and nobody waits here.
     func dismiss(_ request: JSON) throws -> JSON {
         let folder = try Guest.path(request["folder"])
         for path in mounted.reversed() where path.hasPrefix(folder + "/") { try unmount(path) }
@@ -21,7 +19,7 @@ extension Guest {
             guard let device = try device(of: serial) else {
                 throw SkalaError(.notFound, "the VM has no disk '\(serial)'")
             }
-            try waitUntilUnused(device)
+            try checkUnused(device)
         }
         if let slot = request["slot"].int {
             guard Guest.shareSlots.contains(Int(clamping: slot)) else {
@@ -36,16 +34,12 @@ extension Guest {
     }
 
     /// Mounts are gone only when the last one who sees them is: who opens a disk for himself learns whether it is free.
-    private func waitUntilUnused(_ device: String) throws {
-        for _ in 0..<Guest.patience {
-            do throws(KernelError) {
-                try OwnedDescriptor.open(device, O_RDONLY | O_EXCL).close()
-                return
-            } catch {
-                guard error.errno == EBUSY else { throw error }
-                usleep(1000)
-            }
+    private func checkUnused(_ device: String) throws {
+        do throws(KernelError) {
+            try OwnedDescriptor.open(device, O_RDONLY | O_EXCL).close()
+        } catch {
+            guard error.errno == EBUSY else { throw error }
+            throw SkalaError(.conflict, "disk \(device) is still in use")
         }
-        throw SkalaError(.conflict, "disk \(device) is still in use")
     }
 }

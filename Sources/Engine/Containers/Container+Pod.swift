@@ -34,7 +34,7 @@ extension Container {
     }
 
     func leave(_ pod: Pod, keepsDisk: Bool) async {
-        await pod.leave(id, keepsDisk: keepsDisk)
+        await pod.leave(id, keepsDisk: keepsDisk, waits: record.hostConfig["AutoRemove"].bool != true)
         self.pod = nil
         machine = nil
     }

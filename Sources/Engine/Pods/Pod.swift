@@ -156,7 +156,9 @@ public actor Pod {
     /// - Returns: the VM, and the port there for the container's output.
     func enter(_ member: Member) async throws -> (machine: VirtualMachine, logPort: String?) {
         try await changes.withLock {
-            guard present.contains(member.id) else { throw SkalaError(.conflict, "not admitted to pod \(name)") }
+            guard present.contains(member.id), record.places[member.id] == nil else {
+                throw SkalaError(.conflict, "container \(Identifier.short(member.id)) is leaving pod \(name)")
+            }
             var times = StepTimes()
             let machine = try await runningMachine()
             times.end("VM")
@@ -229,42 +231,65 @@ public actor Pod {
 
     /// A container has ended, or did not start: takes out what it had. The last one's end is the VM's.
     ///
-    /// - Parameter keepsDisk: whether what was written has to be on the disk.
-    func leave(_ container: String, keepsDisk: Bool) async {
-        await changes.withLock {
-            guard present.remove(container) != nil else { return }
-            if present.isEmpty {
-                await stopMachine(keepsDisks: keepsDisk)
-                if record.isOnDemand { await removeNetwork() }
-            } else {
-                await empty(container)
-            }
-            do {
-                try await persist()
-            } catch { engine.log.error("cannot record that a container left pod \(name): \(error)") }
+    /// - Parameters:
+    ///   - keepsDisk: whether what was written has to be on the disk.
+    ///   - waits: until its place is empty; not for a container that goes, too.
+    func leave(_ container: String, keepsDisk: Bool, waits: Bool) async {
+        let emptying = await changes.withLock { () -> Task<Void, Never>? in
+            guard present.remove(container) != nil else { return nil }
+            guard present.isEmpty else { return Task { await self.empty(container) } }
+            await stopMachine(keepsDisks: keepsDisk)
+            if record.isOnDemand { await removeNetwork() }
+            await note("that container \(Identifier.short(container)) left")
+            return nil
         }
+        if waits { await emptying?.value }
     }
 
-    /// Empties the place of a container in a VM that goes on.
+    /// Writes the record where nobody can be told that it failed.
+    private func note(_ what: String) async {
+        do {
+            try await persist()
+        } catch { engine.log.error("cannot record of pod \(name) \(what): \(error)") }
+    }
+
+    /// Empties the place of a container in a VM that goes on. Until then the place is taken.
     private func empty(_ container: String) async {
-        guard let number = record.places.removeValue(forKey: container) else { return }
-        guard let machine, machine.isAlive else { return }
+        guard let number = record.places[container], let machine, machine.isAlive else { return }
         let place = MachinePlace.all[number]
         do {
             // Its start may have failed before the warden knew of it.
             _ = try? await machine.request("delete", ["id": JSON(container)], seconds: Pod.dismissDeadline)
-            try await machine.request(
-                "dismiss",
-                [
-                    "folder": JSON(GuestFolder(of: container).path),
-                    "disks": [JSON(place.rootDisk), JSON(place.writableDisk)], "slot": JSON(place.shareSlot),
-                ], seconds: Pod.dismissDeadline)
+            try await dismiss(container, place, machine)
             try await engine.machines.unplug(place, of: container, from: machine)
+            guard self.machine === machine else { return }
+            record.places[container] = nil
         } catch {
+            // The VM ended meanwhile, and all its places with it.
+            guard self.machine === machine, machine.isAlive else { return }
             // What the guest may still use is not taken from it, and nobody else gets it.
+            record.places[container] = nil
             lost.insert(number)
             engine.log.error("pod \(name) keeps the place of container \(Identifier.short(container)): \(error)")
         }
+        await note("that a place is empty")
+    }
+
+    /// Makes the guest let go of a place. The kernel may take a moment to free what an ended container had mounted.
+    private func dismiss(_ container: String, _ place: MachinePlace, _ machine: VirtualMachine) async throws {
+        let request: JSON = [
+            "folder": JSON(GuestFolder(of: container).path),
+            "disks": [JSON(place.rootDisk), JSON(place.writableDisk)], "slot": JSON(place.shareSlot),
+        ]
+        for delay in [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000] as [UInt64] {
+            do {
+                try await machine.request("dismiss", request, seconds: Pod.dismissDeadline)
+                return
+            } catch let error as SkalaError where error.code == .conflict {
+                try await Task.sleep(nanoseconds: delay * 1_000_000)
+            }
+        }
+        try await machine.request("dismiss", request, seconds: Pod.dismissDeadline)
     }
 
     private func stopMachine(keepsDisks: Bool) async {
@@ -327,13 +352,13 @@ public actor Pod {
     func completeRestore() async {
         await changes.withLock {
             found = [:]
-            for container in record.places.keys.sorted() where !present.contains(container) { await empty(container) }
             if present.isEmpty {
                 await stopMachine(keepsDisks: true)
                 if record.isOnDemand { await removeNetwork() }
             }
-            // Of one that is made by itself, and of another daemon's time.
+            for container in record.places.keys.sorted() where !present.contains(container) { await empty(container) }
             do {
+                // It had none when the last daemon was killed while making it.
                 if !record.isOnDemand { try await makeNetwork() }
                 try await persist()
             } catch { engine.log.error("cannot restore pod \(name): \(error)") }
