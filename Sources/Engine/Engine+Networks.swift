@@ -99,7 +99,7 @@ extension Container {
     }
 
     /// - Throws: `.conflict` for a paused VM, which cannot take part in what is done to it.
-    private func requireAwake() throws(SkalaError) {
+    func requireAwake() throws(SkalaError) {
         guard record.isolation != .container, record.state.status == .paused else { return }
         throw SkalaError(.conflict, "container \(id) is paused, and with it its VM: unpause the container first")
     }

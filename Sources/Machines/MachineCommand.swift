@@ -110,6 +110,8 @@ public struct MachineCommand: Sendable {
             "-device", "virtio-blk-pci,drive=scratch,serial=\(MachineCommand.scratchDisk),addr=6",
             "-device", "virtio-blk-pci,drive=disk,serial=\(MachineCommand.writableDisk),addr=7",
             "-device", "virtio-rng-pci,addr=9",
+            // The guest tells which of its memory is free, and the host takes that back.
+            "-device", "virtio-balloon-pci,addr=0xa,free-page-reporting=on",
         ]
         if hasShare {
             arguments += ["-chardev", "socket,id=share,path=\(folder)/\(MachineCommand.shareSocket)"]

@@ -110,6 +110,7 @@ extension Container {
         let shape = MachineShape(
             memoryLimit: record.hostConfig["Memory"].int ?? 0,
             processors: Double(record.hostConfig["NanoCpus"].int ?? 0) / 1e9, available: HostFacts.onlineCPUs)
+        (record.machineMemory, record.machineProcessors) = (shape.memory, shape.processors)
         let machine = try await engine.machines.start(
             VirtualMachines.Request(
                 shape: shape, root: root, disk: disk, log: log, resources: resources,

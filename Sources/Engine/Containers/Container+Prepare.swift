@@ -46,20 +46,15 @@ extension Container {
             json["process"]["env"] = JSON(variables + ["HOME=" + user.home])
         }
         guard inMachine else { return PreparedStart(spec: json, rootfs: rootfs, hostResources: [:]) }
-        // Cores are chosen on the host; the guest has others.
-        var resources: JSON = [:]
-        for key in ["cpu", "blockIO"] where !json["linux"]["resources"][key].isNull {
-            resources[key] = json["linux"]["resources"][key]
-        }
-        json["linux"]["resources"]["cpu"]["cpus"] = .null
-        json["linux"]["resources"]["cpu"]["mems"] = .null
+        let resources = MachineLimits.part(json["linux"]["resources"])
+        json["linux"]["resources"] = resources.guest
         // The network is the VM's, not a namespace of the container's.
         var sysctls = json["linux"]["sysctl"].stringDictionary ?? [:]
         let ofNetwork = sysctls.filter { $0.key.hasPrefix("net.") }
         for key in ofNetwork.keys { sysctls[key] = nil }
         json["linux"]["sysctl"] = JSON(sysctls)
         return PreparedStart(
-            spec: json, rootfs: guestRootFileSystem, hostResources: resources, networkSysctls: ofNetwork)
+            spec: json, rootfs: guestRootFileSystem, hostResources: resources.host, networkSysctls: ofNetwork)
     }
 
     /// The two files from the topmost layer that has them.

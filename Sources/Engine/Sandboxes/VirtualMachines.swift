@@ -193,7 +193,8 @@ actor VirtualMachines {
         let devices = accelerator == .kvm ? [HostDevice.look("/dev/kvm")].compactMap { $0 } : []
         let spec = MachineSpec(
             id: files.id, arguments: command.arguments, root: files.root, folder: files.folder,
-            cgroupParent: configuration.cgroupParent, devices: devices, memory: shape.memory)
+            cgroupParent: configuration.cgroupParent, devices: devices, memory: shape.memory,
+            isClone: origin == .clone && !hasShare)
         let answer = try await warden.request(
             "create",
             [
