@@ -24,15 +24,18 @@ extension Container {
             changes, memory: record.machineMemory, processors: record.machineProcessors)
     }
 
-    /// `Machine` of `inspect`: what the container's VM has.
-    var machineDocument: JSON {
+    /// `Machine` of `inspect`: what the container's VM has, and what it costs the host.
+    func machineDocument() async -> JSON {
         guard machine != nil, record.state.isAlive else { return .null }
+        // It ends just now: then there is nothing to tell.
+        let host = (try? await engine.warden.request("stats", ["id": JSON(record.hostID)])) ?? [:]
         let limit = record.hostConfig["Memory"].int ?? 0
         let usable = record.machineMemory - MachineShape.overhead
         return [
             "Id": JSON(record.machineID), "Memory": JSON(record.machineMemory),
             "Processors": JSON(record.machineProcessors),
             "UsableMemory": JSON(limit > 0 ? min(limit, usable) : usable),
+            "Host": ["CpuUsage": host["cpu"]["usage"], "MemoryUsage": host["memory"]["usage"]],
         ]
     }
 }

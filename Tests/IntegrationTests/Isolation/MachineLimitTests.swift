@@ -1,3 +1,4 @@
+import Base
 import Testing
 
 extension Integration {
@@ -87,6 +88,50 @@ extension Integration {
                     prints: t.sh("head -c 100M /dev/zero | md5sum"))
                 // The template is as it was: the next clone of it runs.
                 try await t.sh("docker run --rm --runtime microvm busybox echo fine", prints: "fine")
+            }
+        }
+
+        /// What the container sees, and what the host gives for it.
+        @Test(arguments: IsolationTests.all) func statistics(isolation: String) async throws {
+            try await Session.run { t in
+                try await t.sh(
+                    "docker run -d --runtime \(isolation) --name ${N}a --memory 100m busybox sleep 1000", deadline: 180)
+                let gateway = "$SUBNET.$BRIDGEHOST"
+                try await t.sh(
+                    """
+                    docker exec ${N}a sh -c 'i=0; while [ $i -lt 30000 ]; do i=$((i+1)); done; \
+                    dd if=/dev/zero of=/f bs=1M count=20 conv=fsync 2>/dev/null; head -c 8m /dev/urandom >/dev/shm/x'
+                    docker exec ${N}a ping -c 3 -i 0.2 -s 1000 \(gateway) >/dev/null
+                    """)
+                let stats =
+                    "curl -s --unix-socket $ENGINE/run/skala.sock \"http://d/containers/${N}a/stats?stream=0&one-shot=1\""
+                let text = try await t.sh("\(stats)")
+                let json = try JSON(parsing: Array(text.utf8))
+                #expect(json["memory_stats"]["limit"].int == 100 << 20)
+                #expect(json["memory_stats"]["usage"].int ?? 0 >= 8 << 20)
+                #expect(json["cpu_stats"]["cpu_usage"]["total_usage"].int ?? 0 > 10_000_000)
+                let written = (json["blkio_stats"]["io_service_bytes_recursive"].array ?? []).filter {
+                    $0["op"] == "write"
+                }
+                // Where limits are on version 1, the host's kernel does not know who wrote what it writes later.
+                if isolation == "microvm" {
+                    #expect(
+                        written.reduce(0) { $0 + ($1["value"].int ?? 0) } >= 20 << 20, "\(json["blkio_stats"].text)")
+                }
+                #expect(written.allSatisfy { $0["major"].int ?? 0 > 0 })
+                let network = json["networks"]["eth0"]
+                #expect(network["rx_bytes"].int ?? 0 >= 3000 && network["tx_bytes"].int ?? 0 >= 3000, "\(network.text)")
+                guard isolation == "microvm" else { return #expect(json["host"].isNull) }
+                // Either can be the larger: a guest takes time that QEMU did not get for its own.
+                let host = json["host"]
+                #expect(host["cpu_stats"]["cpu_usage"]["total_usage"].int ?? 0 > 10_000_000)
+                #expect(host["memory_stats"]["usage"].int ?? 0 > json["memory_stats"]["usage"].int ?? 0)
+                try await t.sh(
+                    "$PROGRAMS/skala stats --no-stream --format '{{.Name}} {{.HostMemory}} {{.HostCPU}}' ${N}a",
+                    has: "\(t.name)a", "MiB", "%")
+                #expect(Int(try await t.sh("docker inspect -f '{{.Machine.Host.MemoryUsage}}' ${N}a")) ?? 0 > 8 << 20)
+                try await t.sh(
+                    "docker pause ${N}a; docker stats --no-stream --format '{{.Name}}' ${N}a", has: "\(t.name)a")
             }
         }
     }
