@@ -103,7 +103,8 @@ extension Container {
     ) async throws -> (VirtualMachine, isNew: Bool) {
         let image = try await engine.images.find(record.imageID)
         let layers = await engine.images.layerPaths(of: image)
-        let (root, disk, log) = (engine.machines.rootImage(of: image), diskPath, logPath)
+        let (root, disk) = (engine.machines.rootImage(of: image), diskPath)
+        let log = logSettings
         let isNew = access(disk, F_OK) != 0
         try await engine.machines.makeRootImage(root, layers: layers)
         times.end("image")
@@ -113,7 +114,7 @@ extension Container {
         (record.machineMemory, record.machineProcessors) = (shape.memory, shape.processors)
         let machine = try await engine.machines.start(
             VirtualMachines.Request(
-                shape: shape, root: root, disk: disk, log: log, resources: resources,
+                shape: shape, root: root, disk: disk, log: log.isNull ? nil : (id, log), resources: resources,
                 shares: hostMounts.map { HostShare(source: $0.source, isReadOnly: $0.isReadOnly) })
         ) { [containers, id] event in Task { await containers.handleGuest(event, of: id) } }
         times.end("clone")

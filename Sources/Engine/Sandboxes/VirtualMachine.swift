@@ -47,6 +47,12 @@ final class VirtualMachine: Sandbox {
     /// What is done to it from outside.
     var control: MachineControl { MachineControl(folder: files.folder) { [self] in isAlive } }
 
+    /// Waits until all that a container in it has written is in its log, or until that has taken too long.
+    func waitForLog(of container: String) async {
+        // Fails when the host's warden has forgotten the VM, and with it the log.
+        _ = try? await host.request("logged", ["id": JSON(id), "name": JSON(container)])
+    }
+
     // MARK: the warden
 
     /// Connects to the warden in the VM, and again when the connection ends while the VM runs. Blocking.

@@ -197,6 +197,38 @@ extension Integration {
             }
         }
 
+        /// A log has all that was written when the end is told, and no more than it may.
+        @Test(arguments: all) func logs(isolation: String) async throws {
+            try await Session.run { t in
+                let run = "docker run -d --runtime \(isolation)"
+                try await t.sh(
+                    "\(run) --name ${N}a busybox seq 50000 >/dev/null; docker wait ${N}a >/dev/null; docker logs ${N}a | md5sum",
+                    prints: t.sh("seq 50000 | md5sum"), deadline: 180)
+                try await t.sh(
+                    """
+                    \(run) --name ${N}b --log-opt max-size=10k --log-opt max-file=2 busybox seq 20000 >/dev/null
+                    docker wait ${N}b >/dev/null; docker logs ${N}b | tail -n 1
+                    path=$(docker inspect -f '{{.LogPath}}' ${N}b); ls $path* | wc -l
+                    [ $(stat -c %s $path) -le 10240 ] && [ $(stat -c %s $path.1) -le 10240 ] && echo small
+                    """, prints: "20000\n2\nsmall")
+                try await t.sh(
+                    "\(run) --name ${N}c --log-driver none busybox echo x >/dev/null; docker wait ${N}c", prints: "0")
+                guard isolation == "microvm" else { return }
+                // What a hostile guest writes through QEMU is left out, and held to the size.
+                try await t.sh(
+                    "\(run) -i --name ${N}d --log-opt max-size=10k busybox sh -c 'echo before; read x; echo after'")
+                try await t.eventually("docker logs ${N}d", prints: "before")
+                try await t.sh(
+                    """
+                    pid=$(docker inspect -f '{{.State.Pid}}' ${N}d)
+                    for f in /proc/$pid/fd/*; do case $(readlink $f) in *.pipe*) pipe=$f;; esac; done
+                    (head -c 300000 /dev/urandom; echo; echo '{"log":"x"}'; yes '[1,2' | head -c 3000000; echo) >$pipe
+                    echo | timeout 10 docker attach ${N}d >/dev/null; docker wait ${N}d; docker logs ${N}d
+                    [ $(stat -c %s $(docker inspect -f '{{.LogPath}}' ${N}d)) -le 1000 ] && echo small
+                    """, prints: "0\nbefore\nafter\nsmall")
+            }
+        }
+
         /// Killed at any moment, the daemon finds the VM and all of its output again.
         @Test(arguments: all) func daemonIsKilled(isolation: String) async throws {
             try await EngineFixture.with(options: ["--accelerator", "tcg", "--spare-vms", "0"]) { engine in
