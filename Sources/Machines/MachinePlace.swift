@@ -23,8 +23,8 @@ public struct MachinePlace: Sendable, Hashable {
     /// What is there while nobody has the place.
     static func nothing(_ disk: String) -> String { disk + "-none" }
 
-    /// Of the disk's device, `a.0`.
-    static func address(ofDisk number: Int) -> String { String(10 + number / 8, radix: 16) + ".\(number % 8)" }
+    /// Of the disk's device, `5.0`: a microVM has its own disks and folders there.
+    static func address(ofDisk number: Int) -> String { String(5 + number / 8, radix: 16) + ".\(number % 8)" }
 
     /// Numbers of QEMU's sets of descriptors; those of other uses start at 0.
     func descriptorSet(_ use: Int) -> Int { 1000 + number * 4 + use }

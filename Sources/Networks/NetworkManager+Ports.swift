@@ -20,7 +20,7 @@ extension NetworkManager {
         case .namespace:
             for endpoint in attached[containerID]?.endpoints ?? [] { reflect(hostInterface(endpoint)) }
         case .member(let pod):
-            if case .machine(let tap?) = attached[pod]?.place { reflect(tap) }
+            for tap in taps(of: pod).values { reflect(tap) }
         // Of a VM it is done when its card is plugged in.
         case .machine, nil: break
         }

@@ -55,7 +55,7 @@ struct MachineTests {
         let addresses = arguments.flatMap { $0.split(separator: ",") }.filter { $0.hasPrefix("addr=") }
             .map { String($0.dropFirst(5)) }
         #expect(Set(addresses).count == addresses.count)
-        #expect(addresses.count == 3 + 2 * MachinePlace.count)
+        #expect(addresses.count == 4 + 2 * MachinePlace.count)
         let slots = Set(addresses.compactMap { Int($0.split(separator: ".")[0], radix: 16) })
         let shares = Set(MachinePlace.all.map(\.shareSlot))
         #expect(slots.isDisjoint(with: shares) && shares.count == MachinePlace.count && (shares.max() ?? 99) < 32)

@@ -43,10 +43,8 @@ extension Container {
             let cores = try await claimCores() ?? all
             var resources = ContainerResources.spec(record.hostConfig, defaultPidsLimit: nil)
             allocation.adjust(&resources, cores: cores)
-            // A VM's processors are others than the host's.
-            if record.isolation != .container { resources["cpu"]["cpus"] = .null }
             if resources["cpu"]["shares"].isNull { resources["cpu"]["shares"] = 1024 }
-            try await sandbox.request("update", ["id": JSON(id), "resources": resources])
+            try await applyLimits(resources)
         } catch { engine.log.error("cannot set the cores of container \(id): \(error)") }
     }
 }

@@ -32,6 +32,7 @@ extension Container {
         json["Isolation"] = JSON(record.isolation.rawValue)
         if record.isolation == .pod { json["Pod"] = JSON(record.podName) }
         json["Allocation"] = allocationDocument
+        if record.isolation != .container { json["Machine"] = await machineDocument() }
         json["HostConfig"] = record.hostConfig
         json["GraphDriver"] = [
             "Data": ["UpperDir": JSON(directory + "/upper"), "WorkDir": JSON(directory + "/work")], "Name": "overlay2",

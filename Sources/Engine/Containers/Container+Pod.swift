@@ -26,11 +26,13 @@ extension Container {
         try await engine.machines.makeRootImage(root, layers: await engine.images.layerPaths(of: image))
         let entered = try await pod.enter(
             Pod.Member(
-                id: id, root: root, disk: diskPath, log: logPath,
+                id: id, root: root, disk: diskPath, log: logSettings,
                 shares: hostMounts.map { HostShare(source: $0.source, isReadOnly: $0.isReadOnly) },
                 files: try guestFiles))
         machine = entered.machine
         logPort = entered.logPort
+        let shape = await pod.snapshot.shape
+        (record.machineMemory, record.machineProcessors) = (shape.memory, shape.processors)
     }
 
     func leave(_ pod: Pod, keepsDisk: Bool) async {

@@ -28,6 +28,9 @@ public struct ContainerRecord: Sendable {
     public var podID = ""
     /// Of that pod.
     public var podName = ""
+    /// The size that VM was given when it started: bytes, and processors.
+    var machineMemory: Int64 = 0
+    var machineProcessors = 0
     /// What `Networks` needs to take the running container over after the daemon's restart.
     public var networkState = JSON.null
 
@@ -120,7 +123,8 @@ extension ContainerRecord {
             "mounts": JSON(mounts.map(\.json)), "state": state.json, "restartCount": JSON(restartCount),
             "manuallyStopped": JSON(hasBeenManuallyStopped), "network": networkState,
             "dedicatedCores": JSON(dedicatedCores), "machine": JSON(machineID), "pod": JSON(podID),
-            "podName": JSON(podName),
+            "podName": JSON(podName), "machineMemory": JSON(machineMemory),
+            "machineProcessors": JSON(machineProcessors),
         ]
     }
 
@@ -145,6 +149,8 @@ extension ContainerRecord {
         machineID = json["machine"].string ?? ""
         podID = json["pod"].string ?? ""
         podName = json["podName"].string ?? ""
+        machineMemory = json["machineMemory"].int ?? 0
+        machineProcessors = Int(json["machineProcessors"].int ?? 0)
     }
 }
 

@@ -38,7 +38,7 @@ public actor Pod {
         let id: String
         let root: String
         let disk: String
-        let log: String
+        let log: JSON
         let shares: [HostShare]
         /// The rest of `configure` for it: files.
         let files: JSON
@@ -211,15 +211,19 @@ public actor Pod {
         self.machine = machine
         record.machineID = machine.id
         do {
-            let endpoints = await engine.networks.endpoints(of: id)
-            try await engine.networks.plug(machine.tap, containerID: id, rate: nil)
+            var interfaces = [Container.absentCard(0)]
+            if let endpoint = await engine.networks.endpoints(of: id).first {
+                let tap = VirtualMachine.tap(of: machine.id)
+                try await engine.networks.plug(tap, to: endpoint, containerID: id, rate: nil)
+                interfaces = [endpoint.guestInterface(card: 0, gateways: endpoint.defaultGateways(after: []))]
+            }
             var random = SystemRandomNumberGenerator()
             let entropy = (0..<64).map { _ in UInt8.random(in: 0...255, using: &random) }
             try await machine.request(
                 "configure",
                 [
                     "time": JSON(SystemClock.now().nanoseconds), "entropy": JSON(Base64.encode(entropy)),
-                    "hostname": JSON(record.hostname), "interfaces": JSON(endpoints.map(\.guestInterface)),
+                    "hostname": JSON(record.hostname), "interfaces": JSON(interfaces),
                 ], seconds: Pod.configureDeadline)
         } catch {
             await stopMachine(keepsDisks: false)

@@ -13,7 +13,8 @@ extension VirtualMachines {
         /// The read-only disk with the image, and the writable one, which is made when it is not there.
         let root: String
         let disk: String
-        let log: String
+        /// `io.log` of the warden's protocol; null without one.
+        let log: JSON
         let shares: [HostShare]
     }
 
@@ -34,12 +35,13 @@ extension VirtualMachines {
             try await serve(
                 member.shares, as: VirtualMachine.shareID(of: member.id), at: member.place.shareSocket, files)
         }
+        let log = try await openLog(member.log.isNull ? nil : (member.id, member.log), of: machine)
         try await threads.run {
             if access(member.disk, F_OK) != 0 { try DiskImage.copy(template.disk, to: member.disk) }
             try control.plug(
                 MachineControl.Luggage(
                     root: try .open(member.root, O_RDONLY), disk: try .open(member.disk, O_RDWR),
-                    log: try .open(member.log, O_WRONLY | O_APPEND | O_CREAT, mode: 0o640),
+                    log: log,
                     share: member.shares.isEmpty
                         ? nil : MachineSpec.socketFolder + "/" + member.place.shareSocket), into: member.place)
         }
