@@ -54,7 +54,8 @@ extension Warden {
     }
 
     private func hello(_ request: JSON) throws -> JSON {
-        let boot = try SmallFile.text("/proc/sys/kernel/random/boot_id").filter { $0 != "\n" }
+        // Made when it is read first: of a VM that is to be later, when its random numbers are its own.
+        let boot = guest == nil ? try SmallFile.text("/proc/sys/kernel/random/boot_id").filter { $0 != "\n" } : ""
         return [
             "version": JSON(ProtocolVersion.current), "pid": JSON(getpid()), "boot": JSON(boot), "lost": JSON(lost),
         ]

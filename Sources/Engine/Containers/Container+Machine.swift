@@ -95,6 +95,14 @@ extension Container {
         return machine
     }
 
+    /// The VM it is started in.
+    var machineShape: MachineShape {
+        MachineShape(
+            memoryLimit: record.hostConfig["Memory"].int ?? 0,
+            processors: Double(record.hostConfig["NanoCpus"].int ?? 0) / 1e9, available: HostFacts.onlineCPUs,
+            kernel: record.hostConfig["Annotations"][MachineLimits.kernelAnnotation].string ?? "")
+    }
+
     /// A VM with the container's disks and folders, which its warden does not know yet.
     ///
     /// - Returns: also whether the container has written nothing so far.
@@ -108,14 +116,13 @@ extension Container {
         let isNew = access(disk, F_OK) != 0
         try await engine.machines.makeRootImage(root, layers: layers)
         times.end("image")
-        let shape = MachineShape(
-            memoryLimit: record.hostConfig["Memory"].int ?? 0,
-            processors: Double(record.hostConfig["NanoCpus"].int ?? 0) / 1e9, available: HostFacts.onlineCPUs)
+        let shape = machineShape
         (record.machineMemory, record.machineProcessors) = (shape.memory, shape.processors)
         let machine = try await engine.machines.start(
             VirtualMachines.Request(
                 shape: shape, root: root, disk: disk, log: log.isNull ? nil : (id, log), resources: resources,
-                shares: hostMounts.map { HostShare(source: $0.source, isReadOnly: $0.isReadOnly) })
+                shares: hostMounts.map { HostShare(source: $0.source, isReadOnly: $0.isReadOnly) },
+                isCold: record.hostConfig["Annotations"][MachineLimits.startAnnotation] == "cold")
         ) { [containers, id] event in Task { await containers.handleGuest(event, of: id) } }
         times.end("clone")
         return (machine, isNew)
@@ -208,6 +215,7 @@ extension Container {
             return try await machine.request("state", ["id": JSON(id)])
         } catch {
             engine.log.error("the VM of container \(id) does not answer: \(error)")
+            record.state.error = "\(error)"
             return nil
         }
     }

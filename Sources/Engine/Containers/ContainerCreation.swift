@@ -127,6 +127,7 @@ struct ContainerCreation {
                 ? "isolation \(runtime) is not available" : "unknown or invalid runtime name: \(runtime)"
             throw SkalaError(.invalid, "\(what): the isolations are \(known)")
         }
+        try MachineLimits.checkAnnotations(host, hasMachine: isolation != .container)
         if isolation == .microvm { try MachineLimits.check(config, host) }
         if let memory = host["Memory"].int, memory != 0, memory < 6 << 20 {
             throw SkalaError(.invalid, "Minimum memory limit allowed is 6MB")

@@ -16,6 +16,21 @@ enum MachineLimits {
         if host["Devices"].array?.isEmpty == false { throw refused("--device", "the host's devices stay on the host") }
     }
 
+    /// The annotations that say how a VM starts: the release of its kernel, and `cold`, to boot instead of being cloned.
+    static let kernelAnnotation = "skala.kernel"
+    static let startAnnotation = "skala.start"
+
+    /// - Throws: `.invalid` for a container that has no VM, and for an unknown way to start.
+    static func checkAnnotations(_ host: JSON, hasMachine: Bool) throws(SkalaError) {
+        let annotations = host["Annotations"]
+        for key in [kernelAnnotation, startAnnotation] where !annotations[key].isNull && !hasMachine {
+            throw SkalaError(.invalid, "annotation \(key): a container has no VM; add --isolation microvm")
+        }
+        if let start = annotations[startAnnotation].string, start != "cold", start != "clone" {
+            throw SkalaError(.invalid, "invalid annotation \(startAnnotation)=\(start): expected cold or clone")
+        }
+    }
+
     /// Folders of the host in the VM.
     static func check(_ mounts: [ContainerRecord.Mount]) throws(SkalaError) {
         let kept = ["", "private", "rprivate"]

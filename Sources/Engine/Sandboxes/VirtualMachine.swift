@@ -75,6 +75,10 @@ final class VirtualMachine: Sandbox {
                 client.withLock { $0 = connected }
                 return
             } catch {
+                // Trying again does not make it another one.
+                if let error = error as? SkalaError, error.code == .conflict {
+                    throw error.within("the VM does not answer")
+                }
                 guard isAlive else { throw SkalaError(.unavailable, "the VM ended at once", cause: error) }
                 guard SystemClock.monotonicNanoseconds() < deadline else {
                     throw SkalaError(.timedOut, "the warden in the VM does not answer", cause: error)

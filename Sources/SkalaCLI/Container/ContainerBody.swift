@@ -103,6 +103,7 @@ struct ContainerBody {
             }
             annotations["skala.allocation"] = JSON(allocation)
         }
+        if let kernel = arguments["kernel"] { annotations["skala.kernel"] = JSON(kernel) }
         if annotations != [:] { host["Annotations"] = annotations }
         if arguments.has("log-driver") || arguments.has("log-opt") {
             host["LogConfig"] = [

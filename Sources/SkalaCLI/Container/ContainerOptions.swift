@@ -116,6 +116,7 @@ enum ContainerOptions {
         .value(
             "isolation", "ISOLATION", "container, or microvm: a virtual machine of its own",
             .words(["container", "microvm"])),
+        .value("kernel", "RELEASE", "Kernel of its virtual machine, one of `skala kernel ls`"),
         .value("runtime", "ISOLATION", "The same, as docker calls it"),
         .value("platform", "OS/ARCH", "Platform of the image"),
         .value("pull", "WHEN", "Pull the image: always, missing or never", .words(["always", "missing", "never"])),
