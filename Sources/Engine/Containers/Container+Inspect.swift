@@ -53,6 +53,7 @@ extension Container {
 
     /// The bytes the container wrote over its image.
     public func writtenBytes() async throws -> Int64 {
+        if record.isolation != .container { return await machineWrittenBytes() }
         let upper = directory + "/upper"
         return try await engine.threads.run { try DiskUsage.bytes(below: upper) }
     }

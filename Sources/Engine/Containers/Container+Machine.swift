@@ -48,7 +48,7 @@ extension Container {
 
     /// Where the files bound over /etc lie in the VM.
     var guestEtcFiles: [(source: String, destination: String)] {
-        ["resolv.conf", "hostname", "hosts"].map { (guestEtcFile($0), "/etc/" + $0) }
+        etcFiles.map { (guestEtcFile($0), "/etc/" + $0) }
     }
 
     func guestEtcFile(_ name: String) -> String { Guest.files + "/" + name }
@@ -95,6 +95,23 @@ extension Container {
         return machine
     }
 
+    /// Makes the disk when its size was chosen; otherwise it comes with the VM.
+    private func makeDisk() async throws {
+        guard let text = record.hostConfig["StorageOpt"]["size"].string, access(diskPath, F_OK) != 0 else { return }
+        let (path, bytes) = (diskPath, try ByteSize.parse(text))
+        try await engine.threads.run { try DiskImage.format(path, bytes: bytes) }
+    }
+
+    /// The bytes the container wrote over its image: asked of its VM, or known from when that ended.
+    func machineWrittenBytes() async -> Int64 {
+        guard let machine, record.state.status == .running else { return record.machineWritten }
+        // One that does not answer now has told nothing new.
+        guard let answer = try? await machine.request("written", seconds: 5), let bytes = answer["bytes"].int else {
+            return record.machineWritten
+        }
+        return bytes
+    }
+
     /// The VM it is started in.
     var machineShape: MachineShape {
         MachineShape(
@@ -113,6 +130,7 @@ extension Container {
         let layers = await engine.images.layerPaths(of: image)
         let (root, disk) = (engine.machines.rootImage(of: image), diskPath)
         let log = logSettings
+        try await makeDisk()
         let isNew = access(disk, F_OK) != 0
         try await engine.machines.makeRootImage(root, layers: layers)
         times.end("image")
@@ -170,7 +188,10 @@ extension Container {
 
     func end(_ machine: VirtualMachine, keepsDisk: Bool) async {
         // A guest that does not answer loses what it had not written, as a machine whose power fails.
-        if keepsDisk { _ = try? await machine.halt() }
+        if keepsDisk, let written = try? await machine.halt(), written != record.machineWritten {
+            record.machineWritten = written
+            try? await persist()  // told again at the next stop
+        }
         await containers.forgetMachine(machine.id)
         await machine.destroy(keepingConsoleAt: directory + "/console.log")
     }

@@ -128,6 +128,7 @@ struct ContainerCreation {
             throw SkalaError(.invalid, "\(what): the isolations are \(known)")
         }
         try MachineLimits.checkAnnotations(host, hasMachine: isolation != .container)
+        try MachineLimits.checkStorage(host, hasDisk: isolation == .microvm)
         if isolation == .microvm { try MachineLimits.check(config, host) }
         if let memory = host["Memory"].int, memory != 0, memory < 6 << 20 {
             throw SkalaError(.invalid, "Minimum memory limit allowed is 6MB")

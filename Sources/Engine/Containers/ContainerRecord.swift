@@ -26,6 +26,8 @@ public struct ContainerRecord: Sendable {
     public var machineID = ""
     /// The size that VM was given when it started: bytes, and processors.
     var machineMemory: Int64 = 0
+    /// The bytes that were written over the image when the last VM ended.
+    var machineWritten: Int64 = 0
     var machineProcessors = 0
     /// What `Networks` needs to take the running container over after the daemon's restart.
     public var networkState = JSON.null
@@ -120,6 +122,7 @@ extension ContainerRecord {
             "manuallyStopped": JSON(hasBeenManuallyStopped), "network": networkState,
             "dedicatedCores": JSON(dedicatedCores), "machine": JSON(machineID),
             "machineMemory": JSON(machineMemory), "machineProcessors": JSON(machineProcessors),
+            "machineWritten": JSON(machineWritten),
         ]
     }
 
@@ -143,6 +146,7 @@ extension ContainerRecord {
         dedicatedCores = json["dedicatedCores"].string ?? ""
         machineID = json["machine"].string ?? ""
         machineMemory = json["machineMemory"].int ?? 0
+        machineWritten = json["machineWritten"].int ?? 0
         machineProcessors = Int(json["machineProcessors"].int ?? 0)
     }
 }

@@ -31,6 +31,31 @@ enum MachineLimits {
         }
     }
 
+    /// The least a disk with a file system and a journal takes.
+    private static let smallestDisk: Int64 = 32 << 20
+
+    /// `--storage-opt size=`: how large the disk of a VM is.
+    ///
+    /// - Throws: `.invalid` for a container, other options, and sizes that are no disk's.
+    static func checkStorage(_ host: JSON, hasDisk: Bool) throws(SkalaError) {
+        let options = host["StorageOpt"].object ?? JSONObject()
+        guard !options.isEmpty else { return }
+        guard hasDisk else {
+            throw SkalaError(
+                .invalid,
+                "HostConfig.StorageOpt is not supported: the size of a container's file system cannot be limited with "
+                    + "overlayfs on this file system; that of a VM's can (--isolation microvm)")
+        }
+        for option in options.members {
+            guard option.key == "size", let text = option.value.string else {
+                throw SkalaError(.invalid, "unknown storage option '\(option.key)': expected size")
+            }
+            guard try ByteSize.parse(text) >= smallestDisk else {
+                throw SkalaError(.invalid, "storage option size=\(text): at least 32m")
+            }
+        }
+    }
+
     /// Folders of the host in the VM.
     static func check(_ mounts: [ContainerRecord.Mount]) throws(SkalaError) {
         let kept = ["", "private", "rprivate"]

@@ -144,7 +144,11 @@ final class VirtualMachine: Sandbox {
     }
 
     /// Ends the VM's containers, writes its disks out and lets go of them.
-    func halt() async throws { try await request("halt", seconds: VirtualMachine.haltDeadline) }
+    ///
+    /// - Returns: the bytes written to its disk.
+    func halt() async throws -> Int64? {
+        try await request("halt", seconds: VirtualMachine.haltDeadline)["written"].int
+    }
 
     /// How long a warden that was found may take to answer, in nanoseconds, before it is tried again.
     private static let greetDeadline: Int64 = 2_000_000_000
