@@ -30,6 +30,7 @@ extension Container {
         let running = execs.values.filter { session in session.state.withLock { $0.isRunning } }.map(\.id).sorted()
         json["ExecIDs"] = running.isEmpty ? .null : JSON(running)
         json["Isolation"] = JSON(record.isolation.rawValue)
+        if record.isolation == .pod { json["Pod"] = JSON(record.podName) }
         json["Allocation"] = allocationDocument
         if record.isolation != .container { json["Machine"] = await machineDocument() }
         json["HostConfig"] = record.hostConfig
@@ -53,7 +54,7 @@ extension Container {
 
     /// The bytes the container wrote over its image.
     public func writtenBytes() async throws -> Int64 {
-        if record.isolation != .container { return await machineWrittenBytes() }
+        if record.isolation == .microvm { return await machineWrittenBytes() }
         let upper = directory + "/upper"
         return try await engine.threads.run { try DiskUsage.bytes(below: upper) }
     }
@@ -137,6 +138,7 @@ extension Container {
         json["State"] = JSON(record.state.status.rawValue)
         json["Status"] = JSON(statusText)
         json["Isolation"] = JSON(record.isolation.rawValue)
+        if record.isolation == .pod { json["Pod"] = JSON(record.podName) }
         json["Allocation"] = allocationDocument
         json["HostConfig"] = [
             "NetworkMode": record.hostConfig["NetworkMode"], "Annotations": record.hostConfig["Annotations"],

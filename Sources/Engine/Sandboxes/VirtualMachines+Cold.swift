@@ -59,7 +59,9 @@ extension VirtualMachines {
         let accelerator = try coldAccelerator(shape, kernel)
         let id = Identifier.make()
         let files = MachineFiles(id: id, configuration: configuration)
-        if !shares.isEmpty { try await serve(shares, to: id, files) }
+        if !shares.isEmpty {
+            try await serve(shares, as: VirtualMachine.shareID(of: id), at: MachineCommand.shareSocket, files)
+        }
         let (wardenPath, initPath) = (configuration.wardenPath, configuration.initPath)
         do {
             try await threads.run {

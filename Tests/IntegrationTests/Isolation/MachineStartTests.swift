@@ -23,7 +23,8 @@ extension Integration {
                     prints: "0\n0")
                 try await t.fails("\(run) --annotation skala.start=warm busybox true", 125, "expected cold or clone")
                 try await t.fails(
-                    "docker run --rm --annotation skala.start=cold busybox true", 125, "a container has no VM")
+                    "docker run --rm --annotation skala.start=cold busybox true", 125,
+                    "it needs a VM of the container's own")
                 // The next one needs a template, and says so.
                 try await t.sh(
                     "docker create --runtime microvm busybox true 2>&1", has: "its template is made when it starts")
@@ -102,7 +103,8 @@ extension Integration {
                     "is not a Debian package")
                 try await t.sh("$PROGRAMS/skala kernel rm own", prints: "own")
                 try await t.fails(
-                    "docker run --rm --annotation skala.kernel=own busybox true", 125, "a container has no VM")
+                    "docker run --rm --annotation skala.kernel=own busybox true", 125,
+                    "it needs a VM of the container's own")
             }
         }
     }
