@@ -15,11 +15,13 @@ extension Engine {
         }
     }
 
-    /// Adds the kernel of a Debian package, or, without a path, the distribution's kernel for clouds; new VMs get it.
+    /// Downloads the distribution's kernel for clouds, or adds the one of a file: a Debian package, or, with the folder of its
+    /// modules, an image that was built by hand. What was downloaded new VMs get; what was added when it is the first one, or
+    /// when they ask for it.
     ///
     /// - Returns: its release.
-    public func addKernel(package path: String?) async throws -> String {
-        let kernel = try await context.machines.addKernel(package: path)
+    public func addKernel(file path: String?, modules: String?) async throws -> String {
+        let kernel = try await context.machines.addKernel(file: path, modules: modules)
         return kernel.release
     }
 

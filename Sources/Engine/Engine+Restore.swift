@@ -149,7 +149,7 @@ extension Container {
             if let observed, status == "stopped" {
                 await exited(Exit(observed))
             } else {
-                record.state.error = "the warden ended, and this container with it"
+                if record.state.error.isEmpty { record.state.error = "the warden ended, and this container with it" }
                 await exited(Exit(code: 137, isOOMKilled: false, time: SystemClock.now()))
             }
         } else if record.isolation != .container, !record.machineID.isEmpty {

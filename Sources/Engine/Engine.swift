@@ -98,6 +98,7 @@ public final class Engine: Sendable {
     public func start() async throws {
         try await restore()
         removeRootImagesWithTheirImages()
+        if configuration.preparesMachines { Task { await context.machines.prepare() } }
     }
 
     private static func identity(_ store: Store) async throws -> String {

@@ -24,6 +24,8 @@ public struct EngineConfiguration: Sendable {
     public var machineProgram = "/usr/bin/qemu-system-x86_64"
     /// VMs of each size that are kept ready, at most.
     public var spareMachines = 2
+    /// Whether the template of VMs is made when the daemon starts.
+    public var preparesMachines = false
     public var registryMirrors: [String] = []
     public var labels: [String] = []
     public var version = ProductVersion.text

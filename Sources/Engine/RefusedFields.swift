@@ -8,10 +8,6 @@ public enum RefusedFields {
         (
             "HostConfig",
             [
-                (
-                    "StorageOpt",
-                    "the size of a container's file system cannot be limited with overlayfs on this file system"
-                ),
                 ("DeviceRequests", "device drivers such as GPUs' are not supported"),
                 ("CpuRealtimePeriod", realTime), ("CpuRealtimeRuntime", realTime),
                 ("KernelMemoryTCP", "the kernel no longer has this limit"),

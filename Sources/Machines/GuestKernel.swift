@@ -43,7 +43,44 @@ public struct GuestKernel: Sendable, Hashable {
             }
         }
         guard let release else { throw SkalaError(.invalid, "\(path) holds no boot/vmlinuz-*") }
-        for name in wanted where !unpacked.contains(name) {
+        return try complete(release, modules: unpacked, of: path, in: folder)
+    }
+
+    /// Takes a kernel that was built by hand; see `KernelStore.add`. Blocking.
+    static func take(image: String, modules: String, into folder: String) throws -> GuestKernel {
+        let release = modules.split(separator: "/").last.map(String.init) ?? ""
+        guard !release.isEmpty, !release.hasPrefix(".") else {
+            throw SkalaError(.invalid, "the folder of modules '\(modules)' is not named by a kernel's release")
+        }
+        try FileContents.makeDirectories(folder + "/modules")
+        let kernel = try KernelImage.uncompressed(try FileContents.read(image, limit: 1 << 30))
+        try FileContents.overwrite(folder + "/vmlinux", with: kernel)
+        var taken: Set<String> = []
+        func walk(_ path: String, _ name: String) throws {
+            var status = stat()
+            // A link, as to the kernel's source, leads elsewhere.
+            guard lstat(path, &status) == 0, status.st_mode & S_IFMT != S_IFLNK else { return }
+            if status.st_mode & S_IFMT == S_IFDIR {
+                for entry in try FileContents.names(in: path) { try walk(path + "/" + entry, name + "/" + entry) }
+                return
+            }
+            let suffix = [".xz", ".zst", ".gz"].first { name.hasSuffix(".ko" + $0) } ?? ""
+            guard let module = moduleName(String(name.dropLast(suffix.count))) else { return }
+            let content = try FileContents.read(path, limit: 256 << 20)
+            taken.insert(module)
+            try FileContents.overwrite(
+                folder + "/modules/" + module + ".ko",
+                with: suffix.isEmpty ? content : try Decompression.all(content, limit: 256 << 20))
+        }
+        try walk(modules, "lib/modules/" + release)
+        return try complete(release, modules: taken, of: modules, in: folder)
+    }
+
+    /// - Throws: `.invalid` naming a module that is missing.
+    private static func complete(
+        _ release: String, modules: Set<String>, of path: String, in folder: String
+    ) throws -> GuestKernel {
+        for name in wanted where !modules.contains(name) {
             throw SkalaError(.invalid, "the kernel \(release) of \(path) has no module \(name)")
         }
         try FileContents.overwrite(folder + "/release", with: Array((release + "\n").utf8))

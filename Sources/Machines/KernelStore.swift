@@ -26,6 +26,16 @@ public struct KernelStore: Sendable {
         return all.first { $0.release == chosen } ?? all.last
     }
 
+    /// - Throws: `.invalid` naming those there are when it is none of them.
+    public func find(_ release: String) throws -> GuestKernel {
+        let all = try list()
+        guard let kernel = all.first(where: { $0.release == release }) else {
+            let known = all.isEmpty ? "none" : all.map(\.release).joined(separator: ", ")
+            throw SkalaError(.invalid, "no such kernel for VMs: \(release); there are: \(known)")
+        }
+        return kernel
+    }
+
     /// - Throws: `.notFound` when there is no such kernel.
     public func use(_ release: String) throws {
         guard try list().contains(where: { $0.release == release }) else {
@@ -44,11 +54,21 @@ public struct KernelStore: Sendable {
 
     /// Adds the kernel of a Debian package file.
     public func add(package path: String) throws -> GuestKernel {
+        try add { try GuestKernel.unpack(package: path, into: $0) }
+    }
+
+    /// Adds a kernel that was built by hand: its image (bzImage or ELF), and the folder of its modules, which is named by the
+    /// kernel's release as below /lib/modules.
+    public func add(image: String, modules: String) throws -> GuestKernel {
+        try add { try GuestKernel.take(image: image, modules: modules, into: $0) }
+    }
+
+    private func add(_ fill: (String) throws -> GuestKernel) throws -> GuestKernel {
         try FileContents.makeDirectories(root)
         let folder = "\(root)/.new-\(getpid())"
         if access(folder, F_OK) == 0 { try FileContents.removeTree(folder) }
         do {
-            let release = try GuestKernel.unpack(package: path, into: folder).release
+            let release = try fill(folder).release
             let target = root + "/" + release
             if access(target, F_OK) == 0 { try FileContents.removeTree(target) }
             try checkErrno(rename(folder, target), "rename", target)
@@ -79,7 +99,7 @@ public struct KernelStore: Sendable {
             throw SkalaError(
                 .unavailable,
                 "cannot download a kernel for VMs (apt-get download linux-image-cloud-amd64); "
-                    + "give the file of such a package: skala kernel pull FILE.deb")
+                    + "give the file of such a package: skala kernel add FILE.deb")
         }
         return try add(package: folder + "/" + name)
     }

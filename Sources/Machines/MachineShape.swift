@@ -12,6 +12,8 @@ public struct MachineShape: Sendable, Hashable {
     /// Bytes.
     public let memory: Int64
     public let processors: Int
+    /// The release of its kernel; empty is the current one.
+    public let kernel: String
 
     /// The sizes templates are made in, in MiB: few, so that workloads share them.
     private static let sizes: [Int64] = [256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536]
@@ -24,7 +26,9 @@ public struct MachineShape: Sendable, Hashable {
     ///   - memoryLimit: bytes; 0 is no limit.
     ///   - processors: cores' worth of time; 0 is no limit.
     ///   - available: the cores of the host.
-    public init(memoryLimit: Int64, processors: Double, available: Int) {
+    ///   - kernel: its release; empty is the current one.
+    public init(memoryLimit: Int64, processors: Double, available: Int, kernel: String = "") {
+        self.kernel = kernel
         let needed = memoryLimit == 0 ? 0 : memoryLimit + MachineShape.overhead
         let size = MachineShape.sizes.first { $0 << 20 >= needed } ?? (needed >> 20)
         kind = .microvm
@@ -40,10 +44,13 @@ public struct MachineShape: Sendable, Hashable {
     ///   - processors: at most the cores of the host, `available`.
     public init(podCeiling ceiling: Int64, processors: Int, available: Int) {
         kind = .pod
+        kernel = ""
         memory = (MachineShape.sizes.first { $0 << 20 >= ceiling } ?? (ceiling + (1 << 20) - 1) >> 20) << 20
         self.processors = max(1, min(processors, available))
     }
 
     /// `256m-1`, or `1024m-2-pod`, for names of folders.
-    public var text: String { "\(memory >> 20)m-\(processors)\(kind == .pod ? "-pod" : "")" }
+    public var text: String {
+        "\(memory >> 20)m-\(processors)\(kind == .pod ? "-pod" : "")" + (kernel.isEmpty ? "" : "-" + kernel)
+    }
 }

@@ -33,4 +33,14 @@ public struct MachineTemplate: Sendable {
 
     /// Removes it.
     public func remove() throws { try FileContents.removeTree(folder) }
+
+    /// Where the template of a shape is.
+    public static func folder(of shape: MachineShape, _ accelerator: Accelerator, below root: String) -> String {
+        "\(root)/\(shape.text)-\(accelerator.rawValue)"
+    }
+
+    /// Whether there is one, of whatever programs.
+    public static func exists(for shape: MachineShape, below root: String) -> Bool {
+        [Accelerator.kvm, .tcg].contains { access(folder(of: shape, $0, below: root) + "/key", F_OK) == 0 }
+    }
 }

@@ -15,6 +15,9 @@ final class Guest {
     /// The folder everything of the engine's is below.
     static let folder = "/run/skala"
 
+    /// Where the writable disk is mounted.
+    private static let disk = folder + "/disk"
+
     /// What Docker sets in every container's network; done once, in the template.
     private static let sysctls = [
         "net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647",
@@ -22,6 +25,8 @@ final class Guest {
 
     var mounted: [String] = []
     private let cards: GuestCards
+    /// The bytes of a disk that nothing has been written to.
+    private var emptyDiskBytes: Int64 = 0
     /// The disks' devices by their serial numbers, which stay the same in clones.
     private var disks: [String: String] = [:]
 
@@ -47,11 +52,20 @@ final class Guest {
     /// Mounts the empty disk, which is copied with the template: a new container finds its own mounted.
     private func prepareDisk() throws {
         guard let device = try device(of: Guest.scratchDisk) else { return }
-        try mount(device, "ext4", at: Guest.folder + "/disk", flags: 0)
-        for name in ["upper", "work", "warm/upper", "warm/work"] {
-            try FileContents.makeDirectories(Guest.folder + "/disk/" + name)
-        }
+        try mount(device, "ext4", at: Guest.disk, flags: 0)
+        for name in ["warm/upper", "warm/work"] { try FileContents.makeDirectories(Guest.disk + "/" + name) }
         sync()
+        emptyDiskBytes = try Guest.usedBytes()
+    }
+
+    /// What the containers have written over their images, as far as it is not deleted again.
+    /// Of a VM without a disk of its own (a pod's) nothing is known.
+    func writtenBytes() throws -> Int64 { emptyDiskBytes > 0 ? max(0, try Guest.usedBytes() - emptyDiskBytes) : 0 }
+
+    private static func usedBytes() throws(KernelError) -> Int64 {
+        var status = statvfs()
+        try checkErrno(statvfs(disk, &status), "statvfs", disk)
+        return Int64(clamping: (status.f_blocks - status.f_bfree) * status.f_frsize)
     }
 
     private func prepareNetwork() throws {
@@ -177,6 +191,9 @@ final class Guest {
         let options: String? = type == "ext4" ? "noinit_itable" : nil
         try check(cl_mount(device, target, type, flags | UInt(MS_NOATIME), options), "mount \(type)", "disk \(device)")
         mounted.append(target)
+        guard type == "ext4" else { return }
+        // A disk of a size of its own is empty.
+        for name in ["upper", "work"] { try FileContents.makeDirectories(target + "/" + name) }
     }
 
     /// The device of the disk with that serial number; nil without one.

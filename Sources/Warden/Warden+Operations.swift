@@ -34,6 +34,7 @@ extension Warden {
         case "release": reply.answer(try release(request))
         case "unseal": reply.answer(descriptors.forget(request))
         case "configure" where guest != nil: reply.answer(try guest?.configure(request) ?? [:])
+        case "written" where guest != nil: reply.answer(["bytes": JSON(try guest?.writtenBytes() ?? 0)])
         case "dismiss" where guest != nil: reply.answer(try guest?.dismiss(request) ?? [:])
         case "halt" where guest != nil: reply.answer(try halt())
         case let name: throw SkalaError(.unsupported, "unknown operation '\(name)'")
@@ -55,7 +56,8 @@ extension Warden {
     }
 
     private func hello(_ request: JSON) throws -> JSON {
-        let boot = try SmallFile.text("/proc/sys/kernel/random/boot_id").filter { $0 != "\n" }
+        // Made when it is read first: of a VM that is to be later, when its random numbers are its own.
+        let boot = guest == nil ? try SmallFile.text("/proc/sys/kernel/random/boot_id").filter { $0 != "\n" } : ""
         return [
             "version": JSON(ProtocolVersion.current), "pid": JSON(getpid()), "boot": JSON(boot), "lost": JSON(lost),
         ]
@@ -66,8 +68,9 @@ extension Warden {
         for container in containers.values { discard(container) }
         for process in Array(holders.values) + Array(helpers.values) { discard(process) }
         (holders, helpers) = ([:], [:])
+        let written = try guest?.writtenBytes() ?? 0
         guest?.unmountAll()
-        return [:]
+        return ["written": JSON(written)]
     }
 
     /// How long what a VM has written may take to be here, in milliseconds: then an end is told without it.

@@ -32,6 +32,7 @@ struct DaemonOptions {
           --accelerator A     what runs the instructions of VMs: auto, kvm or tcg (default auto: kvm where a guest boots
                               on it, software emulation otherwise)
           --spare-vms N       VMs of each size that are kept ready while VMs are being started (default 2; 0: none)
+          --prepare-vms       make the template of VMs at once, not when the first one starts
           --qemu FILE         QEMU's program (default /usr/bin/qemu-system-x86_64)
           --registry-mirror U mirror of Docker Hub; may be repeated
           --label KEY=VALUE   label of this engine; may be repeated
@@ -84,6 +85,7 @@ struct DaemonOptions {
             case "--subnet": options.configuration.subnet = try value()
             case "--accelerator": options.configuration.accelerator = try accelerator(value())
             case "--spare-vms": options.configuration.spareMachines = try count(value())
+            case "--prepare-vms": options.configuration.preparesMachines = true
             case "--qemu": options.configuration.machineProgram = try absolute(value())
             case "--registry-mirror": options.configuration.registryMirrors.append(try value())
             case "--label": options.configuration.labels.append(try value())

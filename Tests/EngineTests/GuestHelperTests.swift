@@ -18,8 +18,10 @@ struct GuestHelperTests {
         private let folder: TemporaryFolder
         private let listener: OwnedDescriptor
 
-        /// - Parameter play: what is sent after the helper was asked for, given the stream's number.
-        init(_ play: @escaping @Sendable (UInt32) -> [Frame]) throws {
+        /// - Parameters:
+        ///   - play: what is sent after the helper was asked for, given the stream's number.
+        ///   - version: what it says its protocol is.
+        init(version: String = ProtocolVersion.current, _ play: @escaping @Sendable (UInt32) -> [Frame]) throws {
             folder = try TemporaryFolder()
             var configuration = EngineConfiguration()
             configuration.runRoot = folder.path
@@ -39,7 +41,7 @@ struct GuestHelperTests {
             machine = VirtualMachine(
                 files: files, pid: getpid(), host: WardenSupervisor(configuration: configuration, log: Log()),
                 threads: threads)
-            threads.submit { HostileGuest.serve(listening, play) }
+            threads.submit { HostileGuest.serve(listening, version, play) }
         }
 
         func end() {
@@ -47,7 +49,7 @@ struct GuestHelperTests {
             shutdown(listener.raw, Int32(SHUT_RDWR))
         }
 
-        private static func serve(_ listener: Int32, _ play: @Sendable (UInt32) -> [Frame]) {
+        private static func serve(_ listener: Int32, _ version: String, _ play: @Sendable (UInt32) -> [Frame]) {
             let accepted = accept(listener, nil, nil)
             guard accepted >= 0 else { return }
             let connection = OwnedDescriptor(accepted)
@@ -57,7 +59,7 @@ struct GuestHelperTests {
                 while let frame = try? decoder.next() {  // the engine's frames are well formed
                     guard frame.kind == .request, let request = try? JSON(parsing: frame.payload) else { continue }
                     var output: [UInt8] = []
-                    Frame(.answer, number: frame.number, payload: Array("{}".utf8)).write(to: &output)
+                    Frame(.answer, number: frame.number, payload: JSON(["version": version]).bytes).write(to: &output)
                     if request["op"] == "helper" {
                         let stream = UInt32(clamping: request["stream"].int ?? 0)
                         for frame in play(stream) { frame.write(to: &output) }
@@ -128,6 +130,15 @@ struct GuestHelperTests {
         await fails(.invalid) { stream in
             (0..<4).map { _ in GuestHelperTests.data(stream, 2, String(repeating: " ", count: 60000)) }
         }
+    }
+
+    /// One that was started by another release is told apart at once, not waited for.
+    @Test func anotherProtocolIsNamed() async throws {
+        let guest = try HostileGuest(version: "0") { _ in [] }
+        defer { guest.end() }
+        let error = await #expect(throws: SkalaError.self) { try await guest.machine.connect(seconds: 60) }
+        #expect(error?.code == .conflict)
+        #expect(error?.message.contains("speaks version 0 of the protocol") == true, "\(error?.message ?? "")")
     }
 
     /// It sends many times what it was granted while nobody reads: the engine keeps no more than that.

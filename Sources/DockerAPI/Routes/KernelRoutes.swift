@@ -8,9 +8,16 @@ struct KernelRoutes {
     func register(_ router: inout Router) {
         router.get("/skala/v1/kernels") { _ in .json(["Kernels": JSON(try await engine.kernels())]) }
         router.post("/skala/v1/kernels/pull") { request in
-            let path = try await request.body.json()["Path"].string
-            if let path, !path.hasPrefix("/") { throw SkalaError(.invalid, "path '\(path)' is not absolute") }
-            return .json(["Release": JSON(try await engine.addKernel(package: path))], status: 201)
+            _ = try await request.body.json()
+            return .json(["Release": JSON(try await engine.addKernel(file: nil, modules: nil))], status: 201)
+        }
+        router.post("/skala/v1/kernels/add") { request in
+            let body = try await request.body.json()
+            let (path, modules) = (body["Path"].string ?? "", body["Modules"].string)
+            for path in [path, modules].compactMap({ $0 }) where !path.hasPrefix("/") {
+                throw SkalaError(.invalid, "path '\(path)' is not absolute")
+            }
+            return .json(["Release": JSON(try await engine.addKernel(file: path, modules: modules))], status: 201)
         }
         router.post("/skala/v1/kernels/{release}/use") { request in
             try await engine.useKernel(request.parameter("release"))

@@ -90,7 +90,7 @@ extension Container {
 
     /// Those that are there: before its first start a container has none.
     var etcFiles: [String] {
-        ["resolv.conf", "hostname", "hosts"].filter { access(directory + "/" + $0, F_OK) == 0 }
+        ["resolv.conf", "hostname", "hosts", "machine-id"].filter { access(directory + "/" + $0, F_OK) == 0 }
     }
 
     private static func fileMounts(

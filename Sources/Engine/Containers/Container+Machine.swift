@@ -44,7 +44,7 @@ extension Container {
 
     /// Where the files bound over /etc lie in the VM.
     var guestEtcFiles: [(source: String, destination: String)] {
-        ["resolv.conf", "hostname", "hosts"].map { (guestEtcFile($0), "/etc/" + $0) }
+        etcFiles.map { (guestEtcFile($0), "/etc/" + $0) }
     }
 
     func guestEtcFile(_ name: String) -> String { guestFolder.file(name) }
@@ -104,6 +104,31 @@ extension Container {
         return machine
     }
 
+    /// Makes the disk when its size was chosen; otherwise it comes with the VM.
+    private func makeDisk() async throws {
+        guard let text = record.hostConfig["StorageOpt"]["size"].string, access(diskPath, F_OK) != 0 else { return }
+        let (path, bytes) = (diskPath, try ByteSize.parse(text))
+        try await engine.threads.run { try DiskImage.format(path, bytes: bytes) }
+    }
+
+    /// The bytes the container wrote over its image: asked of its VM, or known from when that ended.
+    func machineWrittenBytes() async -> Int64 {
+        guard let machine, record.state.status == .running else { return record.machineWritten }
+        // One that does not answer now has told nothing new.
+        guard let answer = try? await machine.request("written", seconds: 5), let bytes = answer["bytes"].int else {
+            return record.machineWritten
+        }
+        return bytes
+    }
+
+    /// The VM it is started in.
+    var machineShape: MachineShape {
+        MachineShape(
+            memoryLimit: record.hostConfig["Memory"].int ?? 0,
+            processors: Double(record.hostConfig["NanoCpus"].int ?? 0) / 1e9, available: HostFacts.onlineCPUs,
+            kernel: record.hostConfig["Annotations"][MachineLimits.kernelAnnotation].string ?? "")
+    }
+
     /// A VM with the container's disks and folders, which its warden does not know yet.
     ///
     /// - Returns: also whether the container has written nothing so far.
@@ -114,17 +139,17 @@ extension Container {
         let layers = await engine.images.layerPaths(of: image)
         let (root, disk) = (engine.machines.rootImage(of: image), diskPath)
         let log = logSettings
+        try await makeDisk()
         let isNew = access(disk, F_OK) != 0
         try await engine.machines.makeRootImage(root, layers: layers)
         times.end("image")
-        let shape = MachineShape(
-            memoryLimit: record.hostConfig["Memory"].int ?? 0,
-            processors: Double(record.hostConfig["NanoCpus"].int ?? 0) / 1e9, available: HostFacts.onlineCPUs)
+        let shape = machineShape
         (record.machineMemory, record.machineProcessors) = (shape.memory, shape.processors)
         let machine = try await engine.machines.start(
             VirtualMachines.Request(
                 shape: shape, root: root, disk: disk, log: log.isNull ? nil : (id, log), resources: resources,
-                shares: hostMounts.map { HostShare(source: $0.source, isReadOnly: $0.isReadOnly) })
+                shares: hostMounts.map { HostShare(source: $0.source, isReadOnly: $0.isReadOnly) },
+                isCold: record.hostConfig["Annotations"][MachineLimits.startAnnotation] == "cold")
         ) { [containers, id] event in Task { await containers.handleGuest(event, of: id) } }
         times.end("clone")
         return (machine, isNew)
@@ -171,7 +196,10 @@ extension Container {
 
     func end(_ machine: VirtualMachine, keepsDisk: Bool) async {
         // A guest that does not answer loses what it had not written, as a machine whose power fails.
-        if keepsDisk { _ = try? await machine.halt() }
+        if keepsDisk, let written = try? await machine.halt(), written != record.machineWritten {
+            record.machineWritten = written
+            try? await persist()  // told again at the next stop
+        }
         await containers.forgetMachine(machine.id)
         await machine.destroy(keepingConsoleAt: directory + "/console.log")
     }
@@ -217,6 +245,7 @@ extension Container {
             return try await machine.request("state", ["id": JSON(id)])
         } catch {
             engine.log.error("the VM of container \(id) does not answer: \(error)")
+            record.state.error = "\(error)"
             return nil
         }
     }

@@ -30,7 +30,7 @@ extension Container {
             record.config["User"].string ?? "", groups: record.hostConfig["GroupAdd"].strings ?? [])
         for mount in record.mounts where mount.type == "bind" { try prepareBind(mount) }
         let network = try await prepareNetwork()
-        let etcFiles = try writeEtcFiles(network)
+        let etcFiles = try writeEtcFiles(network, roots: [directory + "/upper"] + layers)
         let inMachine = record.isolation != .container
         var seen = record
         if inMachine { seen.mounts = guestMounts }
@@ -206,14 +206,29 @@ extension Container {
     // MARK: /etc
 
     /// Writes the files that are bound over the image's; they are kept in the container's folder.
-    private func writeEtcFiles(_ network: PreparedNetwork) throws -> [(source: String, destination: String)] {
+    private func writeEtcFiles(
+        _ network: PreparedNetwork, roots: [String]
+    ) throws -> [(source: String, destination: String)] {
         let owner = network.sharedWith.map { engine.configuration.containerDirectory($0) } ?? directory
         let files = ["resolv.conf", "hostname", "hosts"].map { (source: owner + "/" + $0, destination: "/etc/" + $0) }
         guard network.sharedWith == nil else { return files }
         try FileContents.overwrite(files[0].source, with: Array(resolvConf(network.resolvConf).utf8))
         try FileContents.overwrite(files[1].source, with: Array((hostname + "\n").utf8))
         try FileContents.overwrite(files[2].source, with: Array(hosts(network).utf8))
-        return files
+        guard wantsMachineID(roots: roots) else { return files }
+        let path = directory + "/machine-id"
+        try FileContents.overwrite(path, with: Array("\(id.prefix(32))\n".utf8))
+        return files + [(path, "/etc/machine-id")]
+    }
+
+    /// Whether the image leaves the machine's id empty, to be filled in when it starts (machine-id(5)).
+    private func wantsMachineID(roots: [String]) -> Bool {
+        for root in roots {
+            // Not in this layer: the next one may have it.
+            guard let bytes = try? FileContents.read("/etc/machine-id", inRoot: root) else { continue }
+            return bytes.allSatisfy { $0 == 0x0A } || bytes.starts(with: Array("uninitialized".utf8))
+        }
+        return false
     }
 
     var hostname: String {

@@ -129,6 +129,8 @@ struct ContainerCreation {
                 ? "isolation \(runtime) is not available" : "unknown or invalid runtime name: \(runtime)"
             throw SkalaError(.invalid, "\(what): the isolations are \(known)")
         }
+        try MachineLimits.checkAnnotations(host, hasMachine: isolation == .microvm)
+        try MachineLimits.checkStorage(host, hasDisk: isolation == .microvm)
         if isolation != .container { try MachineLimits.check(config, host, isolation) }
         if isolation != .pod, PodName.isAsked(by: host) {
             throw SkalaError(

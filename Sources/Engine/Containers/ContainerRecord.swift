@@ -30,6 +30,8 @@ public struct ContainerRecord: Sendable {
     public var podName = ""
     /// The size that VM was given when it started: bytes, and processors.
     var machineMemory: Int64 = 0
+    /// The bytes that were written over the image when the last VM ended.
+    var machineWritten: Int64 = 0
     var machineProcessors = 0
     /// What `Networks` needs to take the running container over after the daemon's restart.
     public var networkState = JSON.null
@@ -125,6 +127,7 @@ extension ContainerRecord {
             "dedicatedCores": JSON(dedicatedCores), "machine": JSON(machineID), "pod": JSON(podID),
             "podName": JSON(podName), "machineMemory": JSON(machineMemory),
             "machineProcessors": JSON(machineProcessors),
+            "machineWritten": JSON(machineWritten),
         ]
     }
 
@@ -150,6 +153,7 @@ extension ContainerRecord {
         podID = json["pod"].string ?? ""
         podName = json["podName"].string ?? ""
         machineMemory = json["machineMemory"].int ?? 0
+        machineWritten = json["machineWritten"].int ?? 0
         machineProcessors = Int(json["machineProcessors"].int ?? 0)
     }
 }

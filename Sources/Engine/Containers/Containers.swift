@@ -92,7 +92,13 @@ public actor Containers {
             await engine.images.retain(image: image.id, holder: id)
             byID[id] = container
             await container.publish("create")
-            return (id, warnings(record))
+            var warnings = warnings(record)
+            if record.isolation == .microvm, await !engine.machines.hasTemplate(await container.machineShape) {
+                warnings.append(
+                    "The first virtual machine of a size takes some seconds longer: its template is made when it starts"
+                )
+            }
+            return (id, warnings)
         } catch {
             byName[name] = nil
             await discard(id)

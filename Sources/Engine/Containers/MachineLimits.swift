@@ -36,6 +36,46 @@ enum MachineLimits {
         }
     }
 
+    /// The annotations that say how a VM starts: the release of its kernel, and `cold`, to boot instead of being cloned.
+    static let kernelAnnotation = "skala.kernel"
+    static let startAnnotation = "skala.start"
+
+    /// - Throws: `.invalid` for a container that has no VM, and for an unknown way to start.
+    static func checkAnnotations(_ host: JSON, hasMachine: Bool) throws(SkalaError) {
+        let annotations = host["Annotations"]
+        for key in [kernelAnnotation, startAnnotation] where !annotations[key].isNull && !hasMachine {
+            throw SkalaError(.invalid, "annotation \(key): it needs a VM of the container's own (--isolation microvm)")
+        }
+        if let start = annotations[startAnnotation].string, start != "cold", start != "clone" {
+            throw SkalaError(.invalid, "invalid annotation \(startAnnotation)=\(start): expected cold or clone")
+        }
+    }
+
+    /// The least a disk with a file system and a journal takes.
+    private static let smallestDisk: Int64 = 32 << 20
+
+    /// `--storage-opt size=`: how large the disk of a VM is.
+    ///
+    /// - Throws: `.invalid` for a container, other options, and sizes that are no disk's.
+    static func checkStorage(_ host: JSON, hasDisk: Bool) throws(SkalaError) {
+        let options = host["StorageOpt"].object ?? JSONObject()
+        guard !options.isEmpty else { return }
+        guard hasDisk else {
+            throw SkalaError(
+                .invalid,
+                "HostConfig.StorageOpt is not supported: the size of a container's file system cannot be limited with "
+                    + "overlayfs on this file system; that of a VM's can (--isolation microvm)")
+        }
+        for option in options.members {
+            guard option.key == "size", let text = option.value.string else {
+                throw SkalaError(.invalid, "unknown storage option '\(option.key)': expected size")
+            }
+            guard try ByteSize.parse(text) >= smallestDisk else {
+                throw SkalaError(.invalid, "storage option size=\(text): at least 32m")
+            }
+        }
+    }
+
     /// Folders of the host in the VM.
     static func check(_ mounts: [ContainerRecord.Mount], _ isolation: Isolation) throws(SkalaError) {
         let kept = ["", "private", "rprivate"]

@@ -23,6 +23,12 @@ struct MachineFiles: Sendable {
     /// What QEMU and the guest's kernel say.
     var console: String { "\(dataRoot)/\(id.prefix(12)).log" }
 
+    /// What one that boots needs until it has booted: its memory, which is copied, and its initial file system.
+    var memory: String { "\(dataRoot)/\(id.prefix(12)).memory" }
+    var initramfs: String { "\(dataRoot)/\(id.prefix(12)).initramfs" }
+
+    func removeBootFiles() { for path in [memory, initramfs] { unlink(path) } }
+
     /// Only while a log is being connected.
     var logPipe: String { "\(dataRoot)/\(id.prefix(12)).pipe" }
 
@@ -36,6 +42,7 @@ struct MachineFiles: Sendable {
     /// Removes what is there; what stays is removed when the daemon starts next.
     func remove() {
         try? FileContents.removeTree(folder)
+        removeBootFiles()
         for path in [disk, console, console + ".1"] { unlink(path) }
     }
 

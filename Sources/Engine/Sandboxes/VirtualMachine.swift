@@ -75,6 +75,10 @@ final class VirtualMachine: Sandbox {
                 client.withLock { $0 = connected }
                 return
             } catch {
+                // Trying again does not make it another one.
+                if let error = error as? SkalaError, error.code == .conflict {
+                    throw error.within("the VM does not answer")
+                }
                 guard isAlive else { throw SkalaError(.unavailable, "the VM ended at once", cause: error) }
                 guard SystemClock.monotonicNanoseconds() < deadline else {
                     throw SkalaError(.timedOut, "the warden in the VM does not answer", cause: error)
@@ -140,7 +144,11 @@ final class VirtualMachine: Sandbox {
     }
 
     /// Ends the VM's containers, writes its disks out and lets go of them.
-    func halt() async throws { try await request("halt", seconds: VirtualMachine.haltDeadline) }
+    ///
+    /// - Returns: the bytes written to its disk.
+    func halt() async throws -> Int64? {
+        try await request("halt", seconds: VirtualMachine.haltDeadline)["written"].int
+    }
 
     /// How long a warden that was found may take to answer, in nanoseconds, before it is tried again.
     private static let greetDeadline: Int64 = 2_000_000_000

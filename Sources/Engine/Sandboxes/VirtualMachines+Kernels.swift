@@ -3,20 +3,26 @@ import Kernel
 import Machines
 
 extension VirtualMachines {
-    func currentKernel() async throws -> GuestKernel {
+    /// The kernel a shape names.
+    func kernel(of shape: MachineShape) async throws -> GuestKernel {
+        guard !shape.kernel.isEmpty else { return try await currentKernel() }
+        let kernels = kernels
+        return try await threads.run { try kernels.find(shape.kernel) }
+    }
+
+    private func currentKernel() async throws -> GuestKernel {
         let kernels = kernels
         if let kernel = try await threads.run({ try kernels.current() }) { return kernel }
         return try await pullKernel()
     }
 
-    /// Adds a kernel, downloading the distribution's when no package is given; VMs started from now on use it.
-    func addKernel(package path: String?) async throws -> GuestKernel {
+    /// Adds a kernel, of a package or built by hand, or downloads the distribution's when no file is given.
+    func addKernel(file path: String?, modules: String?) async throws -> GuestKernel {
         guard let path else { return try await pullKernel() }
         let kernels = kernels
         let kernel = try await threads.run {
-            let kernel = try kernels.add(package: path)
-            try kernels.use(kernel.release)
-            return kernel
+            if let modules { return try kernels.add(image: path, modules: modules) }
+            return try kernels.add(package: path)
         }
         forgetTemplates()
         return kernel

@@ -28,7 +28,7 @@ extension VirtualMachines {
     }
 
     private func findOrMakeTemplate(_ shape: MachineShape) async throws -> MachineTemplate {
-        let kernel = try await currentKernel()
+        let kernel = try await kernel(of: shape)
         let key = try templateKey(shape, kernel)
         let accelerators: [Accelerator] =
             configuration.accelerator.map { [$0] } ?? (access("/dev/kvm", R_OK | W_OK) == 0 ? [.kvm, .tcg] : [.tcg])
@@ -55,7 +55,7 @@ extension VirtualMachines {
     }
 
     /// What a template is made of: when any of it changes, it is made anew.
-    private func templateKey(_ shape: MachineShape, _ kernel: GuestKernel) throws -> JSON {
+    func templateKey(_ shape: MachineShape, _ kernel: GuestKernel) throws -> JSON {
         func stamp(_ path: String) throws -> JSON {
             var status = stat()
             try checkErrno(stat(path, &status), "stat", path)
@@ -75,7 +75,7 @@ extension VirtualMachines {
 
     private var probeFile: String { configuration.machineRoot + "/no-accelerator" }
 
-    private func probeFailed(_ accelerator: Accelerator, _ key: JSON) -> Bool {
+    func probeFailed(_ accelerator: Accelerator, _ key: JSON) -> Bool {
         // No such file: not probed yet.
         guard let bytes = try? FileContents.read(probeFile), let failed = try? JSON(parsing: bytes) else {
             return false
@@ -93,7 +93,7 @@ extension VirtualMachines {
     }
 
     private func templateFolder(_ shape: MachineShape, _ accelerator: Accelerator) -> String {
-        "\(configuration.machineRoot)/templates/\(shape.text)-\(accelerator.rawValue)"
+        MachineTemplate.folder(of: shape, accelerator, below: configuration.machineRoot + "/templates")
     }
 
     /// Makes the files that a template boots from, in a folder that becomes the template's when it has booted.
@@ -105,17 +105,15 @@ extension VirtualMachines {
         try await threads.run {
             if access(template.folder, F_OK) == 0 { try template.remove() }
             try FileContents.makeDirectories(template.folder, mode: 0o711)
-            let warden = try FileContents.read(wardenPath, limit: 256 << 20)
-            let initProgram = try FileContents.read(initPath)
-            try FileContents.replace(
-                template.initramfs, with: try kernel.initramfs(warden: warden, initProgram: initProgram))
+            try VirtualMachines.writeInitramfs(
+                template.initramfs, kernel, wardenPath: wardenPath, initPath: initPath)
             let memory = try OwnedDescriptor.open(template.memory, O_RDWR | O_CREAT, mode: 0o600)
             try checkErrno(ftruncate(memory.raw, Int(shape.memory)), "truncate", template.memory)
             if shape.kind == .pod {
                 try VirtualMachines.makeMemberDisk(template.disk)
             } else {
                 try DiskImage.format(template.disk, bytes: VirtualMachines.diskBytes)
-                try WarmUp.makeRoot(template.root, program: initProgram)
+                try WarmUp.makeRoot(template.root, program: try FileContents.read(initPath))
             }
         }
         return template

@@ -19,6 +19,8 @@ actor VirtualMachines {
         let resources: JSON
         /// Folders and files of the host, and where the VM sees them: number 0 as `0`, and so on.
         let shares: [HostShare]
+        /// Boots, instead of being cloned.
+        let isCold: Bool
     }
 
     let kernels: KernelStore
@@ -29,6 +31,8 @@ actor VirtualMachines {
     let threads: WorkerThreads
     let log: Log
     var templates: [MachineShape: Task<MachineTemplate, any Error>] = [:]
+    /// Counts the templates that were given up.
+    var templateGeneration: [MachineShape: Int] = [:]
     let spares: SpareMachines
     /// Those that are nobody's yet: being started, warmed up, or to become templates.
     var unclaimed: [String: VirtualMachine] = [:]
@@ -71,7 +75,7 @@ actor VirtualMachines {
     }
 
     /// Ends a VM that did not start, and answers the error with what it said last.
-    private func failed(_ machine: VirtualMachine, _ error: any Error) async -> SkalaError {
+    func failed(_ machine: VirtualMachine, _ error: any Error) async -> SkalaError {
         let reason = VirtualMachines.lastWords(machine.console)
         unclaimed[machine.id] = nil
         await machine.destroy()
@@ -80,6 +84,7 @@ actor VirtualMachines {
 
     private func claim(_ request: Request) async throws -> VirtualMachine {
         let shape = request.shape
+        if request.isCold { return try await newMachine(request) }
         defer { if request.shares.isEmpty { spares.refill(shape) { [self] in try await warmClone(shape) } } }
         if request.shares.isEmpty, let machine = spares.take(shape) {
             let control = machine.control
@@ -92,7 +97,7 @@ actor VirtualMachines {
                 await machine.destroy()
             }
         }
-        return try await clone(shape, shares: request.shares)
+        return try await newMachine(request)
     }
 
     /// A VM for a pod: its places are empty, and the caller's from now on.
@@ -104,7 +109,7 @@ actor VirtualMachines {
     }
 
     /// A new VM that continues where its template was stopped, and whose warden answers.
-    private func clone(_ shape: MachineShape, shares: [HostShare]) async throws -> VirtualMachine {
+    func clone(_ shape: MachineShape, shares: [HostShare]) async throws -> VirtualMachine {
         guard !isClosed else { throw SkalaError(.unavailable, "the daemon ends") }
         let template = try await template(for: shape)
         accelerator = template.accelerator

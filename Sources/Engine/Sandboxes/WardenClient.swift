@@ -65,7 +65,13 @@ final class WardenClient: Sendable {
             close()
         }
         defer { timer.cancel() }
-        _ = try await request("hello", ["version": JSON(version)])
+        let spoken = try await request("hello", ["version": JSON(version)])["version"].string ?? "none"
+        guard spoken == ProtocolVersion.current else {
+            throw SkalaError(
+                .conflict,
+                "it was started by another version of Skala: its warden speaks version \(spoken) of the protocol, and this "
+                    + "daemon version \(ProtocolVersion.current); start it anew")
+        }
     }
 
     var isOpen: Bool { state.withLock { !$0.isClosed } }

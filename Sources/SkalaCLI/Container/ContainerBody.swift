@@ -103,6 +103,7 @@ struct ContainerBody {
             }
             annotations["skala.allocation"] = JSON(allocation)
         }
+        if let kernel = arguments["kernel"] { annotations["skala.kernel"] = JSON(kernel) }
         if let pod = arguments["pod"] { annotations["skala.pod"] = JSON(pod) }
         if annotations != [:] { host["Annotations"] = annotations }
         if arguments.has("log-driver") || arguments.has("log-opt") {

@@ -118,6 +118,7 @@ enum ContainerOptions {
             "container, microvm (a virtual machine of its own) or pod (one that several share)",
             .words(["container", "pod", "microvm"])),
         .value("pod", "NAME", "The pod whose virtual machine it shares, made when there is none"),
+        .value("kernel", "RELEASE", "Kernel of its virtual machine, one of `skala kernel ls`"),
         .value("runtime", "ISOLATION", "The same, as docker calls it"),
         .value("platform", "OS/ARCH", "Platform of the image"),
         .value("pull", "WHEN", "Pull the image: always, missing or never", .words(["always", "missing", "never"])),

@@ -6,7 +6,7 @@ import Kernel
 /// `skala kernel`
 enum KernelCommands {
     static let group = Command(
-        "kernel", "Kernels that virtual machines boot", "COMMAND", work: .group([list, pull, use, remove]))
+        "kernel", "Kernels that virtual machines boot", "COMMAND", work: .group([list, pull, add, use, remove]))
 
     private static func path(_ release: String) -> String { "/skala/v1/kernels/\(PercentEncoding.encode(release))" }
 
@@ -26,20 +26,36 @@ enum KernelCommands {
     }
 
     private static let pull = Command(
-        "pull", "Take a kernel out of a Debian package, without installing it", "[FILE.deb]", 0...1,
-        examples: ["skala kernel pull", "skala kernel pull ./linux-image-6.1.0-56-amd64_6.1.192-2_amd64.deb"]
+        "pull", "Download the distribution's kernel and give it to the virtual machines started from now on", "", 0...0,
+        examples: ["skala kernel pull"]
     ) { call in
-        var body: JSON = [:]
-        if let file = call.arguments.positional.first {
-            var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
-            guard realpath(file, &buffer) != nil else { throw CommandFailure(1, "\(file): no such file") }
-            body["Path"] = JSON(
-                String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self))
-        }
         // On standard error: the release alone is the command's output.
-        if body["Path"].isNull { StandardStreams.error("downloading the distribution's kernel for virtual machines\n") }
-        try call.output.line(try call.client.json(.post("/skala/v1/kernels/pull", body))["Release"].plain)
+        StandardStreams.error("downloading the distribution's kernel for virtual machines\n")
+        try call.output.line(try call.client.json(.post("/skala/v1/kernels/pull", [:]))["Release"].plain)
         return 0
+    }
+
+    private static let add = Command(
+        "add", "Add a kernel: a Debian package's, without installing it, or one that was built by hand",
+        "[OPTIONS] FILE", 1...1,
+        options: [
+            .value("modules", "FOLDER", "The kernel's modules: /lib/modules/RELEASE, when FILE is a vmlinux or bzImage")
+        ],
+        examples: [
+            "skala kernel add ./linux-image-6.1.0-56-amd64_6.1.192-2_amd64.deb",
+            "skala kernel add ./vmlinux --modules /lib/modules/6.12.4-own && skala run --kernel 6.12.4-own --isolation microvm alpine",
+        ]
+    ) { call in
+        var body: JSON = ["Path": JSON(try absolute(call.arguments.positional[0]))]
+        if let modules = call.arguments["modules"] { body["Modules"] = JSON(try absolute(modules)) }
+        try call.output.line(try call.client.json(.post("/skala/v1/kernels/add", body))["Release"].plain)
+        return 0
+    }
+
+    private static func absolute(_ file: String) throws -> String {
+        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+        guard realpath(file, &buffer) != nil else { throw CommandFailure(1, "\(file): no such file") }
+        return String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
     }
 
     private static let use = Command(

@@ -114,7 +114,8 @@ extension Integration {
         }
 
         /// More than one network, from the start and later; each comes and goes while the container runs.
-        @Test(arguments: all) func networksWhileItRuns(isolation: String) async throws {
+        /// A pod is on one network.
+        @Test(arguments: ["container", "microvm"]) func networksWhileItRuns(isolation: String) async throws {
             try await Session.run { t in
                 try await t.sh("for n in a b c; do docker network create ${N}$n; done")
                 try await t.sh("docker network create --internal ${N}i")
@@ -197,6 +198,39 @@ extension Integration {
             }
         }
 
+        /// What a container wrote over its image, while it runs and after.
+        @Test(arguments: ["container", "microvm"]) func sizes(isolation: String) async throws {
+            try await Session.run { t in
+                let size =
+                    "s=$(docker inspect --size -f '{{.SizeRw}}' ${N}a); [ $s -ge 5242880 ] && [ $s -lt 6291456 ] && echo five"
+                try await t.sh(
+                    "docker run -d --runtime \(isolation) --name ${N}a busybox sh -c 'dd if=/dev/zero of=/f bs=1M count=5; sync; sleep 1000'",
+                    deadline: 180)
+                try await t.eventually(size, prints: "five")
+                try await t.sh("docker ps -s --filter name=^${N}a --format '{{.Size}}'", has: "5.", "MB (virtual ")
+                try await t.sh("docker stop -t 0 ${N}a >/dev/null; \(size)", prints: "five")
+                try await t.sh("docker start ${N}a")
+                try await t.eventually(size, prints: "five")
+            }
+        }
+
+        @Test func diskOfASizeOfItsOwn() async throws {
+            try await Session.run { t in
+                let run = "docker run --runtime microvm --storage-opt size=64m"
+                try await t.sh(
+                    "\(run) --name ${N}a busybox sh -c 'dd if=/dev/zero of=/f bs=1M count=100 2>&1; echo kept >/g || rm /f; echo kept >/g' | grep -o 'No space left on device' | head -n 1",
+                    prints: "No space left on device", deadline: 180)
+                try await t.sh("docker cp ${N}a:/g - | tar -xO", prints: "kept")
+                try await t.sh("docker start -a ${N}a 2>&1 | grep -c 'No space'", has: "1")
+                try await t.fails(
+                    "docker create --runtime microvm --storage-opt size=1m busybox true", 1, "at least 32m")
+                try await t.fails(
+                    "docker create --runtime microvm --storage-opt sise=1g busybox true", 1, "expected size")
+                try await t.fails(
+                    "docker create --storage-opt size=1g busybox true", 1, "HostConfig.StorageOpt is not supported")
+            }
+        }
+
         /// A log has all that was written when the end is told, and no more than it may.
         @Test(arguments: all) func logs(isolation: String) async throws {
             try await Session.run { t in
@@ -235,14 +269,21 @@ extension Integration {
                 let t = try Session(engine)
                 let run = "docker run -d --runtime \(isolation)"
                 try await t.sh(
-                    "\(run) --name ticks busybox sh -c 'i=0; while [ $i -lt 80 ]; do i=$((i+1)); echo $i; sleep 0.1; done; exit 6'",
+                    "\(run) --name ticks busybox sh -c 'i=0; while [ $i -lt 120 ]; do i=$((i+1)); echo $i; sleep 0.1; done; exit 6'",
                     deadline: 180)
+                try await t.sh("docker network create n >/dev/null; docker network connect n ticks")
                 for _ in 0..<3 {
                     engine.endDaemon(SIGKILL)
                     try await Task.sleep(for: .milliseconds(300))
                     try await engine.startDaemon()
                     try await t.sh("docker exec ticks echo here", prints: "here")
                 }
+                // Its networks are known again, and can be changed.
+                let names = "docker exec ticks ls /sys/class/net | tr '\\n' ' '"
+                try await t.sh(names, prints: "eth0 eth1 lo ")
+                try await t.sh(
+                    "docker network disconnect n ticks; \(names); docker network connect n ticks; \(names)",
+                    prints: "eth0 lo eth0 eth1 lo ")
                 // Paused, it cannot answer the next daemon, and is found all the same.
                 try await t.sh("docker pause ticks")
                 engine.endDaemon(SIGKILL)
@@ -250,18 +291,35 @@ extension Integration {
                 try await t.sh(
                     "docker inspect -f '{{.State.Status}}' ticks; docker unpause ticks", prints: "paused\nticks")
                 try await t.eventually("docker exec ticks echo here; docker wait ticks", prints: "here\n6")
-                try await t.sh("docker logs ticks", prints: (1...80).map(String.init).joined(separator: "\n"))
+                try await t.sh("docker logs ticks", prints: (1...120).map(String.init).joined(separator: "\n"))
                 try await t.sh(
                     "docker rm ticks >/dev/null; ls $ENGINE/run/vm 2>/dev/null | grep -v root | wc -l", prints: "0")
+            }
+        }
+
+        /// An image that leaves its machine's id empty gets one, another in each container and the same after a restart.
+        @Test(arguments: all) func machineID(isolation: String) async throws {
+            try await Session.run { t in
+                try await t.sh(
+                    "docker run --name ${N}i busybox sh -c ': >/etc/machine-id'; docker commit -c 'CMD [\"cat\", \"/etc/machine-id\"]' ${N}i ${N}img"
+                )
+                let run = "docker run --runtime \(isolation)"
+                try await t.sh("for i in 1 2 3; do \(run) --rm ${N}img; done | grep -cE '^[0-9a-f]{32}$'", prints: "3")
+                try await t.sh("for i in 1 2 3; do \(run) --rm ${N}img; done | sort -u | wc -l", prints: "3")
+                try await t.sh(
+                    "\(run) --name ${N}a ${N}img >one; docker start -a ${N}a >two; cmp one two && echo same",
+                    prints: "same")
+                try await t.sh("\(run) --rm busybox ls /etc/machine-id 2>&1 || true", has: "No such file")
             }
         }
 
         @Test func cloneHasAnIdentityOfItsOwn() async throws {
             try await Session.run { t in
                 let random =
-                    "docker run --rm --runtime microvm busybox sh -c 'head -c 16 /dev/urandom | md5sum; cat /proc/sys/kernel/random/uuid'"
+                    "docker run --rm --runtime microvm busybox sh -c 'head -c 16 /dev/urandom | md5sum; cat /proc/sys/kernel/random/uuid /proc/sys/kernel/random/boot_id'"
                 try await t.sh(
-                    "for i in 1 2 3 4 5 6; do \(random); done | sort | uniq | wc -l", prints: "12", deadline: 180)
+                    "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do \(random); done | sort | uniq | wc -l", prints: "36",
+                    deadline: 180)
             }
         }
 

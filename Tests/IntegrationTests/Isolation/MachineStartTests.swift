@@ -1,0 +1,124 @@
+import Glibc
+import Testing
+
+extension Integration {
+    /// How VMs start: templates that are broken, kernels of one's own, QEMU that hangs.
+    @Suite(.serialized) struct MachineStartTests {
+        private static let tcg = ["--accelerator", "tcg", "--spare-vms", "0"]
+        private let run = "timeout 120 docker run --rm --runtime microvm"
+
+        /// By request a VM boots, with everything a clone has, and nothing of a template.
+        @Test func coldStart() async throws {
+            try await EngineFixture.with(options: MachineStartTests.tcg) { engine in
+                let t = try Session(engine)
+                let cold = "\(run) --annotation skala.start=cold"
+                try await t.sh(
+                    "\(cold) busybox sh -c 'echo cold; ping -c 1 -w 5 $0 >/dev/null && echo net' $SUBNET.$BRIDGEHOST",
+                    prints: "cold\nnet", deadline: 180)
+                try await t.sh(
+                    "mkdir b; \(cold) -v $PWD/b:/b busybox sh -c 'echo kept >/b/f'; cat b/f", prints: "kept",
+                    deadline: 120)
+                try await t.sh(
+                    "ls $ENGINE/data/machines/templates 2>/dev/null | wc -l; ls $ENGINE/data/machines/running | wc -l",
+                    prints: "0\n0")
+                try await t.fails("\(run) --annotation skala.start=warm busybox true", 125, "expected cold or clone")
+                try await t.fails(
+                    "docker run --rm --annotation skala.start=cold busybox true", 125,
+                    "it needs a VM of the container's own")
+                // The next one needs a template, and says so.
+                try await t.sh(
+                    "docker create --runtime microvm busybox true 2>&1", has: "its template is made when it starts")
+            }
+        }
+
+        /// A template that is broken is made anew; as long as that does not help, VMs boot.
+        @Test func brokenTemplates() async throws {
+            try await EngineFixture.with(options: MachineStartTests.tcg + ["--prepare-vms"]) { engine in
+                let t = try Session(engine)
+                try await t.eventually("ls $ENGINE/data/machines/templates/256m-1-tcg/key | wc -l", prints: "1")
+                try await t.sh("docker create --runtime microvm busybox true 2>&1 | wc -l", prints: "1")
+                try await t.sh("truncate -s 100M $ENGINE/data/machines/templates/256m-1-tcg/memory")
+                try await t.sh("\(run) busybox echo memory", prints: "memory", deadline: 130)
+                #expect(engine.log.contains("does not start; the template is made anew"))
+                try await t.sh("truncate -s 1000 $ENGINE/data/machines/templates/256m-1-tcg/state")
+                try await t.sh("\(run) busybox echo state", prints: "state", deadline: 130)
+                #expect(engine.log.components("the template is made anew") == 2)
+                #expect(!engine.log.contains("the VM boots instead"))
+                try await t.sh(
+                    """
+                    (while [ ! -e stop ]; do truncate -c -s 1000 $ENGINE/data/machines/templates/256m-1-tcg/state; done 2>/dev/null) &
+                    \(run) busybox echo booted; touch stop; wait
+                    """, prints: "booted", deadline: 180)
+                #expect(engine.log.contains("the VM boots instead"))
+                try await t.sh(
+                    "docker ps -aq | xargs docker rm -f >/dev/null; ls $ENGINE/run/vm | grep -v root | wc -l",
+                    prints: "0")
+            }
+        }
+
+        /// QEMU stands still in the middle of a clone: the start ends in bounded time, with another VM or a clear error.
+        @Test func qemuHangs() async throws {
+            try await EngineFixture.with(options: MachineStartTests.tcg + ["--prepare-vms"]) { engine in
+                let t = try Session(engine)
+                try await t.eventually("ls $ENGINE/data/machines/templates/256m-1-tcg/key | wc -l", prints: "1")
+                let warden = try #require(engine.wardenProcess)
+                let result = try await t.raw(
+                    """
+                    (\(run) busybox echo fine >out 2>&1; echo $? >>out) &
+                    while ! pid=$(pgrep -P \(warden) -f incoming); do :; done; kill -STOP $pid; echo $pid
+                    wait; cat out
+                    """, deadline: 130)
+                #expect(!result.hasTimedOut)
+                #expect(
+                    result.output.contains("fine\n0") || result.output.contains("does not answer"), "\(result.output)")
+                try await t.sh(
+                    "docker ps -aq | xargs -r docker rm -f >/dev/null; ls $ENGINE/run/vm | grep -v root | wc -l",
+                    prints: "0")
+                try await t.sh("\(run) busybox echo next", prints: "next", deadline: 120)
+            }
+        }
+
+        /// A kernel that was built by hand, for the workloads that ask for it.
+        @Test func kernelOfAWorkload() async throws {
+            try await Session.run { t in
+                try await t.sh("\(run) busybox true", deadline: 180)
+                try await t.sh(
+                    """
+                    k=$ENGINE/data/machines/kernels/$($PROGRAMS/skala kernel ls -q | head -n 1)
+                    mkdir -p own/kernel/drivers/virtio; cp $k/modules/*.ko own/kernel/drivers/virtio
+                    $PROGRAMS/skala kernel add $k/vmlinux --modules own
+                    """, prints: "own")
+                try await t.fails(
+                    "\(run) --annotation skala.kernel=nosuch busybox true", 125,
+                    "no such kernel for VMs: nosuch; there are: ")
+                try await t.sh(
+                    "timeout 100 $PROGRAMS/skala run --rm --isolation microvm --kernel own busybox echo own",
+                    prints: "own", deadline: 110)
+                try await t.sh("ls -d $ENGINE/data/machines/templates/256m-1-own-tcg | wc -l", prints: "1")
+                try await t.fails(
+                    "$PROGRAMS/skala kernel add /etc/passwd --modules own", 1,
+                    "neither a bzImage nor an ELF file")
+                try await t.fails(
+                    "$PROGRAMS/skala kernel add /etc/passwd", 1,
+                    "is not a Debian package")
+                try await t.sh("$PROGRAMS/skala kernel rm own", prints: "own")
+                try await t.fails(
+                    "docker run --rm --annotation skala.kernel=own busybox true", 125,
+                    "it needs a VM of the container's own")
+            }
+        }
+    }
+}
+
+extension String {
+    /// How often a text is in it.
+    fileprivate func components(_ text: String) -> Int {
+        var count = 0
+        var rest = self[...]
+        while let found = rest.firstRange(of: text) {
+            count += 1
+            rest = rest[found.upperBound...]
+        }
+        return count
+    }
+}
