@@ -29,6 +29,8 @@ public actor Pod {
     private var lost: Set<Int> = []
     /// What the VM's warden told of its containers when this daemon found it.
     private var found: [String: JSON] = [:]
+    /// Containers that have a place there, and have not been heard of yet: the VM is kept for them.
+    private var expected: Set<String> = []
     private var hasNetwork = false
     private var isRemoved = false
     private var previousAddress: String?
@@ -330,6 +332,8 @@ public actor Pod {
         let machine = await engine.machines.adopt(
             record.machineID, pid: Int32(clamping: observed?["pid"].int ?? 0))
         self.machine = machine
+        expected = Set(record.places.keys)
+        present = expected
         guard observed?["status"].string == "running" else { return machine.ended() }
         machine.setEventHandler(onEvent)
         do {
@@ -348,19 +352,21 @@ public actor Pod {
     /// - Returns: the VM, and what its warden says of the container; nil when it has gone.
     func readmit(_ container: String) -> (machine: VirtualMachine, state: JSON?)? {
         guard let machine, record.places[container] != nil else { return nil }
-        present.insert(container)
+        expected.remove(container)
         return (machine, machine.isAlive ? found[container] : nil)
     }
 
     /// All containers are known again: what belongs to none of them goes.
     func completeRestore() async {
         await changes.withLock {
-            found = [:]
+            let strangers = expected
+            (found, expected) = ([:], [])
+            present.subtract(strangers)
             if present.isEmpty {
                 await stopMachine(keepsDisks: true)
                 if record.isOnDemand { await removeNetwork() }
             }
-            for container in record.places.keys.sorted() where !present.contains(container) { await empty(container) }
+            for container in strangers.sorted() { await empty(container) }
             do {
                 // It had none when the last daemon was killed while making it.
                 if !record.isOnDemand { try await makeNetwork() }

@@ -5,7 +5,7 @@ import Machines
 /// What is kept of a pod in the store.
 public struct PodRecord: Sendable {
     /// What a pod has when nobody says otherwise.
-    static let defaultMemory: Int64 = 1 << 30
+    static let defaultMemory = min(1 << 30, HostFacts.memoryBytes)
     static let defaultProcessors = 2
 
     public let id: String
@@ -40,7 +40,8 @@ public struct PodRecord: Sendable {
         self.isOnDemand = isOnDemand
         self.memory = memory
         self.processors = processors
-        self.hostname = hostname.isEmpty ? name : hostname
+        // The kernel's names have 64 characters at most.
+        self.hostname = hostname.isEmpty ? String(name.prefix(63)) : hostname
         self.network = network
         self.endpoint = endpoint
         self.ports = ports

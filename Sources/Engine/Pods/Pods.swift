@@ -57,6 +57,11 @@ public actor Pods {
             throw MachineLimits.refused("--network \(network)", "its kernel is not the host's", .pod)
         }
         if network != "none" { _ = try await engine.networks.find(network) }
+        try RefusedFields.check("EndpointSettings", body["Endpoint"])
+        let hostname = body["Hostname"].string ?? ""
+        guard hostname.utf8.count <= 64, !hostname.utf8.contains(0) else {
+            throw SkalaError(.invalid, "invalid hostname '\(hostname)': it has at most 64 characters")
+        }
         let ports = body["PortBindings"].isNull ? [:] : body["PortBindings"]
         let published = try PortBindings.published(hostConfig: ["PortBindings": ports], config: [:])
         guard published.isEmpty || network != "none" else {
@@ -64,7 +69,7 @@ public actor Pods {
         }
         let record = PodRecord(
             name: name, isOnDemand: false, memory: memory, processors: processors,
-            hostname: body["Hostname"].string ?? "", network: network,
+            hostname: hostname, network: network,
             endpoint: body["Endpoint"].isNull ? [:] : body["Endpoint"], ports: ports,
             labels: body["Labels"].stringDictionary ?? [:])
         return try await make(record)

@@ -114,14 +114,14 @@ extension Integration {
                     $0["op"] == "write"
                 }
                 // Where limits are on version 1, the host's kernel does not know who wrote what it writes later.
-                if isolation == "microvm" {
+                if isolation != "container" {
                     #expect(
                         written.reduce(0) { $0 + ($1["value"].int ?? 0) } >= 20 << 20, "\(json["blkio_stats"].text)")
                 }
                 #expect(written.allSatisfy { $0["major"].int ?? 0 > 0 })
                 let network = json["networks"]["eth0"]
                 #expect(network["rx_bytes"].int ?? 0 >= 3000 && network["tx_bytes"].int ?? 0 >= 3000, "\(network.text)")
-                guard isolation == "microvm" else { return #expect(json["host"].isNull) }
+                guard isolation != "container" else { return #expect(json["host"].isNull) }
                 // Either can be the larger: a guest takes time that QEMU did not get for its own.
                 let host = json["host"]
                 #expect(host["cpu_stats"]["cpu_usage"]["total_usage"].int ?? 0 > 10_000_000)

@@ -36,6 +36,10 @@ extension Integration {
                         "docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' ${N}\(name)",
                         prints: address)
                 }
+                for change in ["connect", "disconnect"] {
+                    try await t.fails(
+                        "docker network \(change) ${N}n ${N}a", 1, "the network is the pod's, and was chosen when")
+                }
                 // Apart in all else: processes, files, names.
                 try await t.sh("docker exec ${N}a ps | grep -c 'httpd.*81' || true", prints: "0")
                 try await t.sh("docker exec ${N}a hostname; docker exec ${N}b cat /www/index.html", prints: "one\ntwo")
@@ -136,10 +140,10 @@ extension Integration {
                 let address = try await t.sh("$PROGRAMS/skala pod inspect --format '{{.IPAddress}}' web")
                 try await t.sh(
                     "\(run) --name aa -p 127.0.0.1:18087:80 busybox sh -c '\(PodTests.server) 80'", deadline: 180)
-                try await t.sh("\(run) --name bb busybox sh -c 'echo out; sleep 2; echo more; exit 6'")
+                try await t.sh("\(run) --name bb busybox sh -c 'echo out; sleep 3; echo more; exit 6'")
                 try await t.sh("\(run) --name cc busybox sleep 1000; docker stop -t 0 cc", has: "cc")
                 engine.endDaemon(SIGKILL)
-                try await Task.sleep(for: .milliseconds(3000))
+                try await Task.sleep(for: .milliseconds(4000))
                 try await engine.startDaemon()
                 try await t.sh("docker wait bb; docker logs bb", prints: "6\nout\nmore")
                 try await t.sh(
@@ -157,7 +161,8 @@ extension Integration {
                     "kill -9 $(docker inspect -f '{{.State.Pid}}' aa); docker wait aa cc", prints: "137\n137")
                 try await t.sh("docker inspect -f '{{.State.Error}}' aa", prints: "its VM ended")
                 try await t.eventually("docker exec rr echo back", prints: "back")
-                try await t.sh("docker start aa; docker exec aa cat /www/index.html | wc -l", prints: "aa\n1")
+                try await t.sh("docker start aa", prints: "aa")
+                try await t.eventually("docker exec aa cat /www/index.html | wc -l", prints: "1")
                 // Without a daemon too.
                 let pid = try await t.sh("docker inspect -f '{{.State.Pid}}' aa")
                 engine.endDaemon(SIGKILL)
