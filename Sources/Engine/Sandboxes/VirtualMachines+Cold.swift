@@ -80,8 +80,8 @@ extension VirtualMachines {
             files, shape: shape, accelerator: accelerator, origin: .boot,
             descriptors: [
                 ["copied": JSON(files.memory)], ["tap": JSON(VirtualMachine.tap(of: id))],
-                ["file": JSON(files.disk), "mode": "write"], ["file": JSON(kernel.image)],
-                ["file": JSON(files.initramfs)],
+                ["file": JSON(kernel.image)], ["file": JSON(files.initramfs)],
+                ["file": JSON(files.disk), "mode": "write"],
             ], hasShare: !shares.isEmpty)
         do {
             try await machine.connect(seconds: VirtualMachines.coldDeadline)
