@@ -73,7 +73,23 @@ public struct GuestKernel: Sendable, Hashable {
                 with: suffix.isEmpty ? content : try Decompression.all(content, limit: 256 << 20))
         }
         try walk(modules, "lib/modules/" + release)
+        // What the kernel has in it; a build without any module has no such file.
+        if access(modules + "/modules.builtin", F_OK) == 0 {
+            let list = try FileContents.read(modules + "/modules.builtin")
+            try FileContents.overwrite(folder + "/builtin", with: list)
+            taken.formUnion(builtIn(list))
+        }
         return try complete(release, modules: taken, of: modules, in: folder)
+    }
+
+    /// The names in a kernel's list of what would be modules and is part of it: `kernel/fs/fuse/virtiofs.ko`, a line each.
+    private static func builtIn(_ list: [UInt8]) -> Set<String> {
+        Set(
+            list.split(separator: 0x0A).compactMap { line in
+                let path = String(decoding: line, as: UTF8.self)
+                guard path.hasSuffix(".ko"), let slash = path.lastIndex(of: "/") else { return nil }
+                return KernelModule.normalized(String(path[path.index(after: slash)...].dropLast(3)))
+            })
     }
 
     /// - Throws: `.invalid` naming a module that is missing.
@@ -100,8 +116,12 @@ public struct GuestKernel: Sendable, Hashable {
     /// The initial file system of a guest: the warden as `/init`, the program for `--init`, and the modules in the order they are loaded.
     public func initramfs(warden: [UInt8], initProgram: [UInt8]) throws -> [UInt8] {
         var order: [KernelModule] = []
+        // A distribution's kernel has no such list here: what is built in is no dependency of its modules either.
+        let builtIn =
+            try access(folder + "/builtin", F_OK) == 0
+            ? GuestKernel.builtIn(FileContents.read(folder + "/builtin")) : []
         func add(_ name: String) throws {
-            guard !order.contains(where: { $0.name == name }) else { return }
+            guard !builtIn.contains(name), !order.contains(where: { $0.name == name }) else { return }
             let module = KernelModule(name: name, content: try FileContents.read("\(modules)/\(name).ko"))
             for dependency in module.dependencies { try add(dependency) }
             order.append(module)

@@ -1,4 +1,6 @@
 import Base
+import Kernel
+import TestSupport
 import Testing
 
 @testable import Machines
@@ -76,5 +78,27 @@ struct MachineTests {
         image.replaceSubrange(0x202..<0x206, with: Array("HdrS".utf8))
         image.replaceSubrange(0x24C..<0x250, with: [0xFF, 0xFF, 0xFF, 0x7F])
         #expect(throws: SkalaError.self) { try KernelImage.uncompressed(image) }
+    }
+
+    /// A kernel that was built with everything in it comes with a list instead of modules.
+    @Test func whatIsBuiltInNeedsNoModule() throws {
+        let folder = try TemporaryFolder()
+        let names = [
+            "virtio_pci", "virtio_console", "virtio_net", "virtio-rng", "virtio_balloon", "overlay", "squashfs",
+            "virtiofs", "virtio_blk",
+        ]
+        let (image, modules) = (folder.path + "/vmlinux", folder.path + "/6.1.1-own")
+        try FileContents.makeDirectories(modules)
+        try FileContents.overwrite(image, with: [0x7F] + Array("ELF and the rest".utf8))
+        func add(_ names: [String]) throws -> GuestKernel {
+            let list = names.map { "kernel/drivers/some/\($0).ko\n" }.joined()
+            try FileContents.overwrite(modules + "/modules.builtin", with: Array(list.utf8))
+            return try KernelStore(root: folder.path + "/kernels").add(image: image, modules: modules)
+        }
+        let kernel = try add(names)
+        let archive = String(decoding: try kernel.initramfs(warden: [1], initProgram: [2]), as: UTF8.self)
+        #expect(kernel.release == "6.1.1-own" && archive.contains("modules/order") && !archive.contains(".ko"))
+        let error = #expect(throws: SkalaError.self) { _ = try add(Array(names.dropLast())) }
+        #expect(error?.message.contains("has no module virtio_blk") == true)
     }
 }
