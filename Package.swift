@@ -48,7 +48,7 @@ let package = Package(
             swiftSettings: settings),
         .target(name: "Networks", dependencies: ["CLinux", "CNftables", "Base", "Kernel"], swiftSettings: settings),
         .target(
-            name: "Machines", dependencies: ["CLinux", "Base", "Kernel", "Images"], swiftSettings: settings),
+            name: "Machines", dependencies: ["CLinux", "CArchive", "Base", "Kernel", "Images"], swiftSettings: settings),
         .target(name: "Store", dependencies: ["CSQLite", "Base", "Kernel"], swiftSettings: settings),
         .target(
             name: "Engine",

@@ -60,7 +60,7 @@ extension Container {
                     .forbidden, "endpoint with name \(record.name) already exists in network \(network.name)")
             }
             let settings = settings.isNull ? [:] : settings
-            if record.isolation != .container, record.state.isAlive || !record.networks.keys.isEmpty {
+            if record.isolation.isVirtual, record.state.isAlive || !record.networks.keys.isEmpty {
                 throw MachineLimits.refused("a further network", "its VM has one network card")
             }
             if record.state.isAlive { try await connectEndpoint(network: network.name, settings: settings) }

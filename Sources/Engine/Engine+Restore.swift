@@ -38,7 +38,8 @@ extension Engine {
         for record in records { running[VirtualMachine.shareID(of: record.hostID)] = nil }
         // What the warden has and the store does not: a removal, or a creation, that a kill cut short.
         for id in running.keys.sorted() { _ = try? await context.warden.request("delete", ["id": JSON(id)]) }
-        try await context.machines.removeStrays(known: Set(records.map(\.machineID)))
+        try await context.machines.removeStrays(
+            known: Set(records.map { $0.isolation == .machine ? $0.id : $0.machineID }))
         try await removeStrayFolders(known: Set(records.map(\.id)))
         log.info("\(records.count) containers, \(listed.count) under the \(isNewWarden ? "new" : "running") warden")
         Task {
@@ -128,7 +129,7 @@ extension Container {
     /// Brings the record in line with what the warden says; nil when it knows nothing of the container.
     func reconcile(_ found: JSON?) async {
         // Of a container in a VM the host's warden knows the VM.
-        let observed = record.isolation == .container || !record.state.isAlive ? found : await readoptMachine(found)
+        let observed = !record.isolation.hasOwnWarden || !record.state.isAlive ? found : await readoptMachine(found)
         let status = observed?["status"].string
         if record.state.isAlive, status == "running" || status == "paused" {
             wardenGeneration = engine.warden.generation
@@ -146,7 +147,7 @@ extension Container {
             }
         } else if observed != nil {
             // Its start was never recorded, nor answered, and its network is not known: it did not start.
-            if record.isolation == .container {
+            if !record.isolation.hasOwnWarden {
                 _ = try? await engine.warden.request("delete", ["id": JSON(id)])
             } else {
                 await engine.machines.adopt(record.hostID, pid: 0).destroy()

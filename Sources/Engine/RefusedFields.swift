@@ -10,7 +10,8 @@ public enum RefusedFields {
             [
                 (
                     "StorageOpt",
-                    "the size of a container's file system cannot be limited with overlayfs on this file system"
+                    "the size of a container's file system cannot be limited with overlayfs on this file system; "
+                        + "a machine's disk has a size"
                 ),
                 ("DeviceRequests", "device drivers such as GPUs' are not supported"),
                 ("CpuRealtimePeriod", realTime), ("CpuRealtimeRuntime", realTime),

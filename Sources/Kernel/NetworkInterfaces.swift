@@ -21,6 +21,16 @@ public struct InterfaceCounters: Sendable {
     public var receivedBytes: Int64 = 0, sentBytes: Int64 = 0
     public var receivedErrors: Int64 = 0, sentErrors: Int64 = 0
     public var receivedDropped: Int64 = 0, sentDropped: Int64 = 0
+
+    /// The same traffic as the interface at the other end of the line counts it.
+    public func fromOtherEnd(as interface: String) -> InterfaceCounters {
+        var other = InterfaceCounters(interface: interface)
+        (other.receivedPackets, other.sentPackets) = (sentPackets, receivedPackets)
+        (other.receivedBytes, other.sentBytes) = (sentBytes, receivedBytes)
+        (other.receivedErrors, other.sentErrors) = (sentErrors, receivedErrors)
+        (other.receivedDropped, other.sentDropped) = (sentDropped, receivedDropped)
+        return other
+    }
 }
 
 /// Changes and lists interfaces, addresses and routes of the network namespace the socket was opened in.

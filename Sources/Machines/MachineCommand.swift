@@ -121,7 +121,7 @@ public struct MachineCommand: Sendable {
 
     /// The level x86-64-v2 and a source of random numbers. With all that QEMU can emulate (`max`) starts take a third longer:
     /// the kernel then uses, and saves at each switch, what costs an emulator most.
-    private static let emulatedProcessor = "qemu64,+rdrand,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+lahf_lm"
+    static let emulatedProcessor = "qemu64,+rdrand,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+lahf_lm"
 
     /// A place for a disk is larger than any: the guest's driver asks for the size once, in the template.
     private static let placeBytes = 1 << 40

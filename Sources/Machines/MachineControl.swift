@@ -16,7 +16,7 @@ public struct MachineControl: Sendable {
         self.isAlive = isAlive
     }
 
-    private func connect(seconds: Int64) throws -> QMP {
+    func connect(seconds: Int64) throws -> QMP {
         try QMP(
             path: path, deadline: SystemClock.monotonicNanoseconds() + seconds * 1_000_000_000, isAlive: isAlive)
     }

@@ -53,6 +53,10 @@ extension NetworkManager {
         }
         one.ports = (document["ports"].array ?? []).map(PublishedPort.init(json:))
         attached[container] = one
+        if !document["guest"].isNull {
+            // Without it the machine keeps the address it has.
+            try? await lease(containerID: container, GuestSettings(json: document["guest"]))
+        }
         if !one.ports.isEmpty, let target = one.portTarget { try await firewall.publish(one.ports, to: target) }
     }
 
@@ -63,6 +67,7 @@ extension NetworkManager {
             "endpoints": JSON(one.endpoints.map(\.json)), "ports": JSON(one.ports.map(\.json)),
         ]
         if case .machine(let tap) = one.place { document["tap"] = JSON(tap ?? "") }
+        if let guest = one.guest { document["guest"] = guest.json }
         return document
     }
 
@@ -196,6 +201,7 @@ extension NetworkManager {
     }
 
     func free(_ endpoint: Endpoint) {
+        endLease(endpoint)
         names.remove(endpoint)
         // Our own texts: they parse.
         if let address = try? IPAddress(parsing: endpoint.ipv4) { pools[endpoint.networkID]?.free(address) }

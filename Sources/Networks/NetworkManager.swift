@@ -34,6 +34,8 @@ public actor NetworkManager {
         /// Keep others from the ports while they are open.
         var portHolds: [OwnedDescriptor] = []
         var isBeingReleased = false
+        /// What its guest is told by DHCP; nil for all but machines.
+        var guest: GuestSettings?
         /// The endpoint published ports lead to.
         var portTarget: Endpoint? { endpoints.first { !$0.gateway.isEmpty } }
     }
@@ -56,6 +58,8 @@ public actor NetworkManager {
     /// Containers whose ended namespace is still mounted.
     var leftNamespaces: Set<String> = []
     private var servers: [String: NameServer] = [:]
+    /// For the networks that machines are on.
+    var addressServers: [String: DHCPServer] = [:]
 
     /// - Parameter runDirectory: a tmpfs; namespaces are mounted below it. Also what tells engines apart.
     public init(runDirectory: String, options: NetworkOptions) async throws {
@@ -316,6 +320,7 @@ public actor NetworkManager {
         ipv6Pools[network.id] = nil
         bridges[network.id] = nil
         servers.removeValue(forKey: network.id)?.stop()
+        addressServers.removeValue(forKey: network.id)?.stop()
         let netlink = netlink
         // It may not have been made.
         try? await threads.run { try netlink.deleteLink(network.bridge) }
@@ -335,10 +340,19 @@ public actor NetworkManager {
 
     /// The traffic of a container's interfaces, as the container sees it.
     public func counters(containerID: String) async -> [InterfaceCounters] {
-        // A container that just ended has none, and a VM counts itself.
-        guard case .namespace(_, let socket)? = attached[containerID]?.place else { return [] }
+        // A container that just ended has none.
+        guard let one = attached[containerID] else { return [] }
+        guard case .namespace(_, let socket) = one.place else { return await machineCounters(one) }
         let links = (try? await threads.run { try socket.links().map(\.counters) }) ?? []
         return links.filter { $0.interface != "lo" }
+    }
+
+    /// Of a VM's card, seen from its other end: what goes in there comes out here.
+    private func machineCounters(_ one: Attached) async -> [InterfaceCounters] {
+        guard case .machine(let tap?) = one.place, let endpoint = one.endpoints.first else { return [] }
+        let netlink = netlink
+        let links = (try? await threads.run { try netlink.links() }) ?? []
+        return links.filter { $0.name == tap }.map { $0.counters.fromOtherEnd(as: endpoint.interface) }
     }
 
     /// The container's /etc/resolv.conf; nil to take the host's.

@@ -52,6 +52,7 @@ extension Container {
 
     /// The bytes the container wrote over its image.
     public func writtenBytes() async throws -> Int64 {
+        if record.isolation == .machine { return writtenDiskBytes() }
         let upper = directory + "/upper"
         return try await engine.threads.run { try DiskUsage.bytes(below: upper) }
     }

@@ -20,7 +20,7 @@ extension Container {
 
     /// The warden that runs it.
     var sandbox: any Sandbox {
-        guard record.isolation != .container else { return engine.warden }
+        guard record.isolation.hasOwnWarden else { return engine.warden }
         return machine ?? NoSandbox()
     }
 

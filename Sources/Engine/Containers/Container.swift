@@ -165,7 +165,16 @@ public actor Container {
                 try await setAllocation(allocation)
             }
             if record.state.isAlive {
-                let resources = ContainerResources.spec(changes, defaultPidsLimit: nil)
+                var resources = ContainerResources.spec(changes, defaultPidsLimit: nil)
+                if record.isolation == .machine {
+                    guard (changes["Memory"].int ?? 0) == 0, (changes["PidsLimit"].int ?? 0) <= 0 else {
+                        throw DiskMachineLimits.refused(
+                            "changing the memory of a running one", "it was given it when it was started: stop it first"
+                        )
+                    }
+                    resources["memory"] = .null
+                    resources["pids"] = .null
+                }
                 try await sandbox.request("update", ["id": JSON(id), "resources": resources])
             }
             // Unknown fields are dropped, as at creation.

@@ -12,16 +12,31 @@ struct ContainerCreation {
     func record(name: String, imageName: String) throws(SkalaError) -> ContainerRecord {
         let given = body["HostConfig"]
         try RefusedFields.check("ContainerConfig", body)
-        try ContainerDefaults.refuseUnsupported(given)
+        let isMachine = [given["Runtime"].string, given["Isolation"].string].contains(Isolation.machine.rawValue)
+        var refusable = given
+        if isMachine {
+            try DiskMachineLimits.check(body)
+            refusable["StorageOpt"] = .null
+        }
+        try ContainerDefaults.refuseUnsupported(refusable)
         for member in body["NetworkingConfig"]["EndpointsConfig"].object?.members ?? [] {
             try RefusedFields.check("EndpointSettings", member.value)
         }
         var config = ContainerDefaults.complete(body, ContainerDefaults.config)
         mergeImage(into: &config)
+        if isMachine {
+            // What an image says of programs and folders means nothing to a disk; a console is always there to type at.
+            for key in ["Cmd", "Entrypoint", "Volumes", "Healthcheck", "StopSignal"] { config[key] = .null }
+            for key in ["User", "WorkingDir"] { config[key] = "" }
+            config["Env"] = JSON(body["Env"].strings ?? [])
+            config["OpenStdin"] = true
+            config["StdinOnce"] = false
+        }
         config = dropNulls(config)
         var host = ContainerDefaults.complete(given, ContainerDefaults.hostConfig)
         try normalize(&host)
-        guard !(config["Entrypoint"].strings ?? []).isEmpty || !(config["Cmd"].strings ?? []).isEmpty else {
+        guard isMachine || !(config["Entrypoint"].strings ?? []).isEmpty || !(config["Cmd"].strings ?? []).isEmpty
+        else {
             throw SkalaError(.invalid, "no command specified")
         }
         try check(config, host)
@@ -127,6 +142,7 @@ struct ContainerCreation {
                 ? "isolation \(runtime) is not available" : "unknown or invalid runtime name: \(runtime)"
             throw SkalaError(.invalid, "\(what): the isolations are \(known)")
         }
+        if isolation == .machine { _ = try DiskMachineLimits.diskSize(host) }
         if isolation == .microvm { try MachineLimits.check(config, host) }
         if let memory = host["Memory"].int, memory != 0, memory < 6 << 20 {
             throw SkalaError(.invalid, "Minimum memory limit allowed is 6MB")

@@ -144,6 +144,16 @@ actor VirtualMachines {
         }
     }
 
+    /// What runs the instructions of machines: found out with a light VM, once.
+    func machineAccelerator() async throws -> Accelerator {
+        if let chosen = configuration.accelerator { return chosen }
+        guard access("/dev/kvm", R_OK | W_OK) == 0 else { return .tcg }
+        if let accelerator { return accelerator }
+        let found = try await template(for: MachineShape(memoryLimit: 0, processors: 1, available: 1)).accelerator
+        accelerator = found
+        return found
+    }
+
     // MARK: spare VMs
 
     /// A clone that has done once what a container's start takes. Under emulation that is the difference between code that

@@ -114,8 +114,11 @@ enum ContainerOptions {
 
     private static let engine: [Option] = [
         .value(
-            "isolation", "ISOLATION", "container, or microvm: a virtual machine of its own",
-            .words(["container", "microvm"])),
+            "isolation", "ISOLATION",
+            "container; microvm: a virtual machine of its own; machine: one with its own disk",
+            .words(["container", "microvm", "machine"])),
+        .value("user-data", "FILE", "What cloud-init in a machine is given", .files),
+        .value("firmware", "KIND", "A machine's firmware: bios or uefi", .words(["bios", "uefi"])),
         .value("runtime", "ISOLATION", "The same, as docker calls it"),
         .value("platform", "OS/ARCH", "Platform of the image"),
         .value("pull", "WHEN", "Pull the image: always, missing or never", .words(["always", "missing", "never"])),
