@@ -129,7 +129,8 @@ let package = Package(
         .testTarget(
             name: "FuzzTests",
             dependencies: [
-                "CLinux", "Base", "Kernel", "Archives", "OCI", "WardenProtocol", "Images", "Networks", "Engine",
+                "CLinux", "Base", "Kernel", "Archives", "OCI", "WardenProtocol", "Images", "Networks", "Machines",
+                "Engine",
                 "DockerAPI",
                 "TestSupport", .product(name: "NIOCore", package: "swift-nio"),
             ],

@@ -52,7 +52,7 @@ public struct DiskMachineCommand: Sendable {
             program, "-S", "-nodefaults", "-no-user-config", "-display", "none", "-uuid", dashed,
             "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
             "-M",
-            "q35,usb=off,vmport=off,smm=off,hpet=off,memory-backend=memory"
+            "q35,usb=off,vmport=off,smm=off,memory-backend=memory"
                 + (hasUEFI ? ",pflash0=firmware,pflash1=variables" : ""),
             "-accel", accelerator == .kvm ? "kvm" : "tcg,thread=multi",
             "-cpu", accelerator == .kvm ? "host" : MachineCommand.emulatedProcessor, "-smp", "\(processors)",
@@ -77,7 +77,8 @@ public struct DiskMachineCommand: Sendable {
         arguments += [
             "-device", "virtio-blk-pci,drive=disk,serial=disk,bootindex=1,addr=5",
             "-device", "virtio-blk-pci,drive=seed,serial=seed,addr=6",
-            "-device", "virtio-rng-pci,addr=7", "-device", "virtio-balloon-pci,free-page-reporting=on,addr=8",
+            "-device", "virtio-rng-pci,addr=7", "-device",
+            "virtio-balloon-pci,free-page-reporting=\(reservesMemory ? "off" : "on"),addr=8",
         ]
         if let macAddress {
             arguments += [

@@ -1,4 +1,4 @@
-import Base
+public import Base
 import CLinux
 import Glibc
 import Images
@@ -224,7 +224,7 @@ extension Container {
     }
 
     /// - Throws: `.invalid` for a machine, in which nothing of ours runs.
-    func requireWarden(_ what: String) throws(SkalaError) {
+    public func requireWarden(_ what: String) throws(SkalaError) {
         if record.isolation == .machine { throw DiskMachineLimits.refused(what, "nothing of Skala's runs in it") }
     }
 }
