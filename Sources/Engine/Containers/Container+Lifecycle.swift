@@ -225,7 +225,7 @@ extension Container {
         let stopSignal = try Signal.parse(signal ?? record.config["StopSignal"].string ?? "SIGTERM")
         if record.state.status == .paused { try await engine.warden.request("resume", ["id": JSON(record.hostID)]) }
         let isMachine = record.isolation == .machine
-        let pressing = isMachine ? pressPowerButton() : nil
+        let pressing = isMachine ? keepPressingPowerButton() : nil
         defer { pressing?.cancel() }
         if !isMachine { try await send(stopSignal) }
         let grace = timeout ?? record.config["StopTimeout"].int ?? (isMachine ? Container.powerDownGrace : 10)
@@ -268,9 +268,7 @@ extension Container {
         guard record.state.isAlive else {
             throw SkalaError(.conflict, "cannot kill container: \(record.name): container \(id) is not running")
         }
-        if record.isolation == .machine, number != SIGKILL {
-            throw DiskMachineLimits.refused("signal \(signal)", "it has a power button (stop) and can be killed (KILL)")
-        }
+        if record.isolation == .machine, number != SIGKILL { return try await pressPowerButton(signal: number) }
         if number == SIGKILL || number == SIGTERM { record.hasBeenManuallyStopped = true }
         if number == SIGKILL, record.state.status == .paused {
             try await engine.warden.request("resume", ["id": JSON(record.hostID)])

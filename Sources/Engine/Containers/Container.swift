@@ -160,6 +160,7 @@ public actor Container {
         if !(changes["RestartPolicy"]["Name"].string ?? "").isEmpty {
             try RestartPolicy.validate(changes["RestartPolicy"])
         }
+        if record.isolation == .machine { try DiskMachineLimits.check(["HostConfig": changes]) }
         try await lifecycle.withLock {
             if let allocation = changes["Annotations"][Allocation.annotation].string {
                 try await setAllocation(allocation)
@@ -167,7 +168,7 @@ public actor Container {
             if record.state.isAlive {
                 var resources = ContainerResources.spec(changes, defaultPidsLimit: nil)
                 if record.isolation == .machine {
-                    guard (changes["Memory"].int ?? 0) == 0, (changes["PidsLimit"].int ?? 0) <= 0 else {
+                    guard (changes["Memory"].int ?? 0) == 0 else {
                         throw DiskMachineLimits.refused(
                             "changing the memory of a running one", "it was given it when it was started: stop it first"
                         )

@@ -99,6 +99,9 @@ struct ContainerCreation {
             for name in names { normalized.append(JSON(try ContainerCapabilities.normalize(name))) }
             host[key] = JSON(normalized)
         }
+        if host["Runtime"] == "machine" || host["Isolation"] == "machine", host["Memory"] == .int(0) {
+            host["Memory"] = JSON(DiskMachineLimits.defaultMemory)
+        }
         if ["", "default"].contains(host["NetworkMode"].string ?? "") { host["NetworkMode"] = "bridge" }
         if body["NetworkDisabled"].bool == true { host["NetworkMode"] = "none" }
         if (host["LogConfig"]["Type"].string ?? "").isEmpty {

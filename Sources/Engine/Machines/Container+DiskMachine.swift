@@ -208,8 +208,20 @@ extension Container {
     /// A guest that still boots does not hear its power button: it is pressed again.
     private static let pressInterval: UInt64 = 5_000_000_000
 
+    /// What asks a process to end presses a machine's power button, once; other signals mean nothing to it.
+    func pressPowerButton(signal: Int32) async throws {
+        guard [SIGTERM, SIGINT, SIGPWR].contains(signal) else {
+            throw DiskMachineLimits.refused(
+                "signal \(signal)", "TERM, INT and PWR press its power button, KILL ends it")
+        }
+        if signal == SIGTERM { record.hasBeenManuallyStopped = true }
+        let control = control(record.state.pid)
+        try await engine.threads.run { try control.pressPowerButton() }
+        publish("kill", ["signal": "\(signal)"])
+    }
+
     /// Presses the power button until the task is cancelled.
-    func pressPowerButton() -> Task<Void, Never> {
+    func keepPressingPowerButton() -> Task<Void, Never> {
         let control = control(record.state.pid)
         let (threads, log, id) = (engine.threads, engine.log, id)
         return Task {

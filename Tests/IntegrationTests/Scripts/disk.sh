@@ -1,19 +1,19 @@
 #!/bin/sh
-# Makes a small bootable disk of Debian packages (the kernel for clouds, busybox), and prints its path: a FAT partition with
-# SYSLINUX, kernel and initramfs, and an ext4 partition with the system. Nothing is mounted, no loop device is needed.
+# Makes a small bootable disk of Debian packages (the kernel for clouds, busybox), and prints its path.
 # The disk is kept in the folder of the builds, and made anew when this script or the kernel changes.
 #
 # The system reads NoCloud data as cloud-init does (network-config, local-hostname, write_files' environment), or asks
 # DHCP when the user data says NETWORK=dhcp; serves /www on port 80; has a login (root, no password) on the serial console;
 # and goes down when its power button is pressed.
 set -eu
+here=$(realpath "$(dirname "$0")")
 cache=${SKALA_CACHE:-${REAL_HOME:-$HOME}/.cache/skala}/disk
 mkdir -p "$cache"
 exec 9>"$cache/lock"
 flock 9
 
 package=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/^ *Depends: \(linux-image-.*\)/\1/p' | head -n 1)
-key=$( (cat "$0"; echo "$package"; dpkg-query -W busybox-static syslinux) | sha256sum | cut -c1-16)
+key=$( (cat "$0" "$here/../../../scripts/images/boot-disk.sh"; echo "$package"; dpkg-query -W busybox-static syslinux) | sha256sum | cut -c1-16)
 disk=$cache/$key.qcow2
 if [ -f "$disk" ]; then
     echo "$disk"
@@ -142,31 +142,5 @@ echo "$(hostname) is up: disk $(cat /sys/block/vda/size) sectors, $(nproc) proce
 END
 chmod 755 system/etc/rc
 
-arguments="console=ttyS0 quiet root=/dev/vda2 mitigations=off"
-cat >syslinux.cfg <<END
-SERIAL 0 115200
-DEFAULT linux
-LABEL linux
-    SAY Skala test disk
-    LINUX vmlinuz
-    INITRD initrd.img
-    APPEND $arguments
-END
-# For firmware that is UEFI, whose shell looks for it.
-echo "vmlinuz initrd=initrd.img $arguments" >startup.nsh
-
-truncate -s 48M boot.img
-mkfs.fat -F 16 boot.img >/dev/null
-mcopy -i boot.img "boot/$kernel" ::vmlinuz
-mcopy -i boot.img initrd.img syslinux.cfg startup.nsh ::
-syslinux --install boot.img >&2
-truncate -s 32M system.img
-/sbin/mkfs.ext4 -q -F -m 0 -d system -E root_owner=0:0 system.img
-truncate -s 84M disk.img
-printf 'start=2048,size=98304,type=ef,bootable\nstart=100352,size=65536,type=83\n' | sfdisk -q disk.img >&2
-dd if=/usr/lib/SYSLINUX/mbr.bin of=disk.img bs=440 count=1 conv=notrunc status=none
-dd if=boot.img of=disk.img bs=512 seek=2048 conv=notrunc,sparse status=none
-dd if=system.img of=disk.img bs=512 seek=100352 conv=notrunc,sparse status=none
-qemu-img convert -O qcow2 disk.img "$disk.new"
-mv "$disk.new" "$disk"
+"$here/../../../scripts/images/boot-disk.sh" system "boot/$kernel" initrd.img "quiet mitigations=off" 32 "$disk"
 echo "$disk"
