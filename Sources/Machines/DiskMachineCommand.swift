@@ -54,7 +54,7 @@ public struct DiskMachineCommand: Sendable {
             "-M",
             "q35,usb=off,vmport=off,smm=off,memory-backend=memory"
                 + (hasUEFI ? ",pflash0=firmware,pflash1=variables" : ""),
-            "-accel", accelerator == .kvm ? "kvm" : "tcg,thread=multi",
+            "-accel", accelerator.argument,
             "-cpu", accelerator == .kvm ? "host" : MachineCommand.emulatedProcessor, "-smp", "\(processors)",
             "-m", "\(memory >> 20)M",
             "-object", "memory-backend-ram,id=memory,size=\(memory >> 20)M,prealloc=\(reservesMemory ? "on" : "off")",

@@ -70,7 +70,7 @@ public struct MachineCommand: Sendable {
             // A clone runs at once, though its template was stopped.
             "-global", "migration.store-global-state=off",
             "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
-            "-M", "pc,usb=off,vmport=off,smm=off,hpet=off,memory-backend=memory", "-accel", acceleration,
+            "-M", "pc,usb=off,vmport=off,smm=off,hpet=off,memory-backend=memory", "-accel", accelerator.argument,
             "-cpu", accelerator == .kvm ? "host" : MachineCommand.emulatedProcessor, "-smp", "\(shape.processors)",
             "-m", "\(shape.memory >> 20)M",
             "-object",
@@ -110,8 +110,6 @@ public struct MachineCommand: Sendable {
                 ? ["-incoming", "defer"]
                 : ["-kernel", opened(.kernel), "-initrd", opened(.initramfs), "-append", kernelArguments])
     }
-
-    private var acceleration: String { accelerator == .kvm ? "kvm" : "tcg,thread=multi" }
 
     /// For what QEMU opens again by its path.
     private func opened(_ inherited: Inherited) -> String { "/proc/self/fd/\(origin.number(inherited))" }
