@@ -117,6 +117,8 @@ struct DHCPRequest: Sendable, Hashable {
             if !servers.isEmpty { bytes += [6, UInt8(servers.count)] + servers }
             let name = Array(lease.hostname.utf8.prefix(63))
             if !name.isEmpty { bytes += [12, UInt8(name.count)] + name }
+            let domain = Array(lease.domain.utf8.prefix(63))
+            if !domain.isEmpty { bytes += [15, UInt8(domain.count)] + domain }
             bytes += [26, 2, UInt8(lease.mtu >> 8), UInt8(lease.mtu & 255)]
         }
         bytes.append(255)
@@ -132,6 +134,8 @@ struct DHCPLease: Sendable, Hashable {
     let gateway: IPAddress?
     let nameServers: [IPAddress]
     let hostname: String
+    /// Empty without.
+    let domain: String
     let mtu: UInt16
     /// How long it may keep the address without asking again.
     let seconds: UInt32

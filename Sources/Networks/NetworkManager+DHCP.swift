@@ -5,17 +5,25 @@ import Kernel
 public struct GuestSettings: Sendable {
     let hostname: String
     let nameServers: [String]
+    let searchDomain: String?
 
-    public init(hostname: String, nameServers: [String]) {
+    /// Behind a container's name our name servers know it, too: systemd-resolved asks no server for a name without a dot.
+    public static let localDomain = "skala.internal"
+
+    public init(hostname: String, nameServers: [String], searchDomain: String?) {
         self.hostname = hostname
         self.nameServers = nameServers
+        self.searchDomain = searchDomain
     }
 
-    var json: JSON { ["hostname": JSON(hostname), "nameServers": JSON(nameServers)] }
+    var json: JSON {
+        ["hostname": JSON(hostname), "nameServers": JSON(nameServers), "searchDomain": JSON(searchDomain)]
+    }
 
     init(json: JSON) {
         hostname = json["hostname"].string ?? ""
         nameServers = json["nameServers"].strings ?? []
+        searchDomain = json["searchDomain"].string
     }
 }
 
@@ -40,7 +48,8 @@ extension NetworkManager {
                 nameServers: settings.nameServers.compactMap { try? IPAddress(parsing: $0) }.filter {
                     $0.family == .v4
                 },
-                hostname: settings.hostname, mtu: 1500, seconds: NetworkManager.leaseSeconds)
+                hostname: settings.hostname, domain: settings.searchDomain ?? "", mtu: 1500,
+                seconds: NetworkManager.leaseSeconds)
             if addressServers[network.id] == nil {
                 addressServers[network.id] = try DHCPServer(
                     bridge: network.bridge, address: try IPAddress(parsing: subnet.gateway))

@@ -60,7 +60,8 @@ struct MachineTests {
     @Test func theGuestIsTold() throws {
         let variables = ["A=1", "B"]
         let files = CloudInit(
-            id: MachineTests.id, hostname: "box", endpoint: nil, nameServers: [], variables: variables, userData: nil
+            id: MachineTests.id, hostname: "box", endpoint: nil, nameServers: [], searchDomain: nil,
+            variables: variables, userData: nil
         ).files
         #expect(files.map(\.name) == ["meta-data", "user-data", "network-config"])
         #expect(files[0].content == "instance-id: \(MachineTests.id)\nlocal-hostname: box\n")
@@ -70,7 +71,8 @@ struct MachineTests {
         )
         #expect(files[2].content == "version: 2\nethernets: {}\n")
         let own = CloudInit(
-            id: "i", hostname: "h", endpoint: nil, nameServers: [], variables: [], userData: "#!/bin/sh\n")
+            id: "i", hostname: "h", endpoint: nil, nameServers: [], searchDomain: nil, variables: [],
+            userData: "#!/bin/sh\n")
         #expect(own.files[1].content == "#!/bin/sh\n")
     }
 }

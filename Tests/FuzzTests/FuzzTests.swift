@@ -76,7 +76,8 @@ import Testing
         request += [99, 130, 83, 99, 53, 1, 3, 50, 4, 10, 0, 0, 2, 12, 3, 97, 98, 99, 255]
         let lease = DHCPLease(
             address: IPAddress(.v4, 0x0A00_0002), mask: IPAddress(.v4, 0xFFFF_0000), gateway: nil,
-            nameServers: [], hostname: String(repeating: "x", count: 300), mtu: 1500, seconds: 1)
+            nameServers: [], hostname: String(repeating: "x", count: 300),
+            domain: String(repeating: "y", count: 300), mtu: 1500, seconds: 1)
         try await Fuzz.run("dhcp") { random in
             guard let parsed = DHCPRequest(random.mutate(request)) else { return }
             guard let answer = parsed.answer(lease, own: IPAddress(.v4, 1)) else { return }

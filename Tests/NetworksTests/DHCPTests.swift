@@ -14,7 +14,7 @@ struct DHCPTests {
 
     private let lease = DHCPLease(
         address: IPAddress(.v4, 0x0A00_0002), mask: IPAddress(.v4, 0xFFFF_0000), gateway: IPAddress(.v4, 0x0A00_0001),
-        nameServers: [IPAddress(.v4, 0x0A00_0001)], hostname: "box", mtu: 1500, seconds: 600)
+        nameServers: [IPAddress(.v4, 0x0A00_0001)], hostname: "box", domain: "a.b", mtu: 1500, seconds: 600)
     private let own = IPAddress(.v4, 0x0A00_0001)
 
     @Test func aClientIsOfferedItsAddress() throws {
@@ -29,7 +29,7 @@ struct DHCPTests {
             Array(answer[236..<answer.count].prefix { _ in true }).starts(with: [
                 99, 130, 83, 99, 53, 1, 2, 54, 4, 10, 0, 0, 1,
                 51, 4, 0, 0, 2, 88, 1, 4, 255, 255, 0, 0, 3, 4, 10, 0, 0, 1, 6, 4, 10, 0, 0, 1,
-                12, 3, 0x62, 0x6F, 0x78, 26, 2, 5, 220, 255,
+                12, 3, 0x62, 0x6F, 0x78, 15, 3, 0x61, 0x2E, 0x62, 26, 2, 5, 220, 255,
             ]))
         #expect(answer.count >= 300)
     }

@@ -6,7 +6,7 @@ set -eu
 output=$(realpath "$1")
 work=$(mktemp -d "$output.XXXXXX")
 trap 'rm -rf "$work"' EXIT
-packages=systemd-sysv,systemd-resolved,udev,dbus,cloud-init,linux-image-cloud-amd64,initramfs-tools,zstd,iproute2,openssh-server
+packages=systemd-sysv,systemd-resolved,udev,dbus,cloud-init,linux-image-cloud-amd64,initramfs-tools,zstd,iproute2,openssh-server,locales,cloud-guest-utils
 mmdebstrap --quiet --variant=minbase --include="$packages" --dpkgopt='path-exclude=/usr/share/doc/*' \
     --dpkgopt='path-exclude=/usr/share/locale/*' bookworm "$work/root.tar" >&2
 mkdir "$work/root"

@@ -155,28 +155,23 @@ public actor Container {
     }
 
     /// Changes limits and the restart policy; on a running container at once.
-    public func update(_ changes: JSON) async throws {
+    ///
+    /// - Returns: what is less than was asked for, in words.
+    public func update(_ changes: JSON) async throws -> [String] {
         try RefusedFields.check("ContainerUpdate", changes)
         if !(changes["RestartPolicy"]["Name"].string ?? "").isEmpty {
             try RestartPolicy.validate(changes["RestartPolicy"])
         }
-        if record.isolation == .machine { try DiskMachineLimits.check(["HostConfig": changes]) }
-        try await lifecycle.withLock {
+        if record.isolation == .machine { try checkDiskMachineUpdate(changes) }
+        return try await lifecycle.withLock {
+            let warnings = try checkMachineUpdate(changes)
             if let allocation = changes["Annotations"][Allocation.annotation].string {
                 try await setAllocation(allocation)
             }
             if record.state.isAlive {
-                var resources = ContainerResources.spec(changes, defaultPidsLimit: nil)
-                if record.isolation == .machine {
-                    guard (changes["Memory"].int ?? 0) == 0 else {
-                        throw DiskMachineLimits.refused(
-                            "changing the memory of a running one", "it was given it when it was started: stop it first"
-                        )
-                    }
-                    resources["memory"] = .null
-                    resources["pids"] = .null
-                }
-                try await sandbox.request("update", ["id": JSON(id), "resources": resources])
+                try await applyLimits(
+                    record.isolation == .machine
+                        ? machineLimits(changes) : ContainerResources.spec(changes, defaultPidsLimit: nil))
             }
             // Unknown fields are dropped, as at creation.
             let known = Set(ContainerDefaults.hostConfig.map(\.key))
@@ -191,6 +186,7 @@ public actor Container {
             }
             try await persist()
             publish("update")
+            return warnings
         }
     }
 }

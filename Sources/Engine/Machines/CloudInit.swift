@@ -9,6 +9,7 @@ struct CloudInit {
     /// nil without a network.
     let endpoint: Endpoint?
     let nameServers: [String]
+    let searchDomain: String?
     let variables: [String]
     /// What the user gave instead of ours.
     let userData: String?
@@ -38,6 +39,9 @@ struct CloudInit {
         for (to, via) in routes { lines += ["      - to: \(JSON(to).text)", "        via: \(JSON(via).text)"] }
         if !nameServers.isEmpty { lines += ["    nameservers:", "      addresses:"] }
         for server in nameServers { lines.append("        - \(JSON(server).text)") }
+        if !nameServers.isEmpty, let searchDomain {
+            lines += ["      search:", "        - \(JSON(searchDomain).text)"]
+        }
         return lines.joined(separator: "\n") + "\n"
     }
 

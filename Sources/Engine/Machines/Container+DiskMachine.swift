@@ -79,7 +79,8 @@ extension Container {
                 try await engine.networks.lease(
                     containerID: id,
                     GuestSettings(
-                        hostname: record.config["Hostname"].string ?? "", nameServers: guestNameServers(network)))
+                        hostname: record.config["Hostname"].string ?? "", nameServers: guestNameServers(network),
+                        searchDomain: searchDomain(network)))
             } catch {
                 // cloud-init tells it all the same.
                 engine.log.error("machine \(record.name) gets no answer by DHCP: \(error)")
@@ -94,7 +95,8 @@ extension Container {
         var spec = MachineSpec(
             id: id, arguments: command.arguments, root: files.root, folder: files.folder,
             cgroupParent: configuration.cgroupParent,
-            devices: accelerator == .kvm ? [HostDevice.look("/dev/kvm")].compactMap { $0 } : [], memory: machineMemory
+            devices: accelerator == .kvm ? [HostDevice.look("/dev/kvm")].compactMap { $0 } : [], memory: machineMemory,
+            isClone: false
         ).json(resources: resources, hasTerminal: hasTerminal)
         let priority = record.hostConfig["OomScoreAdj"].int ?? 0
         spec["process"]["oomScoreAdj"] = JSON(priority == 0 ? allocation.oomScoreAdjustment : priority)
@@ -116,9 +118,15 @@ extension Container {
         let hostname = record.config["Hostname"].string ?? Identifier.short(id)
         return CloudInit(
             id: id, hostname: hostname, endpoint: endpoint,
-            nameServers: guestNameServers(network), variables: record.config["Env"].strings ?? [],
+            nameServers: guestNameServers(network), searchDomain: searchDomain(network),
+            variables: record.config["Env"].strings ?? [],
             userData: record.hostConfig["Annotations"][DiskMachineLimits.userDataAnnotation].string
         ).files
+    }
+
+    /// What a guest puts behind a name without a dot; on networks whose names our own server knows.
+    private func searchDomain(_ network: PreparedNetwork) -> String? {
+        network.resolvConf == nil ? nil : GuestSettings.localDomain
     }
 
     /// Those the user named, the network's own, or the host's that can be reached from elsewhere.
@@ -161,6 +169,22 @@ extension Container {
         return resources
     }
 
+    /// Checks a change of the limits.
+    func checkDiskMachineUpdate(_ changes: JSON) throws {
+        try DiskMachineLimits.check(["HostConfig": changes])
+        guard !record.state.isAlive || (changes["Memory"].int ?? 0) == 0 else {
+            throw DiskMachineLimits.refused(
+                "changing the memory of a running one", "it was given it when it was started: stop it first")
+        }
+    }
+
+    /// Changed limits of a running machine: its memory is what it was.
+    func machineLimits(_ changes: JSON) -> JSON {
+        var resources = ContainerResources.spec(changes, defaultPidsLimit: nil)
+        resources["memory"] = .null
+        return resources
+    }
+
     /// Lets the machine run, which QEMU holds so far: with its disk's size, its network and its cores.
     func runDiskMachine(_ pid: Int32) async throws {
         let control = control(pid)
@@ -168,9 +192,9 @@ extension Container {
             let wanted = try DiskMachineLimits.diskSize(record.hostConfig)
             let size = try diskSize()
             if let wanted, wanted > size { try await engine.threads.run { try control.resizeDisk(to: wanted) } }
-            if record.networks.keys.isEmpty == false {
+            if let endpoint = await engine.networks.endpoints(of: id).first {
                 try await engine.networks.plug(
-                    VirtualMachine.tap(of: id), containerID: id,
+                    VirtualMachine.tap(of: id), to: endpoint, containerID: id,
                     rate: try ContainerResources.networkRate(record.hostConfig))
             }
             try await pinProcessors(control, pid)

@@ -86,7 +86,7 @@ extension Container {
         let base = try await imageDisk()
         let files = diskMachineFiles
         let seed = CloudInit(
-            id: id, hostname: "hold", endpoint: nil, nameServers: [], variables: [], userData: nil
+            id: id, hostname: "hold", endpoint: nil, nameServers: [], searchDomain: nil, variables: [], userData: nil
         ).files
         let seedPath = seedPath
         try await engine.threads.run {
@@ -100,7 +100,8 @@ extension Container {
             macAddress: nil, hasUEFI: false, uuid: String(id.prefix(32)))
         let spec = MachineSpec(
             id: id, arguments: command.arguments, root: files.root, folder: files.folder,
-            cgroupParent: engine.configuration.cgroupParent, devices: [], memory: DiskMachineLimits.minimumMemory)
+            cgroupParent: engine.configuration.cgroupParent, devices: [], memory: DiskMachineLimits.minimumMemory,
+            isClone: false)
         let answer = try await engine.warden.request(
             "create",
             [
