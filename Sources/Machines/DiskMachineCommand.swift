@@ -75,7 +75,9 @@ public struct DiskMachineCommand: Sendable {
         arguments += blockdev("disk", "qcow2", isReadOnly: false, below: ",\"backing\":\"base\",\"discard\":\"unmap\"")
         arguments += blockdev("seed", "raw", isReadOnly: true)
         arguments += [
-            "-device", "virtio-blk-pci,drive=disk,serial=disk,bootindex=1,addr=5",
+            // A host without room is told to the guest: QEMU's own way, to stand still until somebody lets it go on, would look
+            // like a guest that hangs.
+            "-device", "virtio-blk-pci,drive=disk,serial=disk,bootindex=1,werror=report,rerror=report,addr=5",
             "-device", "virtio-blk-pci,drive=seed,serial=seed,addr=6",
             "-device", "virtio-rng-pci,addr=7", "-device",
             "virtio-balloon-pci,free-page-reporting=\(reservesMemory ? "off" : "on"),addr=8",

@@ -4,6 +4,9 @@ public import Kernel
 
 /// What is done to machines that boot from their own disk.
 extension MachineControl {
+    /// Waits until QEMU is set up: taking all of a machine's memory takes a while.
+    public func waitUntilReady(seconds: Int64) throws { try connect(seconds: seconds).run("query-status") }
+
     /// Presses the power button; what the guest does then is its own affair.
     public func pressPowerButton() throws { try connect(seconds: 10).run("system_powerdown") }
 

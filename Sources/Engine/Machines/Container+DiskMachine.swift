@@ -189,6 +189,9 @@ extension Container {
     func runDiskMachine(_ pid: Int32) async throws {
         let control = control(pid)
         do {
+            // A GiB a second, when it is taken before the machine runs.
+            let seconds = 10 + (allocation == .dedicated ? machineMemory >> 30 : 0)
+            try await engine.threads.run { try control.waitUntilReady(seconds: seconds) }
             let wanted = try DiskMachineLimits.diskSize(record.hostConfig)
             let size = try diskSize()
             if let wanted, wanted > size { try await engine.threads.run { try control.resizeDisk(to: wanted) } }

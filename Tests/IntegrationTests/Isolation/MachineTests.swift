@@ -57,6 +57,9 @@ extension Integration {
                         "docker run --rm --runtime \(isolation) --network ${N}n busybox wget -q -O - http://${N}alias/",
                         prints: "hello from box", deadline: 120)
                 }
+                try await t.sh(
+                    "docker run --rm --network ${N}n busybox wget -q -O - http://${N}alias.skala.internal/",
+                    prints: "hello from box")
                 // Somebody logs in at its console, and finds the variable.
                 try await t.sh(
                     """
