@@ -86,6 +86,7 @@ extension Container {
         record.state.finishedAt = SystemClock.now()
         // The container may be unknown to the warden: the start failed before or in create.
         _ = try? await sandbox.request("delete", ["id": JSON(id)])
+        if pod != nil { await engine.networks.destroySandbox(id) }
         await stopMachine(keepsDisk: false)
         cleanUpDiskMachine()
         await engine.networks.destroySandbox(id)
@@ -164,8 +165,9 @@ extension Container {
     /// Frees what the ended process held. A new start waits for it: it would use the same names.
     private func cleanUpAfterExit() async {
         async let network: Void = engine.networks.destroySandbox(id)
-        // A VM and its network know nothing of each other any more: they are taken down side by side.
-        if machine == nil { await network }
+        // A VM and its network know nothing of each other any more: they are taken down side by side. A pod's network may
+        // end with it, and then has to be nobody's.
+        if machine == nil || pod != nil { await network }
         await containers.releaseCores(id)
         do {
             // The exit must be in the store before the warden forgets it. A store that cannot be written keeps the
@@ -230,7 +232,7 @@ extension Container {
         record.hasBeenManuallyStopped = true
         defer { isStopRequested = false }
         let stopSignal = try Signal.parse(signal ?? record.config["StopSignal"].string ?? "SIGTERM")
-        if record.state.status == .paused { try await engine.warden.request("resume", ["id": JSON(record.hostID)]) }
+        if record.state.status == .paused { try await freeze("resume") }
         let isMachine = record.isolation == .machine
         let pressing = isMachine ? keepPressingPowerButton() : nil
         defer { pressing?.cancel() }
@@ -278,7 +280,7 @@ extension Container {
         if record.isolation == .machine, number != SIGKILL { return try await pressPowerButton(signal: number) }
         if number == SIGKILL || number == SIGTERM { record.hasBeenManuallyStopped = true }
         if number == SIGKILL, record.state.status == .paused {
-            try await engine.warden.request("resume", ["id": JSON(record.hostID)])
+            try await freeze("resume")
         }
         try await send(number)
         // As Docker: `kill` returns when the container is gone, so that what follows finds it stopped.
@@ -288,7 +290,7 @@ extension Container {
     public func pause() async throws {
         try requireRunning()
         guard record.state.status != .paused else { throw SkalaError(.conflict, "container \(id) is already paused") }
-        try await engine.warden.request("pause", ["id": JSON(record.hostID)])
+        try await freeze("pause")
         record.state.status = .paused
         try await persist()
         publish("pause")
@@ -296,7 +298,7 @@ extension Container {
 
     public func unpause() async throws {
         guard record.state.status == .paused else { throw SkalaError(.conflict, "Container \(id) is not paused") }
-        try await engine.warden.request("resume", ["id": JSON(record.hostID)])
+        try await freeze("resume")
         record.state.status = .running
         try await persist()
         publish("unpause")
@@ -320,7 +322,7 @@ extension Container {
                 }
                 isStopRequested = true
                 if record.state.status == .paused {
-                    try await engine.warden.request("resume", ["id": JSON(record.hostID)])
+                    try await freeze("resume")
                 }
                 try await send(SIGKILL)
                 guard await waitForExit(seconds: 30) else {
@@ -358,6 +360,7 @@ extension Container {
             }
         }
         await containers.forget(id)
+        await containers.pods.forget(id, of: record.podID)
         publish("destroy")
         resumeWaiters([.removed, .notRunning, .nextExit])
     }

@@ -35,6 +35,8 @@ public actor Container {
     var wardenGeneration = 0
     /// The VM it runs in, while it does.
     var machine: VirtualMachine?
+    /// The pod it runs in, from before the start until after the end.
+    var pod: Pod?
     /// While it does not run: what its files are reached by.
     var heldFiles: HeldFiles?
     /// The VM's port that its output goes to.
@@ -163,6 +165,7 @@ public actor Container {
             try RestartPolicy.validate(changes["RestartPolicy"])
         }
         if record.isolation == .machine { try checkDiskMachineUpdate(changes) }
+        if record.isolation == .pod { try await checkPodUpdate(changes) }
         return try await lifecycle.withLock {
             let warnings = try checkMachineUpdate(changes)
             if let allocation = changes["Annotations"][Allocation.annotation].string {

@@ -117,6 +117,8 @@ struct ContainerCreation {
             ("Runtime", "container"),
         ]
         where host[key] == .int(0) || host[key] == "" { host[key] = value }
+        // Who names a pod or a tenant, and no isolation, wants to be in that VM.
+        if (body["HostConfig"]["Runtime"].string ?? "").isEmpty, PodName.isAsked(by: host) { host["Runtime"] = "pod" }
         if ["runc", "io.containerd.runc.v2", "default"].contains(host["Runtime"].string ?? "") {
             host["Runtime"] = "container"
         }
@@ -146,7 +148,13 @@ struct ContainerCreation {
             throw SkalaError(.invalid, "\(what): the isolations are \(known)")
         }
         if isolation == .machine { _ = try DiskMachineLimits.diskSize(host) }
-        if isolation == .microvm { try MachineLimits.check(config, host) }
+        if isolation.hasOwnWarden { try MachineLimits.check(config, host, isolation) }
+        if isolation != .pod, PodName.isAsked(by: host) {
+            throw SkalaError(
+                .invalid,
+                "the annotations \(PodName.annotation) and \(PodName.tenantAnnotation) choose a VM that containers share: "
+                    + "they need isolation pod, not \(isolation.rawValue)")
+        }
         if let memory = host["Memory"].int, memory != 0, memory < 6 << 20 {
             throw SkalaError(.invalid, "Minimum memory limit allowed is 6MB")
         }

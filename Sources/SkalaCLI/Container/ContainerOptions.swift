@@ -115,10 +115,11 @@ enum ContainerOptions {
     private static let engine: [Option] = [
         .value(
             "isolation", "ISOLATION",
-            "container; microvm: a virtual machine of its own; machine: one with its own disk",
-            .words(["container", "microvm", "machine"])),
+            "container, microvm (a VM of its own), pod (a shared one) or machine (with its own disk)",
+            .words(["container", "pod", "microvm", "machine"])),
         .value("user-data", "FILE", "What cloud-init in a machine is given", .files),
         .value("firmware", "KIND", "A machine's firmware: bios or uefi", .words(["bios", "uefi"])),
+        .value("pod", "NAME", "The pod whose virtual machine it shares, made when there is none"),
         .value("runtime", "ISOLATION", "The same, as docker calls it"),
         .value("platform", "OS/ARCH", "Platform of the image"),
         .value("pull", "WHEN", "Pull the image: always, missing or never", .words(["always", "missing", "never"])),
