@@ -48,7 +48,7 @@ let package = Package(
             swiftSettings: settings),
         .target(name: "Networks", dependencies: ["CLinux", "CNftables", "Base", "Kernel"], swiftSettings: settings),
         .target(
-            name: "Machines", dependencies: ["CLinux", "Base", "Kernel", "Images"], swiftSettings: settings),
+            name: "Machines", dependencies: ["CLinux", "CArchive", "Base", "Kernel", "Images"], swiftSettings: settings),
         .target(name: "Store", dependencies: ["CSQLite", "Base", "Kernel"], swiftSettings: settings),
         .target(
             name: "Engine",
@@ -129,7 +129,8 @@ let package = Package(
         .testTarget(
             name: "FuzzTests",
             dependencies: [
-                "CLinux", "Base", "Kernel", "Archives", "OCI", "WardenProtocol", "Images", "Networks", "Engine",
+                "CLinux", "Base", "Kernel", "Archives", "OCI", "WardenProtocol", "Images", "Networks", "Machines",
+                "Engine",
                 "DockerAPI",
                 "TestSupport", .product(name: "NIOCore", package: "swift-nio"),
             ],

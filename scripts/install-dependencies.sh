@@ -19,6 +19,8 @@ test=(
     podman catatonit containerd             # what drives skala-runtime
     qemu-system-x86 squashfs-tools e2fsprogs # virtual machines
     cpio                                    # reads the initramfs we write
+    syslinux mtools dosfstools fdisk kmod qemu-utils # a disk that boots, for machines
+    ovmf                                    # and its UEFI firmware
     docker-compose ansible python3-venv     # clients others wrote
     curl strace                             # raw requests; failing kernel calls
 )

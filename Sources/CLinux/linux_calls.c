@@ -77,3 +77,11 @@ int cl_change_mount(int mount, int recursive, uint64_t set, uint64_t clear, int 
     unsigned flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0);
     return mount_setattr(mount, "", flags, &attributes, sizeof attributes) < 0 ? -errno : 0;
 }
+
+int cl_pin_thread(pid_t thread, unsigned core) {
+    if (core >= CPU_SETSIZE) return -EINVAL;
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(core, &set);
+    return sched_setaffinity(thread, sizeof set, &set) == 0 ? 0 : -errno;
+}

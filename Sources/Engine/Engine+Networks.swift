@@ -65,6 +65,9 @@ extension Container {
                     .forbidden, "endpoint with name \(record.name) already exists in network \(network.name)")
             }
             let settings = settings.isNull ? [:] : settings
+            if record.isolation == .machine, record.state.isAlive || !record.networks.keys.isEmpty {
+                throw DiskMachineLimits.refused("a further network", "it has one network card")
+            }
             try requireAwake()
             let resolver = await resolvConf()
             var endpoint: Endpoint?

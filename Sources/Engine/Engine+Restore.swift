@@ -43,7 +43,8 @@ extension Engine {
         await containers.pods.completeRestore()
         // What the warden has and the store does not: a removal, or a creation, that a kill cut short.
         for id in running.keys.sorted() { _ = try? await context.warden.request("delete", ["id": JSON(id)]) }
-        try await context.machines.removeStrays(known: Set(records.map(\.machineID) + pods.map(\.machineID)))
+        try await context.machines.removeStrays(
+            known: Set(records.map { $0.isolation == .machine ? $0.id : $0.machineID } + pods.map(\.machineID)))
         try await removeStrayFolders("containers", known: Set(records.map(\.id)))
         try await removeStrayFolders("pods", known: Set(pods.map(\.id)))
         log.info("\(records.count) containers, \(listed.count) under the \(isNewWarden ? "new" : "running") warden")
@@ -136,7 +137,7 @@ extension Container {
     /// Brings the record in line with what the warden says; nil when it knows nothing of the container.
     func reconcile(_ found: JSON?) async {
         // Of a container in a VM the host's warden knows the VM.
-        let observed = record.isolation == .container || !record.state.isAlive ? found : await readoptMachine(found)
+        let observed = !record.isolation.hasOwnWarden || !record.state.isAlive ? found : await readoptMachine(found)
         let status = observed?["status"].string
         if record.state.isAlive, status == "running" || status == "paused" {
             wardenGeneration = engine.warden.generation
@@ -152,12 +153,13 @@ extension Container {
                 if record.state.error.isEmpty { record.state.error = "the warden ended, and this container with it" }
                 await exited(Exit(code: 137, isOOMKilled: false, time: SystemClock.now()))
             }
-        } else if record.isolation != .container, !record.machineID.isEmpty {
+        } else if record.isolation.hasOwnWarden, !record.machineID.isEmpty {
             // It ended, or did not start, and the daemon was killed before its VM was taken away.
             await stopMachine(of: record.machineID)
         } else if observed != nil {
             // Its start was never recorded, nor answered, and its network is not known: it did not start.
             _ = try? await engine.warden.request("delete", ["id": JSON(id)])
+            cleanUpDiskMachine()
         }
         if record.state.status == .restarting, restartTask == nil { record.state.status = .exited }
     }

@@ -6,4 +6,11 @@ public enum Isolation: String, Sendable, CaseIterable {
     case pod
     /// A light VM of its own.
     case microvm
+    /// A VM that boots from its own disk, with whatever is on that.
+    case machine
+
+    /// Whether the workload runs under a warden in its VM. A machine's process for the host's warden is QEMU itself.
+    var hasOwnWarden: Bool { self == .microvm || self == .pod }
+    /// Whether its network card is a VM's.
+    var isVirtual: Bool { self != .container }
 }

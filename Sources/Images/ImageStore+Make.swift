@@ -58,6 +58,45 @@ extension ImageStore {
         }
     }
 
+    /// Makes an image of a machine's disk, in the form of "container disks": one layer with a file in `/disk`.
+    ///
+    /// - Parameter write: writes the disk to a file and answers the name it gets there.
+    public func importDisk(
+        config: JSON, reference: Reference?, author: String, comment: String,
+        disk write: @Sendable (OwnedDescriptor) async throws -> String
+    ) async throws -> Image {
+        try await adding {
+            let content = content
+            let folder = content.temporaryPath()
+            let path = content.temporaryPath()
+            do {
+                try FileContents.makeDirectories(folder + "/disk")
+                let file = try OwnedDescriptor.open(folder + "/disk/new", O_RDWR | O_CREAT | O_EXCL, mode: 0o444)
+                let name = try await write(file)
+                let layer = try await threads.run {
+                    try checkErrno(rename(folder + "/disk/new", folder + "/disk/" + name), "rename", name)
+                    let archive = try OwnedDescriptor.open(path, O_RDWR | O_CREAT | O_EXCL)
+                    let writer = ArchiveWriter(descriptor: archive.raw)
+                    let root = try OwnedDescriptor.open(folder, O_RDONLY | CL_O_DIRECTORY)
+                    try writer.addContents(of: root.raw, folder)
+                    try writer.finish()
+                    try FileContents.removeTree(folder)
+                    return try content.addLayer(file: path)
+                }
+                let step: JSON = [
+                    "created": JSON(SystemClock.now().text), "author": JSON(author), "comment": JSON(comment),
+                ]
+                return try await make(
+                    config: config, on: nil, layer: layer, history: step, reference: reference, author: author,
+                    comment: comment)
+            } catch {
+                try? FileContents.removeTree(folder)  // the first error is the one that tells
+                unlink(path)
+                throw error
+            }
+        }
+    }
+
     private func make(
         config: JSON, on base: Image?, layer: (layer: ImageRecord.Layer, diffID: String, size: Int64), history: JSON,
         reference: Reference?, author: String, comment: String

@@ -86,7 +86,7 @@ public struct MachineCommand: Sendable {
             // A clone runs at once, though its template was stopped.
             "-global", "migration.store-global-state=off",
             "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
-            "-M", "pc,usb=off,vmport=off,smm=off,hpet=off,memory-backend=memory", "-accel", acceleration,
+            "-M", "pc,usb=off,vmport=off,smm=off,hpet=off,memory-backend=memory", "-accel", accelerator.argument,
             "-cpu", accelerator == .kvm ? "host" : MachineCommand.emulatedProcessor, "-smp", "\(shape.processors)",
             "-m", "\(shape.memory >> 20)M",
             "-object",
@@ -158,8 +158,6 @@ public struct MachineCommand: Sendable {
         return arguments
     }
 
-    private var acceleration: String { accelerator == .kvm ? "kvm" : "tcg,thread=multi" }
-
     /// For what QEMU opens again by its path.
     private func opened(_ inherited: Inherited) -> String { "/proc/self/fd/\(origin.number(inherited))" }
 
@@ -168,7 +166,7 @@ public struct MachineCommand: Sendable {
 
     /// The level x86-64-v2 and a source of random numbers. With all that QEMU can emulate (`max`) starts take a third longer:
     /// the kernel then uses, and saves at each switch, what costs an emulator most.
-    private static let emulatedProcessor = "qemu64,+rdrand,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+lahf_lm"
+    static let emulatedProcessor = "qemu64,+rdrand,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+lahf_lm"
 
     /// A place for a disk is larger than any: the guest's driver asks for the size once, in the template.
     private static let placeBytes = 1 << 40

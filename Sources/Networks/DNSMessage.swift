@@ -33,6 +33,12 @@ struct DNSQuery {
         questionEnd = at + 5
     }
 
+    /// The name without the domain that guests put behind names without a dot.
+    var localName: String {
+        let suffix = "." + GuestSettings.localDomain
+        return name.hasSuffix(suffix) ? String(name.dropLast(suffix.count)) : name
+    }
+
     /// An answer that repeats the question and gives records of the queried type; none means "it has no such record".
     func answer(_ records: [[UInt8]], secondsToLive: UInt32 = 5) -> [UInt8] {
         var answer = Array(bytes[0..<questionEnd])

@@ -73,7 +73,7 @@ final class NameServer: Sendable {
             if polled[0].revents != 0, let (bytes, client) = receive(socket), let query = DNSQuery(bytes) {
                 if let answer = answer(query, client) {
                     send(answer, to: client, from: socket)
-                } else if !query.name.contains(".") {
+                } else if !query.localName.contains(".") {
                     // A container that is not there now, or never was; no server outside can know it. Asked outside, a
                     // client that looks it up in the middle of a restart would wait for an answer that may never come.
                     send(query.failure(3), to: client, from: socket)
@@ -116,7 +116,7 @@ final class NameServer: Sendable {
         {
             return query.answer([DNSQuery.encode(name)])
         }
-        guard let addresses = networks.lazy.compactMap({ names.addresses(of: query.name, on: $0) }).first else {
+        guard let addresses = networks.lazy.compactMap({ names.addresses(of: query.localName, on: $0) }).first else {
             return nil
         }
         let family: IPFamily

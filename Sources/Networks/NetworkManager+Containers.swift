@@ -78,6 +78,10 @@ extension NetworkManager {
         }
         one.ports = (document["ports"].array ?? []).map(PublishedPort.init(json:))
         attached[container] = one
+        if !document["guest"].isNull {
+            // Without it the machine keeps the address it has.
+            try? await lease(containerID: container, GuestSettings(json: document["guest"]))
+        }
         if !one.ports.isEmpty, let target = one.portTarget { try await firewall.publish(one.ports, to: target) }
     }
 
@@ -92,6 +96,7 @@ extension NetworkManager {
         case .member(let pod): document["pod"] = JSON(pod)
         case .namespace: break
         }
+        if let guest = one.guest { document["guest"] = guest.json }
         return document
     }
 
@@ -228,6 +233,7 @@ extension NetworkManager {
     }
 
     func free(_ endpoint: Endpoint, of place: Attached.Place) {
+        if case .machine = place { endLease(endpoint) }
         names.remove(endpoint)
         if case .member = place { return }
         // Our own texts: they parse.

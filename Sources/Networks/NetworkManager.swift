@@ -36,6 +36,8 @@ public actor NetworkManager {
         /// Keep others from the ports while they are open.
         var portHolds: [OwnedDescriptor] = []
         var isBeingReleased = false
+        /// What its guest is told by DHCP; nil for all but machines.
+        var guest: GuestSettings?
         /// The endpoint published ports lead to.
         var portTarget: Endpoint? { endpoints.first { !$0.gateway.isEmpty } }
     }
@@ -58,6 +60,8 @@ public actor NetworkManager {
     /// Containers whose ended namespace is still mounted.
     var leftNamespaces: Set<String> = []
     private var servers: [String: NameServer] = [:]
+    /// For the networks that machines are on.
+    var addressServers: [String: DHCPServer] = [:]
 
     /// - Parameter runDirectory: a tmpfs; namespaces are mounted below it. Also what tells engines apart.
     public init(runDirectory: String, options: NetworkOptions) async throws {
@@ -318,6 +322,7 @@ public actor NetworkManager {
         ipv6Pools[network.id] = nil
         bridges[network.id] = nil
         servers.removeValue(forKey: network.id)?.stop()
+        addressServers.removeValue(forKey: network.id)?.stop()
         let netlink = netlink
         // It may not have been made.
         try? await threads.run { try netlink.deleteLink(network.bridge) }

@@ -9,6 +9,7 @@ import Testing
 
 @testable import DockerAPI
 @testable import Images
+@testable import Machines
 @testable import Networks
 @testable import WardenProtocol
 
@@ -55,6 +56,35 @@ import Testing
             guard let spec = try? RuntimeSpec(json) else { return }
             let texts = (spec.process?.arguments ?? []) + spec.mounts.map(\.destination)
             if texts.contains(where: { $0.utf8.contains(0) }) { throw Differs(description: "a zero byte got through") }
+        }
+    }
+
+    @Test func disksOfStrangers() async throws {
+        let header = Array(QCOW2.empty(size: 8 << 30).prefix(512))
+        try await Fuzz.run("disk") { random in
+            let bytes = random.mutate(header)
+            let size = Int64(random.pick([0, 512, 1 << 20, 1 << 40, Int.max]))
+            guard let format = try? DiskFormat(header: bytes, fileSize: size) else { return }
+            guard format.size > 0, format.size <= DiskFormat.maximumSize, format.size % 512 == 0 else {
+                throw Differs(description: "a disk of \(format.size)")
+            }
+        }
+    }
+
+    @Test func addressRequests() async throws {
+        var request: [UInt8] = [1, 1, 6] + [UInt8](repeating: 0, count: 233)
+        request += [99, 130, 83, 99, 53, 1, 3, 50, 4, 10, 0, 0, 2, 12, 3, 97, 98, 99, 255]
+        let lease = DHCPLease(
+            address: IPAddress(.v4, 0x0A00_0002), mask: IPAddress(.v4, 0xFFFF_0000), gateway: nil,
+            nameServers: [], hostname: String(repeating: "x", count: 300),
+            domain: String(repeating: "y", count: 300), mtu: 1500, seconds: 1)
+        try await Fuzz.run("dhcp") { random in
+            guard let parsed = DHCPRequest(random.mutate(request)) else { return }
+            guard let answer = parsed.answer(lease, own: IPAddress(.v4, 1)) else { return }
+            guard (300...576).contains(answer.count), answer[0] == 2, Array(answer[28..<34]) == parsed.hardwareAddress
+            else {
+                throw Differs(description: "an answer of \(answer.count) bytes")
+            }
         }
     }
 

@@ -31,6 +31,17 @@ struct NameTests {
         #expect(query.answer([]).count == NameTests.question.count)
     }
 
+    @Test func aGuestsDomainIsTakenOff() throws {
+        for (name, local) in [
+            ("web.skala.internal", "web"), ("web", "web"), ("a.b.skala.internal", "a.b"),
+            ("skala.internal", "skala.internal"),
+            ("webskala.internal", "webskala.internal"),
+        ] {
+            let query = try #require(DNSQuery(NameTests.question[..<12] + DNSQuery.encode(name) + [0, 1, 0, 1]))
+            #expect(query.localName == local)
+        }
+    }
+
     /// Containers of a pod share an address, and may share a name: it is there until the last of them has gone.
     @Test func sharedNamesAreCounted() throws {
         let table = NameTable()

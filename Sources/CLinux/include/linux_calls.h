@@ -26,6 +26,8 @@ int cl_take_descriptor(int pidfd, int descriptor);
 int cl_idmapped_mount(const char *path, int user_namespace);
 // Loads a seccomp filter that allows everything into the calling thread, without new privileges from then on.
 int cl_seccomp_allow_all(void);
+// Lets a thread run on one core only.
+int cl_pin_thread(pid_t thread, unsigned core);
 // makedev(3), which is a macro.
 uint64_t cl_device_number(unsigned major, unsigned minor);
 

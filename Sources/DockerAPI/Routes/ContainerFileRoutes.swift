@@ -30,6 +30,7 @@ struct ContainerFileRoutes {
         }
         router.get("/containers/{id}/export") { request in
             let container = try await find(request)
+            try await container.requireWarden("exporting files")
             return .stream(contentType: "application/x-tar") { writer in
                 try await BodyPipe.writing(writer) { output in
                     try await container.export(to: output)

@@ -41,7 +41,10 @@ extension Container {
         do {
             let all = await containers.onlineCores
             let cores = try await claimCores() ?? all
-            var resources = ContainerResources.spec(record.hostConfig, defaultPidsLimit: nil)
+            var resources =
+                record.isolation == .machine
+                ? machineResources(record.hostConfig)
+                : ContainerResources.spec(record.hostConfig, defaultPidsLimit: nil)
             allocation.adjust(&resources, cores: cores)
             if resources["cpu"]["shares"].isNull { resources["cpu"]["shares"] = 1024 }
             try await applyLimits(resources)

@@ -8,6 +8,7 @@ extension Container {
     ///
     /// - Throws: `.conflict` unless the container runs; `.invalid` without a command.
     public func createExec(_ config: JSON) async throws -> ExecSession {
+        try requireWarden("exec")
         guard record.state.isAlive else { throw SkalaError(.conflict, "container \(id) is not running") }
         if record.state.status == .paused {
             throw SkalaError(.conflict, "container \(record.name) is paused, unpause the container before exec")
@@ -107,7 +108,7 @@ extension Container {
         let isPrivileged = config["Privileged"].bool ?? false
         var roots = ["/proc/\(record.state.pid)/root"]
         // What a VM has written is not read from here: its file system is not trusted, and its users are the image's.
-        if record.isolation != .container {
+        if record.isolation.hasOwnWarden {
             roots = await engine.images.layerPaths(of: try await engine.images.find(record.imageID))
         }
         let users = try lookUpUsers(roots: roots)

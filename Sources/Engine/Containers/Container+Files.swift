@@ -92,7 +92,8 @@ extension Container {
 
     /// What differs from the image: kind 0 changed, 1 added, 2 deleted.
     public func changes() async throws -> [(path: String, kind: Int)] {
-        let found = record.isolation == .container ? try await changesOnHost() : try await changesInMachine()
+        try requireWarden("comparing files")
+        let found = !record.isolation.hasOwnWarden ? try await changesOnHost() : try await changesInMachine()
         // The folders and files we bind things over are none of the container's changes.
         let ours = Set(
             record.mounts.map(\.destination) + [
@@ -129,7 +130,7 @@ extension Container {
     public func commit(
         reference: Reference?, author: String, comment: String, changes: [String], pause: Bool
     ) async throws -> Image {
-        let pauses = pause && record.state.status == .running
+        let pauses = pause && record.state.status == .running && record.isolation != .machine
         if pauses { try await setStill(true) }
         let result: Result<Image, any Error>
         do {
@@ -138,6 +139,11 @@ extension Container {
                 config[key] = .null
             }
             config = try ConfigChange.apply(changes, to: config)
+            if record.isolation == .machine {
+                let image = try await commitDisk(reference: reference, author: author, comment: comment, config: config)
+                publish("commit", ["comment": comment, "imageID": image.id])
+                return image
+            }
             let base = try await engine.images.find(record.imageID)
             result = .success(
                 try await engine.images.commit(
@@ -152,13 +158,13 @@ extension Container {
 
     /// Stops the container's processes for a moment, or lets them go on; a VM itself goes on, since it has to be read.
     private func setStill(_ isStill: Bool) async throws {
-        guard record.isolation != .container else { return isStill ? try await pause() : try await unpause() }
+        guard record.isolation.hasOwnWarden else { return isStill ? try await pause() : try await unpause() }
         try await sandbox.request(isStill ? "pause" : "resume", ["id": JSON(id)])
         publish(isStill ? "pause" : "unpause")
     }
 
     private func writeLayer(to output: Int32) async throws {
-        guard record.isolation == .container else {
+        guard !record.isolation.hasOwnWarden else {
             return try await reachingMachine { machine in
                 // Holes are written as zeros: a layer may be larger than the disk, but not by any amount.
                 try await helper(machine).archive(

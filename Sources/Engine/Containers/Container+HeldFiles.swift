@@ -6,7 +6,7 @@ import Kernel
 extension Container {
     /// How long what was made to reach a stopped container's files stays after its last user, in nanoseconds: clients
     /// copy in several requests, and a VM takes a while to start.
-    private var lingering: UInt64 { record.isolation == .container ? 0 : 1_000_000_000 }
+    private var lingering: UInt64 { !record.isolation.hasOwnWarden ? 0 : 1_000_000_000 }
     /// How long a start or a removal waits for copies that are under way.
     private static let usersDeadline: UInt64 = 60_000_000_000
 
@@ -15,6 +15,7 @@ extension Container {
     ///
     /// A stopped container's is held for all who use it at the same time, in a VM if need be; starts and removals wait.
     func reachingFiles<Value: Sendable>(_ body: (FileSite) async throws -> Value) async throws -> Value {
+        try requireWarden("reaching files")
         if record.state.isAlive { return try await holdingRunning(body) }
         let site = try await lifecycle.withLock { record.state.isAlive ? nil : try await holdFiles() }
         guard let site else { return try await holdingRunning(body) }
@@ -43,7 +44,7 @@ extension Container {
     }
 
     private func holdingRunning<Value: Sendable>(_ body: (FileSite) async throws -> Value) async throws -> Value {
-        let machine = record.isolation == .container ? nil : try runningMachine()
+        let machine = !record.isolation.hasOwnWarden ? nil : try runningMachine()
         // Several may read a running container's files at once.
         let hold = Identifier.make()
         let warden: any Sandbox = machine ?? engine.warden
@@ -71,7 +72,7 @@ extension Container {
     }
 
     private func makeSite() async throws -> FileSite {
-        guard record.isolation == .container else { return .machine(try await startFilesMachine(), hold: id) }
+        guard !record.isolation.hasOwnWarden else { return .machine(try await startFilesMachine(), hold: id) }
         let image = try await engine.images.find(record.imageID)
         let rootfs: JSON = [
             "lower": JSON(await engine.images.layerPaths(of: image)), "upper": JSON(directory + "/upper"),

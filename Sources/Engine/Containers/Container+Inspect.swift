@@ -32,7 +32,7 @@ extension Container {
         json["Isolation"] = JSON(record.isolation.rawValue)
         if record.isolation == .pod { json["Pod"] = JSON(record.podName) }
         json["Allocation"] = allocationDocument
-        if record.isolation != .container { json["Machine"] = await machineDocument() }
+        if record.isolation.hasOwnWarden { json["Machine"] = await machineDocument() }
         json["HostConfig"] = record.hostConfig
         json["GraphDriver"] = [
             "Data": ["UpperDir": JSON(directory + "/upper"), "WorkDir": JSON(directory + "/work")], "Name": "overlay2",
@@ -55,6 +55,7 @@ extension Container {
     /// The bytes the container wrote over its image.
     public func writtenBytes() async throws -> Int64 {
         if record.isolation == .microvm { return await machineWrittenBytes() }
+        if record.isolation == .machine { return writtenDiskBytes() }
         let upper = directory + "/upper"
         return try await engine.threads.run { try DiskUsage.bytes(below: upper) }
     }

@@ -51,7 +51,7 @@ extension Container {
         let prepared = try await prepareStart()
         isStarting = true
         earlyExit = nil
-        if record.isolation != .container { try await startMachine(prepared) }
+        if record.isolation.hasOwnWarden { try await startMachine(prepared) }
         let attachments = pendingAttachments
         for attachment in attachments { try sandbox.open(attachment.stream) }
         pendingAttachments = []
@@ -59,11 +59,13 @@ extension Container {
             "id": JSON(id), "spec": prepared.spec, "rootfs": prepared.rootfs, "io": ioSettings,
         ]
         message["start"] = true
+        if !prepared.descriptors.isEmpty { message["descriptors"] = JSON(prepared.descriptors) }
         if !attachments.isEmpty { message["attach"] = JSON(attachments.map(\.request)) }
         wardenGeneration = sandbox.generation
         do {
             let answer = try await sandbox.request("create", message)
             for attachment in attachments { attachment.stream.connected() }
+            if record.isolation == .machine { try await runDiskMachine(Int32(clamping: answer["pid"].int ?? 0)) }
             record.state = ContainerState()
             record.state.status = .running
             record.state.pid = machine?.pid ?? Int32(clamping: answer["pid"].int ?? 0)
@@ -86,6 +88,7 @@ extension Container {
         _ = try? await sandbox.request("delete", ["id": JSON(id)])
         if pod != nil { await engine.networks.destroySandbox(id) }
         await stopMachine(keepsDisk: false)
+        cleanUpDiskMachine()
         await engine.networks.destroySandbox(id)
         await containers.releaseCores(id)
         try? await persist()  // the failure that is reported is the start's
@@ -175,6 +178,7 @@ extension Container {
             } else {
                 // Fails only when the warden is gone, and then so is what would be deleted.
                 _ = try? await sandbox.request("delete", ["id": JSON(id)])
+                cleanUpDiskMachine()
             }
         } catch { engine.log.error("cannot record the exit of container \(id): \(error)") }
         await network
@@ -229,11 +233,15 @@ extension Container {
         defer { isStopRequested = false }
         let stopSignal = try Signal.parse(signal ?? record.config["StopSignal"].string ?? "SIGTERM")
         if record.state.status == .paused { try await freeze("resume") }
-        try await send(stopSignal)
-        let grace = timeout ?? record.config["StopTimeout"].int ?? 10
+        let isMachine = record.isolation == .machine
+        let pressing = isMachine ? keepPressingPowerButton() : nil
+        defer { pressing?.cancel() }
+        if !isMachine { try await send(stopSignal) }
+        let grace = timeout ?? record.config["StopTimeout"].int ?? (isMachine ? Container.powerDownGrace : 10)
         // A year stands for "without end": what a client asks for need not fit the clock.
         let longest: Int64 = 86400 * 365
         let hasEnded = await waitForExit(seconds: Double(grace < 0 ? longest : min(grace, longest)))
+        pressing?.cancel()
         if !hasEnded {
             try await send(SIGKILL)
             guard await waitForExit(seconds: 30) else {
@@ -269,6 +277,7 @@ extension Container {
         guard record.state.isAlive else {
             throw SkalaError(.conflict, "cannot kill container: \(record.name): container \(id) is not running")
         }
+        if record.isolation == .machine, number != SIGKILL { return try await pressPowerButton(signal: number) }
         if number == SIGKILL || number == SIGTERM { record.hasBeenManuallyStopped = true }
         if number == SIGKILL, record.state.status == .paused {
             try await freeze("resume")

@@ -15,7 +15,7 @@ extension Container {
 
     /// The warden that runs it.
     var sandbox: any Sandbox {
-        guard record.isolation != .container else { return engine.warden }
+        guard record.isolation.hasOwnWarden else { return engine.warden }
         return machine ?? NoSandbox()
     }
 
@@ -105,7 +105,7 @@ extension Container {
     }
 
     /// Makes the disk when its size was chosen; otherwise it comes with the VM.
-    private func makeDisk() async throws {
+    private func makeSizedDisk() async throws {
         guard let text = record.hostConfig["StorageOpt"]["size"].string, access(diskPath, F_OK) != 0 else { return }
         let (path, bytes) = (diskPath, try ByteSize.parse(text))
         try await engine.threads.run { try DiskImage.format(path, bytes: bytes) }
@@ -139,7 +139,7 @@ extension Container {
         let layers = await engine.images.layerPaths(of: image)
         let (root, disk) = (engine.machines.rootImage(of: image), diskPath)
         let log = logSettings
-        try await makeDisk()
+        try await makeSizedDisk()
         let isNew = access(disk, F_OK) != 0
         try await engine.machines.makeRootImage(root, layers: layers)
         times.end("image")

@@ -110,6 +110,8 @@ extension Container {
     /// - Parameters:
     ///   - resolver: what resolv.conf was before; it is left alone unless it changes.
     func updateEtcFiles(removing old: Endpoint?, adding new: Endpoint?, resolver before: String) async throws {
+        // A machine's are its own.
+        guard record.isolation != .machine else { return }
         let removed = [old?.ipv4, old?.ipv6].compactMap { $0 }.filter { !$0.isEmpty }.map { $0 + "\t" }
         let added = new.map { hosts(of: $0, hostname) } ?? ""
         let resolver = await resolvConf()

@@ -71,7 +71,7 @@ extension Container {
     func freeze(_ operation: String) async throws {
         switch record.isolation {
         case .container, .pod: try await sandbox.request(operation, ["id": JSON(id)])
-        case .microvm: try await engine.warden.request(operation, ["id": JSON(record.hostID)])
+        case .microvm, .machine: try await engine.warden.request(operation, ["id": JSON(record.hostID)])
         }
     }
 }

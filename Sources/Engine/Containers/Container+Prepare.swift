@@ -15,10 +15,13 @@ extension Container {
         let hostResources: JSON
         /// What is set in a VM before the container is made.
         var networkSysctls: [String: String] = [:]
+        /// What its process inherits, as the warden opens it.
+        var descriptors: [JSON] = []
     }
 
     /// Folders, files and the network namespace, and from them the specification.
     func prepareStart() async throws -> PreparedStart {
+        if record.isolation == .machine { return try await prepareDiskMachine() }
         let image = try await engine.images.find(record.imageID)
         let layers = await engine.images.layerPaths(of: image)
         let directory = directory
@@ -31,7 +34,7 @@ extension Container {
         for mount in record.mounts where mount.type == "bind" { try prepareBind(mount) }
         let network = try await prepareNetwork()
         let etcFiles = try writeEtcFiles(network, roots: [directory + "/upper"] + layers)
-        let inMachine = record.isolation != .container
+        let inMachine = record.isolation.hasOwnWarden
         var seen = record
         if inMachine { seen.mounts = guestMounts }
         let spec = ContainerSpec(
@@ -137,7 +140,7 @@ extension Container {
         var sharedWith: String?
     }
 
-    private func prepareNetwork() async throws -> PreparedNetwork {
+    func prepareNetwork() async throws -> PreparedNetwork {
         if record.isolation == .pod { return try await preparePodNetwork() }
         let mode = record.hostConfig["NetworkMode"].string ?? "default"
         if mode == "host" { return PreparedNetwork() }
@@ -149,7 +152,7 @@ extension Container {
             let pid = await other.snapshot.state.pid
             return PreparedNetwork(namespace: .path("/proc/\(pid)/ns/net"), sharedWith: other.id)
         }
-        let inMachine = record.isolation != .container
+        let inMachine = record.isolation.isVirtual
         if mode == "none" { return PreparedNetwork(namespace: inMachine ? .machine : .new) }
         await engine.networks.destroySandbox(id)
         var prepared = PreparedNetwork(namespace: .machine)

@@ -8,7 +8,8 @@ extension Container {
     /// The document of `GET /containers/{id}/top`: what `ps` says of the container's processes.
     public func top(arguments: String) async throws -> JSON {
         try requireRunning()
-        guard record.isolation == .container else { return try await topInMachine(arguments) }
+        try requireWarden("listing processes")
+        guard !record.isolation.hasOwnWarden else { return try await topInMachine(arguments) }
         let answer = try await sandbox.request("processes", ["id": JSON(id)])
         let pids = Set((answer["pids"].array ?? []).compactMap(\.int))
         let options = arguments.isEmpty ? "-ef" : arguments

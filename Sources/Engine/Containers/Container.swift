@@ -164,6 +164,7 @@ public actor Container {
         if !(changes["RestartPolicy"]["Name"].string ?? "").isEmpty {
             try RestartPolicy.validate(changes["RestartPolicy"])
         }
+        if record.isolation == .machine { try checkDiskMachineUpdate(changes) }
         if record.isolation == .pod { try await checkPodUpdate(changes) }
         return try await lifecycle.withLock {
             let warnings = try checkMachineUpdate(changes)
@@ -171,7 +172,9 @@ public actor Container {
                 try await setAllocation(allocation)
             }
             if record.state.isAlive {
-                try await applyLimits(ContainerResources.spec(changes, defaultPidsLimit: nil))
+                try await applyLimits(
+                    record.isolation == .machine
+                        ? machineLimits(changes) : ContainerResources.spec(changes, defaultPidsLimit: nil))
             }
             // Unknown fields are dropped, as at creation.
             let known = Set(ContainerDefaults.hostConfig.map(\.key))

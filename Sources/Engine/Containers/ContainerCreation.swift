@@ -12,16 +12,27 @@ struct ContainerCreation {
     func record(name: String, imageName: String) throws(SkalaError) -> ContainerRecord {
         let given = body["HostConfig"]
         try RefusedFields.check("ContainerConfig", body)
+        let isMachine = [given["Runtime"].string, given["Isolation"].string].contains(Isolation.machine.rawValue)
+        if isMachine { try DiskMachineLimits.check(body) }
         try ContainerDefaults.refuseUnsupported(given)
         for member in body["NetworkingConfig"]["EndpointsConfig"].object?.members ?? [] {
             try RefusedFields.check("EndpointSettings", member.value)
         }
         var config = ContainerDefaults.complete(body, ContainerDefaults.config)
         mergeImage(into: &config)
+        if isMachine {
+            // What an image says of programs and folders means nothing to a disk; a console is always there to type at.
+            for key in ["Cmd", "Entrypoint", "Volumes", "Healthcheck", "StopSignal"] { config[key] = .null }
+            for key in ["User", "WorkingDir"] { config[key] = "" }
+            config["Env"] = JSON(body["Env"].strings ?? [])
+            config["OpenStdin"] = true
+            config["StdinOnce"] = false
+        }
         config = dropNulls(config)
         var host = ContainerDefaults.complete(given, ContainerDefaults.hostConfig)
         try normalize(&host)
-        guard !(config["Entrypoint"].strings ?? []).isEmpty || !(config["Cmd"].strings ?? []).isEmpty else {
+        guard isMachine || !(config["Entrypoint"].strings ?? []).isEmpty || !(config["Cmd"].strings ?? []).isEmpty
+        else {
             throw SkalaError(.invalid, "no command specified")
         }
         try check(config, host)
@@ -84,6 +95,9 @@ struct ContainerCreation {
             for name in names { normalized.append(JSON(try ContainerCapabilities.normalize(name))) }
             host[key] = JSON(normalized)
         }
+        if host["Runtime"] == "machine" || host["Isolation"] == "machine", host["Memory"] == .int(0) {
+            host["Memory"] = JSON(DiskMachineLimits.defaultMemory)
+        }
         if ["", "default"].contains(host["NetworkMode"].string ?? "") { host["NetworkMode"] = "bridge" }
         if body["NetworkDisabled"].bool == true { host["NetworkMode"] = "none" }
         if (host["LogConfig"]["Type"].string ?? "").isEmpty {
@@ -130,8 +144,9 @@ struct ContainerCreation {
             throw SkalaError(.invalid, "\(what): the isolations are \(known)")
         }
         try MachineLimits.checkAnnotations(host, hasMachine: isolation == .microvm)
-        try MachineLimits.checkStorage(host, hasDisk: isolation == .microvm)
-        if isolation != .container { try MachineLimits.check(config, host, isolation) }
+        if isolation != .machine { try MachineLimits.checkStorage(host, hasDisk: isolation == .microvm) }
+        if isolation == .machine { _ = try DiskMachineLimits.diskSize(host) }
+        if isolation.hasOwnWarden { try MachineLimits.check(config, host, isolation) }
         if isolation != .pod, PodName.isAsked(by: host) {
             throw SkalaError(
                 .invalid,

@@ -88,6 +88,7 @@ public actor Containers {
             try await prepareFolders(id)
             record.mounts = try await resolveMounts(of: record)
             let container = Container(record: record, engine: engine, containers: self)
+            if record.isolation == .machine { try await container.makeDisk() }
             try await container.persist()
             await engine.images.retain(image: image.id, holder: id)
             byID[id] = container

@@ -25,27 +25,33 @@ struct MachineSpec {
     static let socketFolder = "/vm"
     /// What QEMU itself takes beside the guest's memory: buffers, and translated code under emulation. Less gets it
     /// killed in the middle of its work.
-    private static let overhead: Int64 = 512 << 20
+    static let overhead: Int64 = 512 << 20
     /// The users of VMs are 2^24 numbers from here on, one for each VM, chosen by its id.
     private static let firstUser: UInt32 = 0x7800_0000
 
     /// The user a VM runs as.
     static func user(of id: String) -> UInt32 { firstUser + (UInt32(id.prefix(6), radix: 16) ?? 0) }
 
-    var json: JSON {
+    var json: JSON { json(resources: ["memory": ["limit": JSON(memory + MachineSpec.overhead)]], hasTerminal: false) }
+
+    /// - Parameter resources: `linux.resources`, to which devices and processes are added.
+    func json(resources: JSON, hasTerminal: Bool) -> JSON {
         let user = MachineSpec.user(of: id)
         var spec: JSON = ["ociVersion": "1.2.0", "hostname": "vm"]
         spec["process"] = [
-            "terminal": false, "args": JSON(arguments), "env": ["PATH=/usr/bin", "HOME=/"], "cwd": "/",
+            "terminal": JSON(hasTerminal), "args": JSON(arguments), "env": ["PATH=/usr/bin", "HOME=/"], "cwd": "/",
             "user": ["uid": JSON(user), "gid": JSON(user)],
             "capabilities": ["bounding": [], "effective": [], "permitted": [], "inheritable": [], "ambient": []],
             "noNewPrivileges": true,
         ]
         spec["root"] = ["path": JSON(root), "readonly": true]
-        spec["mounts"] = JSON(mounts)
-        spec["linux"] = linux
+        spec["mounts"] = JSON(hasTerminal ? mounts + [MachineSpec.terminals] : mounts)
+        spec["linux"] = linux(resources)
         return spec
     }
+
+    private static let terminals = mount(
+        "/dev/pts", "devpts", "devpts", ["nosuid", "noexec", "newinstance", "ptmxmode=0666", "mode=0620", "gid=5"])
 
     private var mounts: [JSON] {
         MachineSpec.programMounts + [
@@ -65,9 +71,10 @@ struct MachineSpec {
         ["destination": JSON(destination), "type": JSON(type), "source": JSON(source), "options": JSON(options)]
     }
 
-    private var linux: JSON {
+    private func linux(_ given: JSON) -> JSON {
         // The guest keeps the workload's memory limit; the host's bounds what QEMU can take.
-        var resources: JSON = ["memory": ["limit": JSON(memory + MachineSpec.overhead)], "pids": ["limit": 512]]
+        var resources = given
+        resources["pids"] = ["limit": 512]
         let rules = devices.map { device -> JSON in
             let node = device.node(at: device.path)
             return [

@@ -166,6 +166,16 @@ actor VirtualMachines {
         }
     }
 
+    /// What runs the instructions of machines: found out with a light VM, once.
+    func machineAccelerator() async throws -> Accelerator {
+        if let chosen = configuration.accelerator { return chosen }
+        guard access("/dev/kvm", R_OK | W_OK) == 0 else { return .tcg }
+        if let accelerator { return accelerator }
+        let found = try await template(for: MachineShape(memoryLimit: 0, processors: 1, available: 1)).accelerator
+        accelerator = found
+        return found
+    }
+
     /// Has the host's warden keep a container's log; what is answered is QEMU's end of the pipe to it. Without a daemon, too,
     /// the log is kept, and as long as it may be.
     func openLog(

@@ -24,7 +24,8 @@ enum CommandTable {
             "Engine",
             [
                 EngineDaemon.command, HostDoctor.command, HostBench.command, NetworkCommands.group,
-                VolumeCommands.group, PodCommands.group, KernelCommands.group, SystemCommands.group,
+                VolumeCommands.group, PodCommands.group, KernelCommands.group, MachineCommands.group,
+                SystemCommands.group,
                 ObjectInspect.command,
                 SystemCommands.events, SystemCommands.info, SystemCommands.version, ShellCompletion.command,
             ]

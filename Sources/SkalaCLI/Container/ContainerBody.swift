@@ -1,4 +1,5 @@
 import Base
+import Kernel
 import Client
 
 /// The body of `POST /containers/create`, made of the options of `run` and `create`. What is not given is left out: the
@@ -104,6 +105,11 @@ struct ContainerBody {
             annotations["skala.allocation"] = JSON(allocation)
         }
         if let kernel = arguments["kernel"] { annotations["skala.kernel"] = JSON(kernel) }
+        if let path = arguments["user-data"] {
+            let content = try FileContents.read(path, limit: 1 << 20)
+            annotations["skala.user-data"] = JSON(String(decoding: content, as: UTF8.self))
+        }
+        if let firmware = arguments["firmware"] { annotations["skala.firmware"] = JSON(firmware) }
         if let pod = arguments["pod"] { annotations["skala.pod"] = JSON(pod) }
         if annotations != [:] { host["Annotations"] = annotations }
         if arguments.has("log-driver") || arguments.has("log-opt") {

@@ -115,8 +115,10 @@ enum ContainerOptions {
     private static let engine: [Option] = [
         .value(
             "isolation", "ISOLATION",
-            "container, microvm (a virtual machine of its own) or pod (one that several share)",
-            .words(["container", "pod", "microvm"])),
+            "container, microvm (a VM of its own), pod (a shared one) or machine (with its own disk)",
+            .words(["container", "pod", "microvm", "machine"])),
+        .value("user-data", "FILE", "What cloud-init in a machine is given", .files),
+        .value("firmware", "KIND", "A machine's firmware: bios or uefi", .words(["bios", "uefi"])),
         .value("pod", "NAME", "The pod whose virtual machine it shares, made when there is none"),
         .value("kernel", "RELEASE", "Kernel of its virtual machine, one of `skala kernel ls`"),
         .value("runtime", "ISOLATION", "The same, as docker calls it"),
