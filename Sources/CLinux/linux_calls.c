@@ -8,6 +8,7 @@
 #include <linux/openat2.h>
 #include <linux/seccomp.h>
 #include <sched.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -76,4 +77,8 @@ int cl_change_mount(int mount, int recursive, uint64_t set, uint64_t clear, int 
     }
     unsigned flags = AT_EMPTY_PATH | (recursive ? AT_RECURSIVE : 0);
     return mount_setattr(mount, "", flags, &attributes, sizeof attributes) < 0 ? -errno : 0;
+}
+
+int cl_exchange(const char *one, const char *other) {
+    return result(renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE));
 }

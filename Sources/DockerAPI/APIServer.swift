@@ -19,6 +19,7 @@ public final class APIServer: Sendable {
         NetworkRoutes(engine: engine).register(&router)
         VolumeRoutes(engine: engine).register(&router)
         KernelRoutes(engine: engine).register(&router)
+        SnapshotRoutes(engine: engine).register(&router)
         SwarmRoutes().register(&router)
         return router
     }

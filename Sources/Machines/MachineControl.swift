@@ -16,7 +16,7 @@ public struct MachineControl: Sendable {
         self.isAlive = isAlive
     }
 
-    private func connect(seconds: Int64) throws -> QMP {
+    func connect(seconds: Int64) throws -> QMP {
         try QMP(
             path: path, deadline: SystemClock.monotonicNanoseconds() + seconds * 1_000_000_000, isAlive: isAlive)
     }
@@ -107,7 +107,7 @@ public struct MachineControl: Sendable {
     }
 
     /// Asks until it is done, 60 s at most.
-    private static func wait(_ what: String, until isDone: () throws -> Bool) throws {
+    static func wait(_ what: String, until isDone: () throws -> Bool) throws {
         let deadline = SystemClock.monotonicNanoseconds() + 60_000_000_000
         while try !isDone() {
             guard SystemClock.monotonicNanoseconds() < deadline else {

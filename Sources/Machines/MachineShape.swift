@@ -23,6 +23,12 @@ public struct MachineShape: Sendable, Hashable {
         self.processors = max(1, min(wanted, available))
     }
 
+    /// That of a VM that is there.
+    public init(memory: Int64, processors: Int) {
+        self.memory = memory
+        self.processors = processors
+    }
+
     /// `256m-1`, for names of folders.
     public var text: String { "\(memory >> 20)m-\(processors)" }
 }

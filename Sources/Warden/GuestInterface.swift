@@ -20,11 +20,15 @@ struct GuestInterface {
             throw SkalaError(.notFound, "the VM has no network card \(json["hardware"].string ?? "")")
         }
         let name = json["name"].string ?? link.name
+        let version6 = "/proc/sys/net/ipv6/conf/\(link.name)/disable_ipv6"
+        // Takes all of its addresses and routes away; the link-local one is made anew of the new hardware address.
+        if json["clear"].bool == true { try SmallFile.write("1", to: version6) }
         try netlink.change(link, name: name, address: try GuestInterface.mac(json["mac"]))
         if json["clear"].bool == true {
             for address in try netlink.addresses() where address.index == link.index {
                 try netlink.removeAddress(address.address, prefix: address.prefix, from: link.index)
             }
+            try SmallFile.write("0", to: "/proc/sys/net/ipv6/conf/\(name)/disable_ipv6")
         }
         let addresses = json["addresses"].array ?? []
         if addresses.contains(where: { $0["address"].string?.contains(":") == true }) {

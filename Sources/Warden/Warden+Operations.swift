@@ -32,6 +32,7 @@ extension Warden {
         case "release": reply.answer(try release(request))
         case "unseal": reply.answer(descriptors.forget(request))
         case "configure" where guest != nil: reply.answer(try guest?.configure(request) ?? [:])
+        case "identify" where guest != nil: reply.answer(try identify(request))
         case "halt" where guest != nil: reply.answer(try halt())
         case let name: throw SkalaError(.unsupported, "unknown operation '\(name)'")
         }
@@ -52,6 +53,8 @@ extension Warden {
     }
 
     private func hello(_ request: JSON) throws -> JSON {
+        // In a VM that continues from a snapshot an earlier engine's end may have gone unnoticed.
+        endSession()
         let boot = try SmallFile.text("/proc/sys/kernel/random/boot_id").filter { $0 != "\n" }
         return [
             "version": JSON(ProtocolVersion.current), "pid": JSON(getpid()), "boot": JSON(boot), "lost": JSON(lost),

@@ -8,7 +8,7 @@ import Networks
 /// A container in a VM of its own.
 extension Container {
     /// The folder of everything the engine gives a guest, and what is in it.
-    private enum Guest {
+    enum Guest {
         static let folder = "/run/skala"
         static let image = folder + "/image"
         static let disk = folder + "/disk"
@@ -16,7 +16,7 @@ extension Container {
         static let share = folder + "/share"
     }
 
-    private var diskPath: String { directory + "/disk.img" }
+    var diskPath: String { directory + "/disk.img" }
 
     /// The warden that runs it.
     var sandbox: any Sandbox {
@@ -32,7 +32,7 @@ extension Container {
     }
 
     /// Volumes and binds, which its VM gets through a share.
-    private var hostMounts: [ContainerRecord.Mount] { record.mounts.filter { $0.type != "tmpfs" } }
+    var hostMounts: [ContainerRecord.Mount] { record.mounts.filter { $0.type != "tmpfs" } }
 
     /// The mounts with their sources as the VM's warden finds them.
     var guestMounts: [ContainerRecord.Mount] {
@@ -71,7 +71,7 @@ extension Container {
         engine.log.debug("VM of container \(Identifier.short(id)): \(times); in it, us: \(answer["took"].text)")
     }
 
-    private static let configureDeadline = 60.0
+    static let configureDeadline = 60.0
 
     /// Starts the VM for nothing but the stopped container's files, and holds those.
     func startFilesMachine() async throws -> VirtualMachine {
@@ -96,7 +96,7 @@ extension Container {
     /// A VM with the container's disks and folders, which its warden does not know yet.
     ///
     /// - Returns: also whether the container has written nothing so far.
-    private func cloneMachine(
+    func cloneMachine(
         resources: JSON, _ times: inout StepTimes
     ) async throws -> (VirtualMachine, isNew: Bool) {
         let image = try await engine.images.find(record.imageID)
@@ -118,7 +118,7 @@ extension Container {
     }
 
     /// What a VM needs to run the container.
-    private func guestConfiguration(_ prepared: PreparedStart, _ endpoints: [Endpoint]) -> JSON {
+    func guestConfiguration(_ prepared: PreparedStart, _ endpoints: [Endpoint]) -> JSON {
         [
             "hostname": prepared.spec["hostname"], "interfaces": JSON(endpoints.map(\.guestInterface)),
             "sysctls": JSON(prepared.networkSysctls),
@@ -126,7 +126,7 @@ extension Container {
     }
 
     /// What a VM needs to reach the container's files.
-    private func fileConfiguration(isNew: Bool) throws -> JSON {
+    func fileConfiguration(isNew: Bool) throws -> JSON {
         let directory = directory
         let files = try etcFiles.map { name -> JSON in
             let content = try FileContents.read(directory + "/" + name)
@@ -166,7 +166,7 @@ extension Container {
     }
 
     /// From now on it is in that VM, or in none.
-    private func take(_ machine: VirtualMachine?) async {
+    func take(_ machine: VirtualMachine?) async {
         self.machine = machine
         record.machineID = machine?.id ?? ""
         if let machine { await containers.noteMachine(machine.id, of: id) }
@@ -199,8 +199,10 @@ extension Container {
             return observed
         }
         do {
+            let control = machine.control
+            try await engine.threads.run { try control.proceedIfStopped() }
             try await machine.connect(seconds: 30)
-            return try await machine.request("state", ["id": JSON(id)])
+            return try await stateAfterCapture(machine)
         } catch {
             engine.log.error("the VM of container \(id) does not answer: \(error)")
             return nil

@@ -24,6 +24,10 @@ public struct ContainerRecord: Sendable {
     public var dedicatedCores = ""
     /// The VM it runs in, as the host's warden knows it; empty without.
     public var machineID = ""
+    /// In the order they were taken.
+    public var snapshots: [Snapshot] = []
+    /// The one that was taken or restored last; empty without.
+    public var currentSnapshot = ""
     /// What `Networks` needs to take the running container over after the daemon's restart.
     public var networkState = JSON.null
 
@@ -116,6 +120,7 @@ extension ContainerRecord {
             "mounts": JSON(mounts.map(\.json)), "state": state.json, "restartCount": JSON(restartCount),
             "manuallyStopped": JSON(hasBeenManuallyStopped), "network": networkState,
             "dedicatedCores": JSON(dedicatedCores), "machine": JSON(machineID),
+            "snapshots": JSON(snapshots.map(\.json)), "currentSnapshot": JSON(currentSnapshot),
         ]
     }
 
@@ -138,6 +143,8 @@ extension ContainerRecord {
         networkState = json["network"]
         dedicatedCores = json["dedicatedCores"].string ?? ""
         machineID = json["machine"].string ?? ""
+        snapshots = try (json["snapshots"].array ?? []).map { json throws(SkalaError) in try Snapshot(json: json) }
+        currentSnapshot = json["currentSnapshot"].string ?? ""
     }
 }
 

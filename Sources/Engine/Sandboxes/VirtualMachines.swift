@@ -23,7 +23,7 @@ actor VirtualMachines {
 
     let kernels: KernelStore
     /// What runs the instructions; nil until the first VM.
-    private(set) var accelerator: Accelerator?
+    var accelerator: Accelerator?
     let configuration: EngineConfiguration
     let warden: WardenSupervisor
     let threads: WorkerThreads
@@ -31,8 +31,8 @@ actor VirtualMachines {
     var templates: [MachineShape: Task<MachineTemplate, any Error>] = [:]
     let spares: SpareMachines
     /// Clones that are nobody's yet: being started, or warmed up.
-    private var unclaimed: [String: VirtualMachine] = [:]
-    private var isClosed = false
+    var unclaimed: [String: VirtualMachine] = [:]
+    var isClosed = false
     private var rootImages: [String: Task<Void, any Error>] = [:]
     var pulling: Task<GuestKernel, any Error>?
 
@@ -71,7 +71,7 @@ actor VirtualMachines {
     }
 
     /// Ends a VM that did not start, and answers the error with what it said last.
-    private func failed(_ machine: VirtualMachine, _ error: any Error) async -> SkalaError {
+    func failed(_ machine: VirtualMachine, _ error: any Error) async -> SkalaError {
         let reason = VirtualMachines.lastWords(machine.console)
         unclaimed[machine.id] = nil
         await machine.destroy()
