@@ -22,6 +22,7 @@ PROGRAMS = {
     "util-linux": "nsenter",
     "gcc": "cc",
     "libc6-dev": None,
+    "lxd": "lxd", "lxd-client": "lxc",
     "qemu-system-x86": "qemu-system-x86_64", "squashfs-tools": "mksquashfs", "e2fsprogs": "mkfs.ext4",
 }
 

@@ -1,6 +1,7 @@
 """What is measured of virtual machines; as `rows`, of the suite `machines`."""
 
 import re
+import subprocess
 import threading
 import time
 
@@ -13,7 +14,7 @@ from rows import milliseconds, timed
 
 ROWS = {}
 PACKAGES = ("gcc", "libc6-dev", "busybox-static", "iproute2", "util-linux", "qemu-system-x86", "squashfs-tools",
-            "e2fsprogs", "docker.io", "runc")
+            "e2fsprogs", "docker.io", "runc", "lxd", "lxd-client")
 RUNNING = 50
 
 
@@ -98,6 +99,91 @@ def execute(bench):
     )
     engine.api.remove(mine, force=True)
     docker.api.remove(other, force=True)
+
+
+@row("lxd", "a microVM started and removed against the same by LXD, which starts containers here")
+def lxd(bench):
+    engine, peer = ready(bench.skala()), bench.lxd()
+    spawner = programs.Spawner(bench.local)
+    theirs = programs.Spawner(bench.local, env=peer.environment)
+    skala = [bench.binaries / "skala", "--host", f"unix://{engine.socket}"]
+    starts, removals = (Series(), Series()), (Series(), Series())
+
+    def ours():
+        # As above: the spare VM that replaces the one taken is ready.
+        time.sleep(1)
+        starts[0].add(1000 * spawner.run(
+            [*skala, "run", "-d", "--name", "one", "--network", "none", "--isolation", "microvm", "busybox", "sleep",
+             "100000"]))
+        removals[0].add(1000 * spawner.run([*skala, "rm", "-f", "one"]))
+        return starts[0].samples[-1]
+
+    def other():
+        starts[1].add(1000 * theirs.run([host.path_to("lxc"), "launch", "busybox", "one"]))
+        removals[1].add(1000 * theirs.run([host.path_to("lxc"), "delete", "-f", "one"]))
+        return starts[1].samples[-1]
+
+    first, second = bench.alternate("lxd", ours, other)
+    obstacle = peer.obstacle()
+    about = note(engine) + (f"; LXD starts no VMs here: {obstacle}" if obstacle else "")
+    yield Measure(
+        "lxd-start", "skala run -d --isolation microvm", "ms", first.median, "lxc launch, a container", second.median,
+        None, {"samples": first.summary(), "peer_samples": second.summary()}, about,
+    )
+    yield Measure(
+        "lxd-remove", "skala rm -f of the microVM", "ms", removals[0].median, "lxc delete -f", removals[1].median, None,
+        {"samples": removals[0].summary(), "peer_samples": removals[1].summary()}, about,
+    )
+
+
+FILE_BYTES = 500 << 20
+
+
+@row("disk", "reads of the root disk: a file of 500 MB of the image, in a microVM and in a container")
+def disk(bench):
+    engine = ready(bench.skala())
+    engine.api.import_image(disk_archive(bench), "files")
+    pairs = {"sequential": (Series(), Series()), "random": (Series(), Series())}
+    for _ in range(max(3, min(bench.count, 7))):
+        for index, runtime in enumerate(("microvm", "container")):
+            sequential, size, random, reads = read_once(engine, runtime)
+            pairs["sequential"][index].add(size / sequential * 1000)
+            pairs["random"][index].add(reads / random * 1e9)
+    # In both the host has the file in its page cache by then; a fresh VM's own is empty.
+    for kind, unit, name in (
+        ("sequential", "MB/s", "sequential read of 500 MB"), ("random", "1/s", "random reads of 4 KiB"),
+    ):
+        first, second = pairs[kind]
+        yield Measure(
+            f"disk-{kind}", f"{name} in a microVM", unit, first.median, "in a container", second.median, None,
+            {"samples": first.summary(), "peer_samples": second.summary()}, note(engine),
+        )
+    engine.api.call("DELETE", "/images/files?force=1")
+
+
+def read_once(engine, runtime):
+    """(ns, bytes, ns, reads) of diskread.c in a new container."""
+    container = engine.api.create(["/diskread", "/file"], image="files", Runtime=runtime)
+    engine.api.start(container)
+    status = engine.api.wait(container)
+    output = engine.api.request("GET", f"/containers/{container}/logs?stdout=1")[1][8:]
+    engine.api.remove(container)
+    if status != 0:
+        raise RuntimeError(f"diskread ended with {status}")
+    return [int(number) for number in output.split()]
+
+
+def disk_archive(bench):
+    """The image: diskread, static, and a file that does not compress."""
+    folder = bench.local.folder / "files"
+    folder.mkdir()
+    programs.compiled("diskread", static=True, target=folder / "diskread")
+    with open("/dev/urandom", "rb") as source, open(folder / "file", "wb") as target:
+        for _ in range(FILE_BYTES >> 20):
+            target.write(source.read(1 << 20))
+    archive = bench.local.folder / "files.tar"
+    subprocess.run(["tar", "-C", folder, "-cf", archive, "."], check=True)
+    return archive.read_bytes()
 
 
 @row("running", f"{RUNNING} microVMs: started, all answering, and the memory of each")

@@ -1,4 +1,4 @@
-"""The two small C programs beside this folder, compiled when they are needed."""
+"""The small C programs beside this folder, compiled when they are needed."""
 
 import pathlib
 import struct
@@ -9,12 +9,12 @@ import host
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
-def compiled(name):
+def compiled(name, static=False, target=None):
     """The program's path; compiled when its source is newer."""
-    source, target = ROOT / f"{name}.c", ROOT / "bin" / name
+    source, target = ROOT / f"{name}.c", target or ROOT / "bin" / name
     if not target.exists() or target.stat().st_mtime < source.stat().st_mtime:
         target.parent.mkdir(exist_ok=True)
-        subprocess.run(["cc", "-O2", "-Wall", "-Wextra", "-o", target, source], check=True)
+        subprocess.run(["cc", *(["-static"] if static else []), "-O2", "-Wall", "-Wextra", "-o", target, source], check=True)
     return target
 
 

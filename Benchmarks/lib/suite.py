@@ -12,6 +12,7 @@ import time
 
 import engines
 import host
+import lxd
 import machine_rows
 import rows
 import scope as scoping
@@ -73,6 +74,9 @@ class Bench:
 
     def docker(self):
         return self._engine("docker", lambda: engines.Docker(self.scope))
+
+    def lxd(self):
+        return self._engine("lxd", lambda: lxd.Lxd(self.scope))
 
     def _engine(self, name, make):
         if name not in self._engines:
@@ -218,6 +222,8 @@ def clean_up(bench):
     if bench.local:
         bench.local.close()
     for engine in bench._engines.values():
+        if not hasattr(engine, "api"):
+            continue
         try:
             engine.api.close()
             engine.api.remove_all()

@@ -146,13 +146,12 @@ extension Container {
                 record.state.error = "the warden ended, and this container with it"
                 await exited(Exit(code: 137, isOOMKilled: false, time: SystemClock.now()))
             }
+        } else if record.isolation != .container, !record.machineID.isEmpty {
+            // It ended, or did not start, and the daemon was killed before its VM was taken away.
+            await stopMachine(of: record.machineID)
         } else if observed != nil {
             // Its start was never recorded, nor answered, and its network is not known: it did not start.
-            if record.isolation == .container {
-                _ = try? await engine.warden.request("delete", ["id": JSON(id)])
-            } else {
-                await engine.machines.adopt(record.hostID, pid: 0).destroy()
-            }
+            _ = try? await engine.warden.request("delete", ["id": JSON(id)])
         }
         if record.state.status == .restarting, restartTask == nil { record.state.status = .exited }
     }

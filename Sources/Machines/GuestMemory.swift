@@ -44,7 +44,12 @@ public struct GuestMemory: Sendable {
             throw SkalaError(.system, "the VM maps \(total) bytes of memory, not \(bytes)")
         }
         target = try .open(path, O_WRONLY | O_CREAT | O_EXCL, mode: 0o600)
-        let base = try OwnedDescriptor.open("/proc/\(pid)/fd/\(GuestMemory.inherited)", O_RDONLY)
+        // Whoever took QEMU over may have put something else there.
+        let base = try OwnedDescriptor.open("/proc/\(pid)/fd/\(GuestMemory.inherited)", O_RDONLY | O_NONBLOCK)
+        var status = stat()
+        guard fstat(base.raw, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_size == bytes,
+            areas.allSatisfy({ $0.offset <= UInt64(bytes) - $0.bytes })
+        else { throw SkalaError(.system, "the VM's memory is not what it was started with") }
         try check(cl_copy_sparse(base.raw, target.raw), "copy", "the VM's memory")
     }
 

@@ -20,7 +20,7 @@ struct DeviceFilter {
         emit(0x74, destination: 3, immediate: 16)  // w3 >>= 16
         load(4, offset: 4)
         load(5, offset: 8)
-        for rule in rules.reversed() { add(rule) }
+        for rule in rules.reversed() where !add(rule) { return }
         decide(false)
     }
 
@@ -33,7 +33,8 @@ struct DeviceFilter {
         emit(0x95)
     }
 
-    private mutating func add(_ rule: RuntimeResources.DeviceRule) {
+    /// - Returns: whether anything is left to decide after it: the kernel refuses programs with code that is never reached.
+    private mutating func add(_ rule: RuntimeResources.DeviceRule) -> Bool {
         // Each condition jumps over the rest of the rule when it does not hold.
         var conditions: [(code: UInt8, register: UInt8, value: Int32)] = []
         if rule.type != "a" {
@@ -60,6 +61,7 @@ struct DeviceFilter {
             }
         }
         decide(rule.allow)
+        return checksAccess || !conditions.isEmpty
     }
 
     private mutating func emit(

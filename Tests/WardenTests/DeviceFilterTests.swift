@@ -87,5 +87,9 @@ import Testing
         // A second one replaces the first.
         #expect(attach([null, zero]) == 0)
         #expect(try opens("/dev/zero") && !opens("/dev/full"))
+        // A privileged container's rules, with some that no longer matter.
+        let all = Rule(allow: true, type: "a", major: nil, minor: nil, access: "rwm")
+        #expect(attach([null, all]) == 0 && attach([all, zero]) == 0)
+        #expect(try opens("/dev/full"))
     }
 }

@@ -63,7 +63,8 @@ class Connection(http.client.HTTPConnection):
 class Engine:
     """A daemon and its warden in folders of their own."""
 
-    def __init__(self, programs, folder, subnet, data=None):
+    def __init__(self, programs, folder, subnet, data=None, options=()):
+        self.options = list(options)
         self.programs, self.folder, self.subnet = programs, folder, subnet
         self.data = data or folder + "/data"
         self.run = folder + "/run"
@@ -80,7 +81,7 @@ class Engine:
     def start(self):
         self.daemon = subprocess.Popen(
             [self.programs + "/skala-daemon", "--data-root", self.data, "--run-root", self.run, "--bridge", self.bridge,
-             "--subnet", self.subnet, "--warden", self.programs + "/skala-warden"],
+             "--subnet", self.subnet, "--warden", self.programs + "/skala-warden", *self.options],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, start_new_session=True)
         deadline = time.monotonic() + 30
         while True:

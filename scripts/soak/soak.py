@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Tries to make an engine lose or leak something: `soak.py kill`, `soak.py faults` and `soak.py disk`.
+"""Tries to make an engine lose or leak something: `soak.py kill`, `soak.py faults`, `soak.py disk`
+and `soak.py machines`.
 
 kill    Kills the daemon and the warden with SIGKILL at random moments under a load of create, start, exec, stop, remove,
         network and volume operations.
 faults  Makes the n-th of a kernel call fail in the daemon or the warden while a container is created, started, stopped
         and removed, for every n that is reached.
 disk    Fills the disk during imports, pulls, creates and commits.
+machines  Starts and removes microVMs and containers in random order, and kills QEMU, the daemon and the warden meanwhile.
 
 After each: everything is removed, and no process, mount, cgroup, network namespace, interface, firewall element, file or
 address may be left; the store must be whole, and no output or exit code lost. Ends with 1 and a list of what was found.
@@ -23,15 +25,19 @@ sys.dont_write_bytecode = True  # nothing is left in the checkout
 import disk
 import faults
 import kill
+import machines
 from engine import Engine, problems
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("what", choices=["kill", "faults", "disk"])
+    parser.add_argument("what", choices=["kill", "faults", "disk", "machines"])
     parser.add_argument("--programs", required=True, help="folder of skala-daemon and skala-warden")
     parser.add_argument("--rounds", type=int, default=200, help="kill: of the daemon")
     parser.add_argument("--wardens", type=int, default=20, help="kill: of the warden, too")
+    parser.add_argument("--seconds", type=int, default=600, help="machines: how long")
+    parser.add_argument("--vms", type=int, default=50, help="machines: at most as many microVMs at a time")
+    parser.add_argument("--containers", type=int, default=200, help="machines: at most as many containers at a time")
     parser.add_argument("--limit", type=int, default=400, help="faults: the highest n of each call")
     parser.add_argument("--calls", default="", help="faults: only these, separated by commas")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
@@ -48,13 +54,18 @@ def main():
         data = folder + "/disk/data"
         os.makedirs(folder + "/disk")
         subprocess.run(["mount", "-t", "tmpfs", "-o", "size=24m", "soak", folder + "/disk"], check=True)
-    engine = Engine(options.programs, folder, "10.251.%d.0/24" % octet, data)
+    machine_options = ["--accelerator", "tcg"] if options.what == "machines" else []
+    engine = Engine(options.programs, folder, "10.%d.0.0/16" % octet if options.what == "machines" else
+                    "10.251.%d.0/24" % octet, data, machine_options)
     print("seed %d" % options.seed, flush=True)
     try:
         if options.what == "kill":
             kill.rounds(engine, options.rounds, options.wardens, options.seed)
         elif options.what == "faults":
             faults.run(engine, options.limit, options.seed)
+        elif options.what == "machines":
+            machines.run(engine, options.seconds, {"microvm": options.vms, "container": options.containers},
+                         options.seed)
         else:
             disk.fill(engine, 30 << 20)
     finally:

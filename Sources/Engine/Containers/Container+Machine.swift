@@ -158,6 +158,13 @@ extension Container {
         await end(machine, keepsDisk: keepsDisk)
     }
 
+    /// Takes away what an earlier daemon left of a VM.
+    func stopMachine(of id: String) async {
+        await take(engine.machines.ended(id))
+        await stopMachine(keepsDisk: false)
+        try? await persist()  // the next daemon would do the same again
+    }
+
     func end(_ machine: VirtualMachine, keepsDisk: Bool) async {
         // A guest that does not answer loses what it had not written, as a machine whose power fails.
         if keepsDisk { _ = try? await machine.halt() }
@@ -187,6 +194,8 @@ extension Container {
     /// - Returns: what that says of the container; nil when it has ended or does not answer.
     func readoptMachine(_ observed: JSON?) async -> JSON? {
         guard let observed, observed["status"].string == "running" || observed["status"].string == "paused" else {
+            // What there still is of the VM goes with the exit that follows.
+            if !record.machineID.isEmpty { await take(engine.machines.ended(record.machineID)) }
             return nil
         }
         let machine = await engine.machines.adopt(record.machineID, pid: Int32(clamping: observed["pid"].int ?? 0))

@@ -89,6 +89,8 @@ extension Container {
 
     private func devices() throws -> [(node: JSON, access: String)] {
         if record.hostConfig["Privileged"].bool == true {
+            // A VM has devices of its own; the host's numbers would mean others there.
+            guard record.isolation == .container else { return [] }
             return HostDevice.all().map { ($0.node(at: $0.path), "rwm") }
         }
         return try (record.hostConfig["Devices"].array ?? []).map { device in

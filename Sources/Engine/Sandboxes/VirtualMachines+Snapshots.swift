@@ -45,10 +45,15 @@ extension VirtualMachines {
         var times = StepTimes()
         let id = Identifier.make()
         let files = MachineFiles(id: id, configuration: configuration)
-        try await threads.run {
-            try files.make()
-            if saved.hasDisk { try DiskImage.copy(snapshot.scratch, to: files.disk) }
-            try OwnedDescriptor.open(request.log, O_WRONLY | O_APPEND | O_CREAT, mode: 0o640).close()
+        do {
+            try await threads.run {
+                try files.make()
+                if saved.hasDisk { try DiskImage.copy(snapshot.scratch, to: files.disk) }
+                try OwnedDescriptor.open(request.log, O_WRONLY | O_APPEND | O_CREAT, mode: 0o640).close()
+            }
+        } catch {
+            files.remove()
+            throw error
         }
         var descriptors: [JSON] = [
             ["sealed": JSON(snapshot.memory)], ["tap": JSON(VirtualMachine.tap(of: id))],
@@ -60,7 +65,6 @@ extension VirtualMachines {
         let machine = try await spawn(
             files, shape: saved.shape, accelerator: saved.accelerator, origin: .snapshot(hasDisk: saved.hasDisk),
             descriptors: descriptors)
-        unclaimed[id] = machine
         times.end("spawn")
         do {
             machine.setEventHandler(onEvent)

@@ -149,11 +149,13 @@ extension VirtualMachines {
             }
         } catch {
             let reason = VirtualMachines.lastWords(machine.console)
+            unclaimed[id] = nil
             await machine.destroy()
             try? template.remove()  // the first error is the one that tells
             throw ((error as? SkalaError) ?? SkalaError(.system, "\(error)")).within(
                 "cannot make a template for VMs" + reason)
         }
+        unclaimed[id] = nil
         await machine.destroy()
         // A copy of the last one may be in the warden's memory.
         try await warden.request("unseal", ["path": JSON(final.memory)])

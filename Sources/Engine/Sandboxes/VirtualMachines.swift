@@ -30,7 +30,7 @@ actor VirtualMachines {
     let log: Log
     var templates: [MachineShape: Task<MachineTemplate, any Error>] = [:]
     let spares: SpareMachines
-    /// Clones that are nobody's yet: being started, or warmed up.
+    /// Those that are nobody's yet: being started, warmed up, or to become templates.
     var unclaimed: [String: VirtualMachine] = [:]
     var isClosed = false
     private var rootImages: [String: Task<Void, any Error>] = [:]
@@ -105,9 +105,14 @@ actor VirtualMachines {
         if !shares.isEmpty { try await serve(shares, to: id, files) }
         // What a share's server writes to must be the guest's own memory.
         let memory = shares.isEmpty ? "sealed" : "copied"
-        try await threads.run {
-            try files.make()
-            try DiskImage.copy(template.disk, to: files.disk)
+        do {
+            try await threads.run {
+                try files.make()
+                try DiskImage.copy(template.disk, to: files.disk)
+            }
+        } catch {
+            files.remove()
+            throw error
         }
         let machine = try await spawn(
             files, shape: shape, accelerator: template.accelerator, origin: .clone,
@@ -116,7 +121,6 @@ actor VirtualMachines {
                 ["file": JSON(files.disk), "mode": "write"], ["file": JSON(template.state)],
                 ["file": JSON(template.root)],
             ], hasShare: !shares.isEmpty)
-        unclaimed[id] = machine
         do {
             let control = machine.control
             async let resumed: Void = threads.run { try control.resume() }
@@ -173,12 +177,21 @@ actor VirtualMachines {
             files: MachineFiles(id: id, configuration: configuration), pid: pid, host: warden, threads: threads)
     }
 
+    /// One that does not run any more, and may have left something.
+    nonisolated func ended(_ id: String) -> VirtualMachine {
+        let machine = VirtualMachine(
+            files: MachineFiles(id: id, configuration: configuration), pid: 0, host: warden, threads: threads)
+        machine.ended()
+        return machine
+    }
+
     /// Removes the files of VMs that do not run any more.
     func removeStrays(known: Set<String>) async throws {
         let configuration = configuration
         try await threads.run { try MachineFiles.removeAll(except: known, configuration) }
     }
 
+    /// Starts a QEMU, which is nobody's until it is claimed. When it does not start its files are gone.
     func spawn(
         _ files: MachineFiles, shape: MachineShape, accelerator: Accelerator, origin: MachineCommand.Origin,
         descriptors: [JSON], hasShare: Bool = false
@@ -194,14 +207,25 @@ actor VirtualMachines {
         let spec = MachineSpec(
             id: files.id, arguments: command.arguments, root: files.root, folder: files.folder,
             cgroupParent: configuration.cgroupParent, devices: devices, memory: shape.memory)
-        let answer = try await warden.request(
-            "create",
-            [
-                "id": JSON(files.id), "spec": spec.json, "io": VirtualMachines.output(to: files.console), "start": true,
-                "descriptors": JSON(descriptors),
-            ])
-        return VirtualMachine(
-            files: files, pid: Int32(clamping: answer["pid"].int ?? 0), host: warden, threads: threads)
+        // The daemon may end before the answer is there: then it takes away what was asked for.
+        let coming = adopt(files.id, pid: 0)
+        unclaimed[files.id] = coming
+        do {
+            guard !isClosed else { throw SkalaError(.unavailable, "the daemon ends") }
+            let answer = try await warden.request(
+                "create",
+                [
+                    "id": JSON(files.id), "spec": spec.json, "io": VirtualMachines.output(to: files.console),
+                    "start": true, "descriptors": JSON(descriptors),
+                ])
+            let machine = adopt(files.id, pid: Int32(clamping: answer["pid"].int ?? 0))
+            unclaimed[files.id] = machine
+            return machine
+        } catch {
+            unclaimed[files.id] = nil
+            await coming.destroy()
+            throw error
+        }
     }
 
     /// The programs' words, bounded: a guest may write as much as it likes.
