@@ -23,7 +23,7 @@ public struct GuestMemory: Sendable {
     private static let isThere: UInt64 = 3 << 62
     private static let isOfFile: UInt64 = 1 << 61
     /// The descriptor of the memory, which QEMU inherited first.
-    private static let inherited = 3
+    public static let inherited: Int32 = 3
 
     private let pid: Int32
     private let areas: [Area]
@@ -34,8 +34,12 @@ public struct GuestMemory: Sendable {
     /// - Parameters:
     ///   - pid: QEMU's process.
     ///   - bytes: the guest's memory.
+    ///   - descriptor: what QEMU has it open as.
+    ///   - path: a file to be made, of the memory.
     /// - Throws: `.system` when its mapping is not what we made.
-    public init(pid: Int32, bytes: Int64, path: String) throws {
+    public init(
+        pid: Int32, bytes: Int64, descriptor: Int32 = GuestMemory.inherited, path: String
+    ) throws {
         self.pid = pid
         let maps = String(decoding: try FileContents.read("/proc/\(pid)/maps"), as: UTF8.self)
         areas = maps.split(separator: "\n").compactMap(GuestMemory.area)
@@ -45,7 +49,7 @@ public struct GuestMemory: Sendable {
         }
         target = try .open(path, O_WRONLY | O_CREAT | O_EXCL, mode: 0o600)
         // Whoever took QEMU over may have put something else there.
-        let base = try OwnedDescriptor.open("/proc/\(pid)/fd/\(GuestMemory.inherited)", O_RDONLY | O_NONBLOCK)
+        let base = try OwnedDescriptor.open("/proc/\(pid)/fd/\(descriptor)", O_RDONLY | O_NONBLOCK)
         var status = stat()
         guard fstat(base.raw, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_size == bytes,
             areas.allSatisfy({ $0.offset <= UInt64(bytes) - $0.bytes })
@@ -67,7 +71,7 @@ public struct GuestMemory: Sendable {
     /// Writes the VM's own pages over the copy.
     ///
     /// - Returns: their bytes.
-    func copyOwn() throws -> Int64 {
+    public func copyOwn() throws -> Int64 {
         let pages = try OwnedDescriptor.open("/proc/\(pid)/pagemap", O_RDONLY)
         let memory = try OwnedDescriptor.open("/proc/\(pid)/mem", O_RDONLY)
         var total: Int64 = 0

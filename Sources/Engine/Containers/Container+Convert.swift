@@ -80,7 +80,7 @@ extension Container {
     /// From the VM's disk, which the host does not mount: its own warden reads it. What comes is a stranger's layer.
     private func moveFilesToHost() async throws {
         guard access(diskPath, F_OK) == 0 else { return }
-        let machine = try await startFilesMachine()
+        let machine = try await startDiskMachine()
         let target = directory + "/upper"
         let result: Result<Void, any Error>
         do {
@@ -109,7 +109,7 @@ extension Container {
     /// To a new disk, which a VM's warden writes.
     private func moveFilesToDisk() async throws {
         let source = directory + "/upper"
-        let machine = try await startFilesMachine()
+        let machine = try await startDiskMachine()
         let result: Result<Void, any Error>
         do {
             let (read, write) = try Pipe.make()

@@ -73,14 +73,27 @@ extension Container {
 
     static let configureDeadline = 60.0
 
-    /// Starts the VM for nothing but the stopped container's files, and holds those.
-    func startFilesMachine() async throws -> VirtualMachine {
+    /// Starts the VM for nothing but the stopped container's disk.
+    func startDiskMachine() async throws -> VirtualMachine {
         var times = StepTimes()
         let (machine, isNew) = try await cloneMachine(resources: [:], &times)
         await containers.noteMachine(machine.id, of: id)
         do {
             try await machine.request(
                 "configure", try fileConfiguration(isNew: isNew), seconds: Container.configureDeadline)
+        } catch {
+            await end(machine, keepsDisk: false)
+            throw error
+        }
+        times.end("configure")
+        engine.log.debug("VM for the files of container \(Identifier.short(id)): \(times)")
+        return machine
+    }
+
+    /// Starts the VM for nothing but the stopped container's files, and holds those.
+    func startFilesMachine() async throws -> VirtualMachine {
+        let machine = try await startDiskMachine()
+        do {
             try await machine.request(
                 "hold", ["id": JSON(id), "rootfs": guestRootFileSystem, "mounts": guestFileMounts],
                 seconds: Container.configureDeadline)
@@ -88,8 +101,6 @@ extension Container {
             await end(machine, keepsDisk: false)
             throw error
         }
-        times.end("hold")
-        engine.log.debug("VM for the files of container \(Identifier.short(id)): \(times)")
         return machine
     }
 

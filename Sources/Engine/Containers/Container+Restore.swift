@@ -41,6 +41,8 @@ extension Container {
             if let machine {
                 report("Continuing from snapshot \(name)")
                 let files = MachineSnapshot(folder: snapshotFolder + "/" + name)
+                // A copy of an earlier one of that name may be there still, from a daemon that was killed.
+                await engine.machines.release(files)
                 let result: Result<Void, any Error>
                 do {
                     result = .success(try await start(from: Resumption(files: files, machine: machine)))

@@ -50,7 +50,7 @@ extension Container {
             }
             report("Taking snapshot \(name) of \(record.name)")
             let (folder, threads) = (snapshotFolder, engine.threads)
-            try await withCapture(filesOnly: filesOnly) { captured, machine in
+            try await withCapture(filesOnly: filesOnly, isKept: true) { captured, machine in
                 let bytes = try await threads.run { try DiskUsage.bytes(below: captured, allocated: true) }
                 try Container.checkNotCancelled()
                 let snapshot = Snapshot(
@@ -102,7 +102,7 @@ extension Container {
 
     /// Captures the instance into a folder that is removed afterwards, unless `body` moves it. With `lifecycle` held.
     func withCapture<Value>(
-        filesOnly: Bool, _ body: (_ folder: String, Snapshot.Machine?) async throws -> Value
+        filesOnly: Bool, isKept: Bool, _ body: (_ folder: String, Snapshot.Machine?) async throws -> Value
     ) async throws -> Value {
         // No name of a snapshot begins so; what a kill leaves is removed when the daemon starts next.
         let folder = snapshotFolder + "/.new"
@@ -113,7 +113,7 @@ extension Container {
                 try FileContents.removeTree(folder)
                 try FileContents.makeDirectories(folder, mode: 0o700)
             }
-            let machine = try await capture(into: folder, filesOnly: filesOnly)
+            let machine = try await capture(into: folder, filesOnly: filesOnly, isKept: isKept)
             result = .success(try await body(folder, machine))
         } catch { result = .failure(error) }
         do { try await threads.run { try FileContents.removeTree(folder) } } catch {
@@ -122,7 +122,7 @@ extension Container {
         return try result.get()
     }
 
-    private func capture(into folder: String, filesOnly: Bool) async throws -> Snapshot.Machine? {
+    private func capture(into folder: String, filesOnly: Bool, isKept: Bool) async throws -> Snapshot.Machine? {
         await exitCleanUp?.value
         if !record.state.isAlive { try await closeFiles() }
         guard record.isolation != .container else {
@@ -136,15 +136,15 @@ extension Container {
             }
             return nil
         }
-        return try await captureMachine(into: MachineSnapshot(folder: folder), filesOnly: filesOnly)
+        return try await captureMachine(into: MachineSnapshot(folder: folder), filesOnly: filesOnly, isKept: isKept)
     }
 
     /// Of a container on the host's kernel, frozen meanwhile.
     private func captureFiles(into folder: String) async throws {
         let freezes = record.state.status == .running
-        if freezes { try await engine.warden.request("pause", ["id": JSON(id)]) }
         isBeingCaptured = true
         defer { isBeingCaptured = false }
+        if freezes { try await engine.warden.request("pause", ["id": JSON(id)]) }
         let result: Result<Void, any Error>
         do {
             result = .success(
@@ -155,7 +155,9 @@ extension Container {
         try result.get()
     }
 
-    private func captureMachine(into snapshot: MachineSnapshot, filesOnly: Bool) async throws -> Snapshot.Machine? {
+    private func captureMachine(into snapshot: MachineSnapshot, filesOnly: Bool, isKept: Bool) async throws -> Snapshot
+        .Machine?
+    {
         guard let machine else { throw VirtualMachine.gone }
         guard record.state.status == .running else {
             throw SkalaError(.conflict, "container \(record.name) is paused, and its VM with it: unpause it first")
@@ -166,13 +168,13 @@ extension Container {
                 "the memory of \(record.name) cannot be captured: its VM uses folders of the host, through a program whose "
                     + "state cannot be saved; take its files alone with --disk-only")
         }
+        isBeingCaptured = true
+        defer { isBeingCaptured = false }
         let (control, pid, threads) = (machine.control, machine.pid, engine.threads)
         let (shape, accelerator) = try await threads.run { try control.describe() }
         let key = try engine.machines.snapshotKey(shape, accelerator)
-        // So that the disk alone is of use too, and as little as possible is written while the VM stands still.
-        _ = try await helper(machine).document("sync", [:], limit: 64)
-        isBeingCaptured = true
-        defer { isBeingCaptured = false }
+        // So that the disk alone is of use too.
+        if filesOnly || isKept { _ = try await helper(machine).document("sync", [:], limit: 64) }
         let memory =
             filesOnly
             ? nil
@@ -244,7 +246,7 @@ extension Container {
                 for name in ["upper.new", "disk.img.new"] { try FileContents.removeTree(directory + "/" + name) }
                 if isolation == .container {
                     try FileContents.removeTree(directory + "/disk.img")
-                } else {
+                } else if isolation == .microvm {
                     try Container.empty(directory + "/upper")
                 }
                 guard access(folder, F_OK) == 0 else { return }

@@ -150,7 +150,7 @@ extension Container {
             try checkCanBeCaptured()
             guard let name = request.snapshot else {
                 report("Capturing \(record.name)")
-                return try await withCapture(filesOnly: request.filesOnly) { folder, machine in
+                return try await withCapture(filesOnly: request.filesOnly, isKept: false) { folder, machine in
                     let loan = Loan(record: record, folder: folder, machine: machine, starts: record.state.isAlive)
                     return try await lend(loan, body)
                 }
@@ -175,6 +175,8 @@ extension Container {
         -> Value
     {
         let result: Result<Value, any Error>
+        // A copy of an earlier one of that path may be there still, from a daemon that was killed.
+        if loan.machine != nil { await engine.machines.release(MachineSnapshot(folder: loan.folder)) }
         do { result = .success(try await body(loan)) } catch { result = .failure(error) }
         if loan.machine != nil { await engine.machines.release(MachineSnapshot(folder: loan.folder)) }
         return try result.get()
