@@ -60,11 +60,16 @@ extension Container {
                     .forbidden, "endpoint with name \(record.name) already exists in network \(network.name)")
             }
             let settings = settings.isNull ? [:] : settings
-            if record.isolation != .container, record.state.isAlive || !record.networks.keys.isEmpty {
-                throw MachineLimits.refused("a further network", "its VM has one network card")
+            try requireAwake()
+            let resolver = await resolvConf()
+            var endpoint: Endpoint?
+            if record.state.isAlive {
+                let made = try await connectEndpoint(network: network.name, settings: settings)
+                if let machine { try await connectMachine(machine, to: made) }
+                endpoint = made
             }
-            if record.state.isAlive { try await connectEndpoint(network: network.name, settings: settings) }
             record.networks[network.name] = settings
+            if endpoint != nil { try await updateEtcFiles(removing: nil, adding: endpoint, resolver: resolver) }
             try await persist()
             engine.events.publish(
                 "network", "connect", network.id, ["container": id, "name": network.name, "type": network.driver])
@@ -77,11 +82,25 @@ extension Container {
             guard record.networks[network.name] != nil else {
                 throw SkalaError(.forbidden, "container \(id) is not connected to network \(network.name)")
             }
-            if record.state.isAlive { try await engine.networks.disconnect(containerID: id, networkID: network.id) }
+            try requireAwake()
+            let resolver = await resolvConf()
+            let (before, taps) = (await engine.networks.endpoints(of: id), await engine.networks.taps(of: id))
+            let gone = before.first { $0.networkID == network.id }
+            if record.state.isAlive {
+                try await engine.networks.disconnect(containerID: id, networkID: network.id)
+                if let machine, let gone { await disconnectMachine(machine, from: gone, before: before, taps: taps) }
+            }
             record.networks[network.name] = nil
+            if record.state.isAlive { try await updateEtcFiles(removing: gone, adding: nil, resolver: resolver) }
             try await persist()
             engine.events.publish(
                 "network", "disconnect", network.id, ["container": id, "name": network.name, "type": network.driver])
         }
+    }
+
+    /// - Throws: `.conflict` for a paused VM, which cannot take part in what is done to it.
+    func requireAwake() throws(SkalaError) {
+        guard record.isolation != .container, record.state.status == .paused else { return }
+        throw SkalaError(.conflict, "container \(id) is paused, and with it its VM: unpause the container first")
     }
 }

@@ -9,6 +9,8 @@ public struct NetworkInterface: Sendable {
     public let kind: String
     /// Its hardware address, 6 bytes; empty without one.
     public let address: [UInt8]
+    /// The one its device was made with, which stays when `address` is changed; empty without one.
+    public let permanentAddress: [UInt8]
     public let isUp: Bool
     /// Its counters; see `rtnl_link_stats64`.
     public let counters: InterfaceCounters
@@ -21,6 +23,14 @@ public struct InterfaceCounters: Sendable {
     public var receivedBytes: Int64 = 0, sentBytes: Int64 = 0
     public var receivedErrors: Int64 = 0, sentErrors: Int64 = 0
     public var receivedDropped: Int64 = 0, sentDropped: Int64 = 0
+
+    /// The same at the other end of the wire: what one sends is what the other receives.
+    public func seen(from other: String) -> InterfaceCounters {
+        InterfaceCounters(
+            interface: other, receivedPackets: sentPackets, sentPackets: receivedPackets, receivedBytes: sentBytes,
+            sentBytes: receivedBytes, receivedErrors: sentErrors, sentErrors: receivedErrors,
+            receivedDropped: sentDropped, sentDropped: receivedDropped)
+    }
 }
 
 /// Changes and lists interfaces, addresses and routes of the network namespace the socket was opened in.
@@ -33,6 +43,9 @@ extension NetlinkSocket {
     private static func bytes<Number: FixedWidthInteger>(_ number: Number) -> [UInt8] {
         withUnsafeBytes(of: number) { Array($0) }
     }
+
+    /// IFLA_PERM_ADDRESS of linux/if_link.h (Linux 5.6).
+    private static let permanentAddress = 54
 
     private static let create = UInt16(NLM_F_CREATE) | UInt16(NLM_F_EXCL)
 
@@ -133,6 +146,15 @@ extension NetlinkSocket {
         try request(message, "add address", "interface \(index)")
     }
 
+    /// Sets an interface down and renames it: its name is another's.
+    public func setAside(_ link: NetworkInterface, as name: String) throws(KernelError) {
+        var message = NetlinkMessage(
+            type: UInt16(RTM_NEWLINK), flags: 0,
+            header: NetlinkSocket.linkHeader(index: link.index, change: UInt32(IFF_UP)))
+        message.add(Int(IFLA_IFNAME), string: name)
+        try request(message, "rename", link.name)
+    }
+
     /// Removes an IPv4 address and the routes that go with it.
     public func removeAddress(_ address: UInt32, prefix: UInt8, from index: UInt32) throws(KernelError) {
         var message = NetlinkMessage(
@@ -190,6 +212,7 @@ extension NetlinkSocket {
             let kind = information[Int(IFLA_INFO_KIND)].map { String(decoding: $0.prefix { $0 != 0 }, as: UTF8.self) }
             return NetworkInterface(
                 index: index, name: name, kind: kind ?? "", address: link.attributes[Int(IFLA_ADDRESS)] ?? [],
+                permanentAddress: link.attributes[NetlinkSocket.permanentAddress] ?? [],
                 isUp: flags & UInt32(IFF_UP) != 0,
                 counters: NetlinkSocket.counters(name, link.attributes[Int(IFLA_STATS64)] ?? []))
         }

@@ -16,7 +16,7 @@ public struct GuestKernel: Sendable, Hashable {
     /// What a guest's warden needs; each comes with what it depends on. `virtio_blk` is loaded last, and without a device:
     /// a clone's disks are not its template's.
     private static let wanted = [
-        "virtio_pci", "virtio_console", "virtio_net", "virtio_rng", "overlay", "squashfs", "virtiofs",
+        "virtio_pci", "virtio_console", "virtio_net", "virtio_rng", "virtio_balloon", "overlay", "squashfs", "virtiofs",
         "virtio_blk",
     ]
 

@@ -1,3 +1,4 @@
+import Base
 /// How QEMU is called for one VM. It opens no file by itself: everything is inherited, see `Inherited`, or handed over
 /// later, see `MachineControl.attach`.
 ///
@@ -37,8 +38,17 @@ public struct MachineCommand: Sendable {
     /// cannot be a private mapping of the template's: `memory` has to be a copy.
     let hasShare: Bool
 
-    /// The hardware address of the first network card, which the guest finds it by.
-    public static let hardwareAddress = "02:53:4b:41:4c:00"
+    /// The hardware address a network card is made with, which the guest finds it by. Number 0 is the template's, the others
+    /// are plugged while the VM runs.
+    public static func hardwareAddress(card number: Int) -> String {
+        "02:53:4b:41:4c:" + Hexadecimal.encode([UInt8(clamping: number)])
+    }
+
+    /// How many network cards a VM can have: as many as there are slots for.
+    public static let maximumCards = 16
+
+    /// The slot of a card that is plugged while the VM runs.
+    static func cardSlot(_ number: Int) -> Int { 15 + number }
     public static let wardenSocket = "warden.sock"
     public static let controlSocket = "qmp.sock"
     public static let shareSocket = "share.sock"
@@ -100,7 +110,7 @@ public struct MachineCommand: Sendable {
             "-device", "virtserialport,bus=serial.0,nr=1,chardev=warden,name=\(MachineCommand.wardenPort)",
             "-device", "virtserialport,bus=serial.0,nr=2,chardev=log,name=\(MachineCommand.logPort)",
             "-netdev", "tap,id=net,fd=\(origin.number(.tap))",
-            "-device", "virtio-net-pci,netdev=net,mac=\(MachineCommand.hardwareAddress),addr=4,romfile=",
+            "-device", "virtio-net-pci,netdev=net,mac=\(MachineCommand.hardwareAddress(card: 0)),addr=4,romfile=",
             "-blockdev", disk("root", isReadOnly: true, .root), "-blockdev",
             disk("scratch", isReadOnly: false, .scratch),
             "-blockdev", disk("disk", isReadOnly: false, .disk),
@@ -108,6 +118,8 @@ public struct MachineCommand: Sendable {
             "-device", "virtio-blk-pci,drive=scratch,serial=\(MachineCommand.scratchDisk),addr=6",
             "-device", "virtio-blk-pci,drive=disk,serial=\(MachineCommand.writableDisk),addr=7",
             "-device", "virtio-rng-pci,addr=9",
+            // The guest tells which of its memory is free, and the host takes that back.
+            "-device", "virtio-balloon-pci,addr=0xa,free-page-reporting=on",
         ]
         if isSnapshot { arguments += ["-global", "migration.send-configuration=off"] }
         if hasShare {

@@ -86,6 +86,61 @@ public struct MachineControl: Sendable {
             ])
     }
 
+    // MARK: network cards
+
+    /// The numbers of the network cards it has beside its first.
+    public func cards() throws -> Set<Int> { try MachineControl.cards(try connect(seconds: 10)) }
+
+    private static func cards(_ control: QMP) throws -> Set<Int> {
+        let devices = try control.run("qom-list", ["path": "/machine/peripheral"]).array ?? []
+        return Set(
+            devices.compactMap { $0["name"].string }.filter { $0.hasPrefix("card") }.compactMap { Int($0.dropFirst(4)) }
+        )
+    }
+
+    /// Plugs a further network card in, whose other end is `tap`; all that is left of it goes with QEMU.
+    ///
+    /// - Parameter number: 1 to `MachineCommand.maximumCards` - 1, one that is free.
+    public func plugCard(_ number: Int, tap: OwnedDescriptor) throws {
+        let control = try connect(seconds: 10)
+        let (net, card) = (JSON("net\(number)"), JSON("card\(number)"))
+        try control.send(tap, as: "tap")
+        try control.run("netdev_add", ["type": "tap", "id": net, "fd": "tap"])
+        do {
+            try control.run(
+                "device_add",
+                [
+                    "driver": "virtio-net-pci", "id": card, "netdev": net, "romfile": "",
+                    "mac": JSON(MachineCommand.hardwareAddress(card: number)),
+                    "addr": JSON(Hexadecimal.encode([UInt8(clamping: MachineCommand.cardSlot(number))])),
+                ])
+        } catch {
+            // The first error is the one that tells.
+            _ = try? control.run("netdev_del", ["id": net])
+            throw error
+        }
+    }
+
+    /// Takes a card out. The tap goes in any case; a guest that does not let go of the card keeps it, without a wire.
+    ///
+    /// - Returns: whether the card is gone.
+    @discardableResult
+    public func unplugCard(_ number: Int) throws -> Bool {
+        let control = try connect(seconds: 10)
+        try control.run("device_del", ["id": JSON("card\(number)")])
+        let deadline = SystemClock.monotonicNanoseconds() + MachineControl.unplugDeadline
+        var isGone = false
+        while !isGone, SystemClock.monotonicNanoseconds() < deadline {
+            isGone = try !MachineControl.cards(control).contains(number)
+            if !isGone { usleep(2000) }
+        }
+        try control.run("netdev_del", ["id": JSON("net\(number)")])
+        return isGone
+    }
+
+    /// How long a guest may take to let go of a device, in nanoseconds.
+    private static let unplugDeadline: Int64 = 5_000_000_000
+
     /// Stops the VM's processors, and lets them go on.
     public func stop() throws { try connect(seconds: 10).run("stop") }
     public func proceed() throws { try connect(seconds: 10).run("cont") }

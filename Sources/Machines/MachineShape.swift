@@ -7,7 +7,7 @@ public struct MachineShape: Sendable, Hashable {
     /// The sizes templates are made in, in MiB: few, so that workloads share them.
     private static let sizes: [Int64] = [256, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536]
     /// What the guest's kernel and warden use beside the workload, in bytes.
-    private static let overhead: Int64 = 96 << 20
+    public static let overhead: Int64 = 96 << 20
 
     /// The smallest shape for a workload.
     ///

@@ -44,4 +44,27 @@ public struct Endpoint: Sendable {
 
     /// Those it has an address of.
     var families: [IPFamily] { ipv6.isEmpty ? [.v4] : [.v4, .v6] }
+
+    /// Its gateways that become default routes: of each family the first network with a way out has it.
+    ///
+    /// - Parameter earlier: the endpoints that were connected before.
+    public func defaultGateways(after earlier: some Sequence<Endpoint>) -> [String] {
+        let earlier = Array(earlier)
+        return [
+            earlier.allSatisfy(\.gateway.isEmpty) ? gateway : "",
+            earlier.allSatisfy(\.ipv6Gateway.isEmpty) ? ipv6Gateway : "",
+        ].filter { !$0.isEmpty }
+    }
+
+    /// The default routes that have to be made when one endpoint goes: those it had, through the next that has a way out.
+    public static func newRoutes(
+        before: [Endpoint], without gone: Endpoint
+    ) -> [(interface: String, gateway: String)] {
+        let lost = gone.defaultGateways(after: before.prefix { $0.endpointID != gone.endpointID })
+        let left = before.filter { $0.endpointID != gone.endpointID }
+        return [\Endpoint.gateway, \.ipv6Gateway].compactMap { gateway in
+            guard lost.contains(gone[keyPath: gateway]), !gone[keyPath: gateway].isEmpty else { return nil }
+            return left.first { !$0[keyPath: gateway].isEmpty }.map { ($0.interface, $0[keyPath: gateway]) }
+        }
+    }
 }

@@ -71,7 +71,7 @@ final class NameServer: Sendable {
             poll(&polled, 3, forwarded.isEmpty ? -1 : 1000)
             if polled[2].revents != 0 { return }
             if polled[0].revents != 0, let (bytes, client) = receive(socket), let query = DNSQuery(bytes) {
-                if let answer = answer(query) {
+                if let answer = answer(query, client) {
                     send(answer, to: client, from: socket)
                 } else if !query.name.contains(".") {
                     // A container that is not there now, or never was; no server outside can know it. Asked outside, a
@@ -108,11 +108,17 @@ final class NameServer: Sendable {
     }
 
     /// The answer when the name is a container's; nil for all others.
-    private func answer(_ query: DNSQuery) -> [UInt8]? {
-        if let address = query.reversedAddress, let name = names.name(of: address, on: network) {
+    private func answer(_ query: DNSQuery, _ client: sockaddr_in) -> [UInt8]? {
+        let asker = IPAddress(.v4, UInt128(UInt32(bigEndian: client.sin_addr.s_addr)))
+        let (names, networks) = (names, names.networks(of: asker, on: network))
+        if let address = query.reversedAddress,
+            let name = networks.lazy.compactMap({ names.name(of: address, on: $0) }).first
+        {
             return query.answer([DNSQuery.encode(name)])
         }
-        guard let addresses = names.addresses(of: query.name, on: network) else { return nil }
+        guard let addresses = networks.lazy.compactMap({ names.addresses(of: query.name, on: $0) }).first else {
+            return nil
+        }
         let family: IPFamily
         switch query.type {
         case DNSQuery.typeA: family = .v4

@@ -4,8 +4,13 @@ import Synchronization
 final class NameTable: Sendable {
     /// Network id → name → addresses.
     private let entries = Mutex<[String: [String: [IPAddress]]]>([:])
+    /// Network id → address → container; who asks, asks on all of its networks.
+    private let owners = Mutex<[String: [IPAddress: String]]>([:])
 
-    func add(_ endpoint: Endpoint) {
+    func add(_ endpoint: Endpoint, of container: String) {
+        owners.withLock { owners in
+            for address in endpoint.addresses { owners[endpoint.networkID, default: [:]][address] = container }
+        }
         entries.withLock { entries in
             for name in endpoint.dnsNames {
                 entries[endpoint.networkID, default: [:]][name.lowercased(), default: []] += endpoint.addresses
@@ -15,6 +20,10 @@ final class NameTable: Sendable {
 
     func remove(_ endpoint: Endpoint) {
         let own = endpoint.addresses
+        owners.withLock { owners in
+            for address in own { owners[endpoint.networkID]?[address] = nil }
+            if owners[endpoint.networkID]?.isEmpty == true { owners[endpoint.networkID] = nil }
+        }
         entries.withLock { entries in
             for name in endpoint.dnsNames {
                 entries[endpoint.networkID]?[name.lowercased()]?.removeAll { own.contains($0) }
@@ -23,6 +32,15 @@ final class NameTable: Sendable {
                 }
             }
             if entries[endpoint.networkID]?.isEmpty == true { entries[endpoint.networkID] = nil }
+        }
+    }
+
+    /// The networks of a container that asks on one of them: that one first.
+    func networks(of client: IPAddress, on network: String) -> [String] {
+        owners.withLock { owners in
+            guard let container = owners[network]?[client] else { return [network] }
+            let others = owners.filter { $0.key != network && $0.value.values.contains(container) }
+            return [network] + others.keys.sorted()
         }
     }
 

@@ -15,30 +15,32 @@ extension NetworkManager {
         return path
     }
 
-    /// Makes room for a container in a VM: `connect` then only gives it an address, and `plug` connects the VM's card.
-    public func makeMachine(containerID: String) { attached[containerID] = Attached(place: .machine(tap: nil)) }
+    /// Makes room for a container in a VM: `connect` then only gives it an address, and `plug` connects one of the VM's
+    /// cards.
+    public func makeMachine(containerID: String) { attached[containerID] = Attached(place: .machine(taps: [:])) }
 
-    /// Connects a VM's card to its container's network.
+    /// Connects a VM's card to one of its container's networks.
     ///
     /// - Parameters:
     ///   - tap: the host's end of the card, which goes with the VM.
     ///   - rate: bytes a second towards the VM; nil is no limit.
-    public func plug(_ tap: String, containerID: String, rate: Int64?) async throws {
-        guard let one = attached[containerID], let endpoint = one.endpoints.first,
-            let bridge = bridges[endpoint.networkID]
-        else { return }
+    public func plug(_ tap: String, to endpoint: Endpoint, containerID: String, rate: Int64?) async throws {
+        guard case .machine(var taps)? = attached[containerID]?.place, let bridge = bridges[endpoint.networkID] else {
+            return
+        }
         let netlink = netlink
         try await threads.run {
             try netlink.plug(tap, into: bridge)
             if let rate { try netlink.limitRate(of: if_nametoindex(tap), bytesPerSecond: rate) }
         }
-        attached[containerID]?.place = .machine(tap: tap)
-        if !one.ports.isEmpty { reflect(tap) }
+        taps[endpoint.endpointID] = tap
+        attached[containerID]?.place = .machine(taps: taps)
+        if attached[containerID]?.ports.isEmpty == false { reflect(tap) }
     }
 
     func adopt(_ container: String, _ document: JSON) async throws {
-        var one = Attached(place: .machine(tap: document["tap"].string))
-        if document["tap"].isNull {
+        var one = Attached(place: .machine(taps: document["taps"].stringDictionary ?? [:]))
+        if document["taps"].isNull {
             let opened = try await namespaces.open(folder + "/" + container)
             one = Attached(place: .namespace(opened.namespace, opened.socket))
         }
@@ -49,7 +51,7 @@ extension NetworkManager {
             if !endpoint.ipv6.isEmpty {
                 try ipv6Pools[endpoint.networkID]?.take(try IPAddress(parsing: endpoint.ipv6))
             }
-            names.add(endpoint)
+            names.add(endpoint, of: container)
         }
         one.ports = (document["ports"].array ?? []).map(PublishedPort.init(json:))
         attached[container] = one
@@ -62,7 +64,7 @@ extension NetworkManager {
         var document: JSON = [
             "endpoints": JSON(one.endpoints.map(\.json)), "ports": JSON(one.ports.map(\.json)),
         ]
-        if case .machine(let tap) = one.place { document["tap"] = JSON(tap ?? "") }
+        if case .machine(let taps) = one.place { document["taps"] = JSON(taps) }
         return document
     }
 
@@ -78,7 +80,7 @@ extension NetworkManager {
             }
             names.remove(endpoint)
             endpoint.dnsNames = endpoint.dnsNames.map { $0 == old ? new : $0 }
-            names.add(endpoint)
+            names.add(endpoint, of: containerID)
             attached[containerID]?.endpoints[index] = endpoint
         }
     }
@@ -117,13 +119,21 @@ extension NetworkManager {
             }
             try await plug(endpoint, into: one, bridge: bridge, mac: mac, rate: request.rate)
             attached[containerID]?.endpoints.append(endpoint)
-            names.add(endpoint)
+            names.add(endpoint, of: containerID)
+            if one.portTarget == nil { try await publishAgain(containerID) }
             return endpoint
         } catch {
             pools[network.id]?.free(address)
             if let ipv6 { ipv6Pools[network.id]?.free(ipv6) }
             throw error
         }
+    }
+
+    /// Leads a running container's ports, which led nowhere, to the network that has been connected.
+    private func publishAgain(_ containerID: String) async throws {
+        guard let one = attached[containerID], !one.ports.isEmpty, let target = one.portTarget else { return }
+        if case .namespace = one.place { reflect(hostInterface(target)) }
+        try await firewall.publish(one.ports, to: target)
     }
 
     /// The lowest `ethN` that is not in use: a network in the middle may have been disconnected.
@@ -158,10 +168,7 @@ extension NetworkManager {
         let name = hostInterface(endpoint)
         let netlink = netlink
         guard case .namespace(let namespace, let socket) = one.place else { return }
-        // The first network with a way out has the default route.
-        let takenGateways = one.endpoints.flatMap { [$0.gateway, $0.ipv6Gateway] }.filter { !$0.isEmpty }
-        let hasRoute = takenGateways.contains { !$0.contains(":") }
-        let hasIPv6Route = takenGateways.contains { $0.contains(":") }
+        let gateways = endpoint.defaultGateways(after: one.endpoints)
         try await threads.run {
             try netlink.createVeth(
                 name, bridge: bridge, peer: endpoint.interface, peerAddress: mac, namespace: namespace.raw,
@@ -183,10 +190,8 @@ extension NetworkManager {
                     try netlink.limitRate(of: if_nametoindex(name), bytesPerSecond: rate)
                     try socket.limitRate(of: link.index, bytesPerSecond: rate)
                 }
-                for (text, isTaken) in [(endpoint.gateway, hasRoute), (endpoint.ipv6Gateway, hasIPv6Route)]
-                where !text.isEmpty && !isTaken {
-                    let gateway = try IPAddress(parsing: text)
-                    try socket.addDefaultRoute(gateway: gateway.bytes, index: link.index)
+                for text in gateways {
+                    try socket.addDefaultRoute(gateway: try IPAddress(parsing: text).bytes, index: link.index)
                 }
             } catch {
                 try? netlink.deleteLink(name)  // the first error is the one that tells
@@ -202,11 +207,15 @@ extension NetworkManager {
         if let address = try? IPAddress(parsing: endpoint.ipv6) { ipv6Pools[endpoint.networkID]?.free(address) }
     }
 
+    /// Takes a container off a network. What led through it leads through the next one with a way out: published ports,
+    /// and, but for a VM, which is told by its engine, the default routes.
     public func disconnect(containerID: String, networkID: String) async throws {
         let target = attached[containerID]?.portTarget?.endpointID
-        guard let index = attached[containerID]?.endpoints.firstIndex(where: { $0.networkID == networkID }),
-            let endpoint = attached[containerID]?.endpoints.remove(at: index)
+        guard let before = attached[containerID]?.endpoints,
+            let index = before.firstIndex(where: { $0.networkID == networkID })
         else { throw SkalaError(.forbidden, "container \(containerID) is not connected to network \(networkID)") }
+        let endpoint = before[index]
+        attached[containerID]?.endpoints.remove(at: index)
         if let one = attached[containerID], !one.ports.isEmpty, endpoint.endpointID == target {
             // The ports led to this address; now they lead to the next one, or nowhere.
             try await firewall.unpublish(one.ports, from: endpoint)
@@ -215,10 +224,22 @@ extension NetworkManager {
         free(endpoint)
         let name = hostInterface(endpoint)
         let netlink = netlink
-        guard case .machine(let tap)? = attached[containerID]?.place else {
-            return try await threads.run { try netlink.deleteLink(name) }
+        switch attached[containerID]?.place {
+        case nil: return
+        case .machine(var taps):
+            guard let tap = taps.removeValue(forKey: endpoint.endpointID) else { return }
+            attached[containerID]?.place = .machine(taps: taps)
+            // The card is its VM's, and leads nowhere.
+            try await threads.run { try netlink.plug(tap, into: 0) }
+        case .namespace(_, let socket):
+            let routes = Endpoint.newRoutes(before: before, without: endpoint)
+            try await threads.run {
+                try netlink.deleteLink(name)
+                for (interface, gateway) in routes {
+                    guard let link = try socket.links().first(where: { $0.name == interface }) else { continue }
+                    try socket.addDefaultRoute(gateway: try IPAddress(parsing: gateway).bytes, index: link.index)
+                }
+            }
         }
-        // The card stays with its VM, and leads nowhere.
-        if let tap { try await threads.run { try netlink.plug(tap, into: 0) } }
     }
 }

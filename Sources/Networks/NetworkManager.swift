@@ -22,8 +22,8 @@ public actor NetworkManager {
         enum Place {
             /// A network namespace, and a netlink socket in it.
             case namespace(OwnedDescriptor, NetlinkSocket)
-            /// A VM, which configures its card itself, and the host's end of that: it comes and goes with the VM.
-            case machine(tap: String?)
+            /// A VM, which configures its cards itself, and the host's ends of those, by endpoint: they go with the VM.
+            case machine(taps: [String: String])
         }
 
         /// Of this sandbox: a container has a new one with every start.
@@ -335,10 +335,26 @@ public actor NetworkManager {
 
     /// The traffic of a container's interfaces, as the container sees it.
     public func counters(containerID: String) async -> [InterfaceCounters] {
-        // A container that just ended has none, and a VM counts itself.
-        guard case .namespace(_, let socket)? = attached[containerID]?.place else { return [] }
-        let links = (try? await threads.run { try socket.links().map(\.counters) }) ?? []
-        return links.filter { $0.interface != "lo" }
+        switch attached[containerID]?.place {
+        case nil: return []
+        case .namespace(_, let socket):
+            // A container that just ended has none.
+            let links = (try? await threads.run { try socket.links().map(\.counters) }) ?? []
+            return links.filter { $0.interface != "lo" }
+        case .machine(let taps):
+            let netlink = netlink
+            // None when the VM has just ended.
+            let links = (try? await threads.run { try netlink.links().map(\.counters) }) ?? []
+            return endpoints(of: containerID).compactMap { endpoint in
+                links.first { $0.interface == taps[endpoint.endpointID] }?.seen(from: endpoint.interface)
+            }
+        }
+    }
+
+    /// The host's ends of a VM's cards, by endpoint.
+    public func taps(of container: String) -> [String: String] {
+        guard case .machine(let taps)? = attached[container]?.place else { return [:] }
+        return taps
     }
 
     /// The container's /etc/resolv.conf; nil to take the host's.

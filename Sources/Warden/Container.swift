@@ -35,6 +35,8 @@ final class Container {
     var finishedAt: Timestamp?
     var oomKilled = false
     var paused = false
+    /// By name: what comes from the containers in it, when it is a VM.
+    var logs: [String: RelayedLog] = [:]
     /// Why a start was given up: the process was killed.
     var startFailure: SkalaError?
 

@@ -21,8 +21,11 @@ final class Guest {
     ]
 
     private var mounted: [String] = []
+    private let cards: GuestCards
     /// The disks' devices by their serial numbers, which stay the same in clones.
     private var disks: [String: String] = [:]
+
+    private init() throws { cards = try GuestCards() }
 
     /// Brings the kernel up to where containers can be run, and does in the template whatever need not be done in each
     /// clone: under emulation every part of the kernel that runs for the first time costs milliseconds.
@@ -35,7 +38,7 @@ final class Guest {
         try check(cl_guest_root(), "make the root file system")
         try FileContents.makeDirectories(folder, mode: 0o711)
         try FileContents.overwrite(folder + "/skala-init", with: initProgram, mode: 0o755)
-        let guest = Guest()
+        let guest = try Guest()
         try guest.prepareDisk()
         try guest.prepareNetwork()
         return guest
@@ -111,7 +114,12 @@ final class Guest {
         for file in request["files"].array ?? [] {
             let path = try Guest.path(file["path"])
             if let slash = path.lastIndex(of: "/") { try FileContents.makeDirectories(String(path[..<slash])) }
-            try FileContents.overwrite(path, with: Array((file["content"].string ?? "").utf8))
+            var content = file["content"].string ?? ""
+            if !file["added"].isNull {
+                let edit = LineEdit(removed: file["removed"].strings ?? [], added: file["added"].string ?? "")
+                content = edit.applied(to: String(decoding: try FileContents.read(path), as: UTF8.self))
+            }
+            try FileContents.overwrite(path, with: Array(content.utf8))
         }
         end("files")
         for path in request["unmount"].strings ?? [] {
@@ -124,7 +132,7 @@ final class Guest {
         }
         if let tag = request["share"]["tag"].string { try mountShare(tag, at: Guest.path(request["share"]["path"])) }
         end("share")
-        for interface in request["interfaces"].array ?? [] { try GuestInterface(interface).configure() }
+        for interface in request["interfaces"].array ?? [] { try cards.configure(interface) }
         end("network")
         for (key, value) in request["sysctls"].stringDictionary ?? [:] {
             if Guest.sysctls[key] != value { try Guest.set(key, to: value) }

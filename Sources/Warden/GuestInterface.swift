@@ -5,7 +5,7 @@ import Kernel
 /// A network interface of a VM, as the engine wants it.
 struct GuestInterface {
     /// The address the VM's card was made with, which names it.
-    private let hardware: [UInt8]
+    let hardware: [UInt8]
     private let json: JSON
 
     init(_ json: JSON) throws(SkalaError) {
@@ -13,17 +13,20 @@ struct GuestInterface {
         hardware = try GuestInterface.mac(json["hardware"])
     }
 
-    /// Gives it its name, hardware address, addresses and route.
-    func configure() throws {
-        let netlink = try NetlinkSocket()
-        guard let link = try netlink.links().first(where: { $0.address == hardware }) else {
-            throw SkalaError(.notFound, "the VM has no network card \(json["hardware"].string ?? "")")
-        }
+    /// Gives it its name, hardware address, addresses and route, as far as they are given.
+    func configure(_ link: NetworkInterface, _ netlink: NetlinkSocket) throws {
         let name = json["name"].string ?? link.name
-        let version6 = "/proc/sys/net/ipv6/conf/\(link.name)/disable_ipv6"
         // Takes all of its addresses and routes away; the link-local one is made anew of the new hardware address.
-        if json["clear"].bool == true { try SmallFile.write("1", to: version6) }
-        try netlink.change(link, name: name, address: try GuestInterface.mac(json["mac"]))
+        if json["clear"].bool == true {
+            try SmallFile.write("1", to: "/proc/sys/net/ipv6/conf/\(link.name)/disable_ipv6")
+        }
+        if !json["mac"].isNull {
+            if name != link.name, let other = try netlink.links().first(where: { $0.name == name }) {
+                // The kernel named the cards in another order; that one is configured next.
+                try netlink.setAside(other, as: "card\(other.index)")
+            }
+            try netlink.change(link, name: name, address: try GuestInterface.mac(json["mac"]))
+        }
         if json["clear"].bool == true {
             for address in try netlink.addresses() where address.index == link.index {
                 try netlink.removeAddress(address.address, prefix: address.prefix, from: link.index)

@@ -131,6 +131,54 @@ struct LogEntries {
         }
     }
 
+    /// The longest entry that is taken from others: one of 16 KiB of text, all of it escaped, and its ending.
+    static let longestEntry = 16384 * longestEscape + 256
+
+    /// Whether a line, with its newline, is an entry as it is written here: an object with the text, the stream and a time,
+    /// all of it in valid JSON and UTF-8. Of a guest nothing else is taken.
+    static func isEntry(_ line: UnsafeBufferPointer<UInt8>) -> Bool {
+        guard let base = line.baseAddress, line.count <= longestEntry else { return false }
+        var next = base
+        let end = base + line.count
+        func skip(_ text: StaticString) -> Bool {
+            guard end - next >= text.utf8CodeUnitCount, memcmp(next, text.utf8Start, text.utf8CodeUnitCount) == 0 else {
+                return false
+            }
+            next += text.utf8CodeUnitCount
+            return true
+        }
+        guard skip(#"{"log":""#) else { return false }
+        while next < end, next.pointee != UInt8(ascii: "\"") {
+            let length = textLength(next, end - next)
+            guard length > 0 else { return false }
+            next += length
+        }
+        guard skip(#"","stream":"std"#), skip("out") || skip("err"), skip(#"","time":""#) else { return false }
+        let time = next
+        while next < end, next - time < 40, isTime(next.pointee) { next += 1 }
+        return next - time >= 20 && skip("\"}\n") && next == end
+    }
+
+    private static func isTime(_ byte: UInt8) -> Bool {
+        (0x30...0x3A).contains(byte) || "-.+TZ".utf8.contains(byte)
+    }
+
+    /// The length of the character or escape at the start of a JSON string's text; 0 when there is none.
+    private static func textLength(_ bytes: UnsafePointer<UInt8>, _ count: Int) -> Int {
+        switch bytes[0] {
+        case 0..<0x20: return 0
+        case UInt8(ascii: "\\"):
+            guard count >= 2 else { return 0 }
+            if "\"\\/bfnrt".utf8.contains(bytes[1]) { return 2 }
+            let isUnicode =
+                bytes[1] == UInt8(ascii: "u") && count >= 6
+                && (2..<6).allSatisfy { Hexadecimal.value(of: bytes[$0]) != nil }
+            return isUnicode ? 6 : 0
+        case 0x20..<0x80: return 1
+        default: return characterLength(bytes, count)
+        }
+    }
+
     /// What becomes of a byte.
     private enum ByteKind: UInt8 {
         case plain, escaped

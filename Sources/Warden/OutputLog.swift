@@ -4,35 +4,24 @@ import Glibc
 import Kernel
 
 /// A container's log: Docker's json-file format, one object a line, rotated by size.
-///
-/// Writes are made at once, so that the file is complete whenever the process that wrote is gone.
 final class OutputLog {
     /// A line longer than this is split, as Docker does.
     private static let longestLine = 16384
 
-    private let path: String
-    private let maximumBytes: Int64
-    private let maximumFiles: Int
-    private var file: OwnedDescriptor
-    private var size: Int64
+    private let file: RotatedFile
+    /// Written when the output is complete: the log is on its way to the host. Empty on the host.
+    private var end: [UInt8]
     /// Incomplete lines of stdout and stderr.
     private var partial: [[UInt8]] = [[], []]
 
     /// `io.log` of the protocol.
     init(_ json: JSON) throws {
-        guard let path = json["path"].string, path.hasPrefix("/"), !path.utf8.contains(0) else {
-            throw SkalaError(.invalid, "io.log.path is not an absolute path")
-        }
-        self.path = path
-        maximumBytes = json["maximumBytes"].int ?? 0
-        maximumFiles = Int(max(1, min(json["maximumFiles"].int ?? 1, 1000)))
-        file = try OutputLog.open(path)
-        size = Int64(lseek(file.raw, 0, SEEK_END))
+        file = try RotatedFile(json)
+        end = json["end"].string.map { Array(RelayedLog.endLine($0).utf8) } ?? []
     }
 
-    private static func open(_ path: String) throws(KernelError) -> OwnedDescriptor {
-        try .open(path, O_WRONLY | O_CREAT | O_APPEND | CL_O_NOFOLLOW, mode: 0o640)
-    }
+    /// The container has another name from now on.
+    func rename(_ name: String) { if !end.isEmpty { end = Array(RelayedLog.endLine(name).utf8) } }
 
     /// Adds output of channel 1 (stdout) or 2 (stderr).
     func append(_ bytes: UnsafeBufferPointer<UInt8>, channel: UInt8) {
@@ -65,6 +54,7 @@ final class OutputLog {
         defer { output.free() }
         for channel: UInt8 in [1, 2] where !partial[Int(channel) - 1].isEmpty { writePartial(channel, &output) }
         flush(&output)
+        if !end.isEmpty { end.withUnsafeBufferPointer(file.append) }
     }
 
     private func writePartial(_ channel: UInt8, _ output: inout LogEntries) {
@@ -73,39 +63,14 @@ final class OutputLog {
     }
 
     private func write(_ line: UnsafeBufferPointer<UInt8>, _ channel: UInt8, _ output: inout LogEntries) {
-        let isFileFull = maximumBytes > 0 && size + Int64(output.count) >= maximumBytes
+        let isFileFull = file.maximumBytes > 0 && file.size + Int64(output.count) >= file.maximumBytes
         if isFileFull || !output.hasRoom(for: line.count) { flush(&output) }
         output.add(line, channel: channel)
     }
 
     private func flush(_ output: inout LogEntries) {
         guard output.count > 0 else { return }
-        if maximumBytes > 0, size > 0, size + Int64(output.count) > maximumBytes { rotate() }
-        let bytes = output.bytes
-        var written = 0
-        while written < bytes.count {
-            let count = Glibc.write(file.raw, bytes.baseAddress.map { $0 + written }, bytes.count - written)
-            if count < 0, errno == EINTR { continue }
-            // A full disk loses log lines; it must not stop the container.
-            if count <= 0 { break }
-            written += count
-        }
-        size += Int64(written)
+        file.append(output.bytes)
         output.removeAll()
-    }
-
-    private func rotate() {
-        if maximumFiles == 1 {
-            if ftruncate(file.raw, 0) == 0 { size = 0 }
-            return
-        }
-        for number in stride(from: maximumFiles - 2, through: 1, by: -1) {
-            rename("\(path).\(number)", "\(path).\(number + 1)")
-        }
-        rename(path, path + ".1")
-        // Without a new file the old one goes on.
-        guard let next = try? OutputLog.open(path) else { return }
-        file = next
-        size = 0
     }
 }

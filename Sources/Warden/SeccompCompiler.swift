@@ -19,16 +19,18 @@ final class SeccompCompiler {
     func filter(for profile: JSON, capabilities: UInt64) throws -> SeccompFilter? {
         guard profile.object != nil else { return nil }
         let isDefault = profile["profile"].string == "default"
-        let key = isDefault ? "default \(capabilities)" : profile.text
+        let key = isDefault ? "\(profile.text) \(capabilities)" : profile.text
         if let known = compiled[key] { return known }
-        let filter = try cache?.load(key) ?? (isDefault ? try defaultFilter(capabilities) : try compile(profile))
+        let filter =
+            try cache?.load(key) ?? (isDefault ? try defaultFilter(profile, capabilities) : try compile(profile))
         cache?.store(filter, key)
         if compiled.count >= SeccompCompiler.maximumCount { compiled.removeAll() }
         compiled[key] = filter
         return filter
     }
 
-    private func defaultFilter(_ capabilities: UInt64) throws -> SeccompFilter {
+    /// Docker's default profile; `syscalls` of the spec, if there are any, replace its rules for those calls.
+    private func defaultFilter(_ profile: JSON, _ capabilities: UInt64) throws -> SeccompFilter {
         let builder = try SeccompBuilder(defaultAction: SeccompCompiler.refuse | UInt32(EPERM))
         #if arch(x86_64)
             for name in ["x86", "x32"] { _ = try builder.addArchitecture(name) }
@@ -36,9 +38,12 @@ final class SeccompCompiler {
             _ = try builder.addArchitecture("arm")
         #endif
         let allow = SeccompCompiler.allow
-        for name in DefaultSeccompProfile.always.split(whereSeparator: \.isWhitespace) {
-            try builder.add(String(name), action: allow)
+        let replaced = Set((profile["syscalls"].array ?? []).flatMap { $0["names"].strings ?? [] })
+        for name in DefaultSeccompProfile.always.split(whereSeparator: \.isWhitespace).map(String.init)
+        where !replaced.contains(name) {
+            try builder.add(name, action: allow)
         }
+        try addRules(profile, to: builder)
         for (capability, calls) in DefaultSeccompProfile.byCapability
         where capabilities & Capability.mask([capability]) != 0 {
             for name in calls { try builder.add(name, action: allow) }
@@ -68,6 +73,11 @@ final class SeccompCompiler {
                 throw SkalaError(.invalid, "linux.seccomp: unknown architecture '\(name)'")
             }
         }
+        try addRules(profile, to: builder)
+        return try builder.build(flags: try flags(profile["flags"].strings ?? []))
+    }
+
+    private func addRules(_ profile: JSON, to builder: SeccompBuilder) throws {
         for rule in profile["syscalls"].array ?? [] {
             let action = try action(rule["action"].string ?? "", rule["errnoRet"].int)
             let conditions = try (rule["args"].array ?? []).map(condition)
@@ -80,7 +90,6 @@ final class SeccompCompiler {
                 }
             }
         }
-        return try builder.build(flags: try flags(profile["flags"].strings ?? []))
     }
 
     /// A filter's listener is told of by a write, which therefore nobody may wait for.

@@ -18,6 +18,7 @@ extension Warden {
         }
         containers[container.id] = nil
         container.id = id
+        container.first.streams.log?.rename(id)
         containers[id] = container
         return [:]
     }

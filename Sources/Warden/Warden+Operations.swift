@@ -28,6 +28,8 @@ extension Warden {
         case "attach": try attach(request, reply, send)
         case "detach": reply.answer(try detach(request))
         case "helper": try helper(request, reply, send)
+        case "log": reply.answer(try relayLog(request))
+        case "logged": try whenLogged(request, reply)
         case "hold": try hold(request, reply)
         case "release": reply.answer(try release(request))
         case "unseal": reply.answer(descriptors.forget(request))
@@ -68,6 +70,28 @@ extension Warden {
         (holders, helpers) = ([:], [:])
         guest?.unmountAll()
         return [:]
+    }
+
+    /// How long what a VM has written may take to be here, in milliseconds: then an end is told without it.
+    private static let logDeadline: Int64 = 5000
+    private static let maximumLogs = 256
+
+    /// Keeps what a container in a VM writes; QEMU gets the other end of the pipe.
+    private func relayLog(_ request: JSON) throws -> JSON {
+        let container = try container(request)
+        let name = request["name"].string ?? ""
+        guard container.logs.count < Warden.maximumLogs || container.logs[name] != nil else {
+            throw SkalaError(.exhausted, "too many logs")
+        }
+        container.logs[name]?.finish()
+        container.logs[name] = try RelayedLog(
+            loop: loop, fifo: request["fifo"].string ?? "", log: request["log"], name: name)
+        return [:]
+    }
+
+    private func whenLogged(_ request: JSON, _ reply: Reply) throws {
+        guard let log = try container(request).logs[request["name"].string ?? ""] else { return reply.answer([:]) }
+        log.whenComplete(within: Warden.logDeadline) { reply.answer([:]) }
     }
 
     private func list() -> JSON {
@@ -111,6 +135,7 @@ extension Warden {
             container.cgroup.kill()
         }
         for process in processes { discard(process) }
+        for log in container.logs.values { log.finish() }
         if !container.cgroup.remove() { retryRemoval(of: container.cgroup, BackgroundRetry.pauses[...]) }
     }
 

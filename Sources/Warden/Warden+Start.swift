@@ -229,6 +229,7 @@ extension Warden {
         container.finishedAt = SystemClock.now()
         container.oomKilled = container.cgroup.oomKills > 0
         container.paused = false
+        for log in container.logs.values { log.finish() }
         if container.oomKilled { emit(["event": "oom", "id": JSON(container.id)]) }
         emitExit(container, exec: nil, container.first)
     }

@@ -96,4 +96,12 @@ struct TextFormTests {
         var again = SeededRandom(seed: 1)
         #expect(seen.contains(Identifier.make(using: &again)))
     }
+
+    @Test func linesAreEdited() {
+        let text = "127.0.0.1\tlocalhost\n10.1.0.2\tx\n10.1.0.22\ty\n# mine"
+        let edit = LineEdit(removed: ["10.1.0.2\t"], added: "10.2.0.2\tx\n")
+        #expect(edit.applied(to: text) == "127.0.0.1\tlocalhost\n10.1.0.22\ty\n# mine\n10.2.0.2\tx\n")
+        #expect(LineEdit(removed: ["a"], added: "").applied(to: "a\nb\n") == "b\n")
+        #expect(LineEdit(removed: [], added: "b\n").applied(to: "") == "b\n")
+    }
 }

@@ -168,4 +168,15 @@ struct RequestTests {
         #expect(root["uid"] == 0 && root["gid"] == 0)
         #expect(throws: SkalaError.self) { try empty.find("root", groups: []) }
     }
+
+    @Test func limitsOfVMsAreParted() throws {
+        let (host, guest) = MachineLimits.part([
+            "cpu": ["quota": 50000, "period": 100_000, "cpus": "1"], "memory": ["limit": 1024],
+            "blockIO": ["weight": 100],
+        ])
+        #expect(host == ["cpu": ["quota": 50000, "period": 100_000, "cpus": "1"], "blockIO": ["weight": 100]])
+        #expect(guest["memory"]["limit"] == 1024 && guest["cpu"]["quota"] == 50000)
+        #expect(guest["cpu"]["cpus"].isNull && guest["blockIO"].isNull)
+        #expect(MachineLimits.part(["pids": ["limit": 5]]).host == [:])
+    }
 }

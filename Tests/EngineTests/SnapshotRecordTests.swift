@@ -11,7 +11,7 @@ struct SnapshotRecordTests {
 
     private static let machine = Snapshot.Machine(
         shape: MachineShape(memory: 256 << 20, processors: 2), accelerator: .tcg, key: ["program": "q"], hasDisk: true,
-        guestID: id, hardware: "02:42:0a:00:00:02")
+        guestID: id)
 
     private func record() throws -> ContainerRecord {
         var record = try ContainerRecord(

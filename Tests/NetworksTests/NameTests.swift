@@ -89,8 +89,8 @@ struct NameTests {
         let table = NameTable()
         let web = endpoint("172.18.0.2", ["Web", "www", "0123456789ab"])
         let second = endpoint("172.18.0.3", ["web"])
-        table.add(web)
-        table.add(second)
+        table.add(web, of: "one")
+        table.add(second, of: "two")
         #expect(table.addresses(of: "WEB", on: "n")?.map(\.description) == ["172.18.0.2", "172.18.0.3"])
         #expect(table.addresses(of: "web", on: "other") == nil)
         #expect(table.name(of: IPAddress(.v4, 0xAC12_0002), on: "n") == "0123456789ab")
@@ -101,6 +101,43 @@ struct NameTests {
         table.remove(second)
         #expect(
             table.addresses(of: "web", on: "n") == nil && table.name(of: IPAddress(.v4, 0xAC12_0003), on: "n") == nil)
+    }
+
+    /// Who asks on one network is answered on all of its own, and on no others.
+    @Test func whoIsOnSeveralNetworksAsksOnAll() {
+        let table = NameTable()
+        let (here, there) = (endpoint("172.18.0.2", ["a"]), endpoint("172.19.0.2", ["a"], network: "m"))
+        table.add(here, of: "one")
+        table.add(there, of: "one")
+        table.add(endpoint("172.18.0.3", ["b"]), of: "two")
+        #expect(table.networks(of: IPAddress(.v4, 0xAC12_0002), on: "n") == ["n", "m"])
+        #expect(table.networks(of: IPAddress(.v4, 0xAC13_0002), on: "m") == ["m", "n"])
+        #expect(table.networks(of: IPAddress(.v4, 0xAC12_0003), on: "n") == ["n"])
+        table.remove(there)
+        #expect(table.networks(of: IPAddress(.v4, 0xAC12_0002), on: "n") == ["n"])
+        #expect(table.networks(of: IPAddress(.v4, 0xAC13_0002), on: "m") == ["m"])
+    }
+
+    @Test func theDefaultRouteGoesOver() {
+        func endpoint(_ name: String, _ gateway: String, _ ipv6Gateway: String = "") -> Endpoint {
+            var one = Endpoint(
+                endpointID: name, networkID: name, networkName: name, interface: name, macAddress: "", ipv4: "",
+                prefixLength: 16, gateway: gateway, dnsNames: [])
+            one.ipv6Gateway = ipv6Gateway
+            return one
+        }
+        let all = [
+            endpoint("eth0", ""), endpoint("eth1", "g1"), endpoint("eth2", "g2", "v2"), endpoint("eth3", "g3", "v3"),
+        ]
+        func routes(_ gone: Int) -> [String] {
+            Endpoint.newRoutes(before: all, without: all[gone]).map { $0.interface + $0.gateway }
+        }
+        #expect(routes(0).isEmpty)
+        #expect(routes(1) == ["eth2g2"])
+        #expect(routes(2) == ["eth3v3"])
+        #expect(routes(3).isEmpty)
+        #expect(all[2].defaultGateways(after: all[..<2]) == ["v2"])
+        #expect(Endpoint.newRoutes(before: [all[1]], without: all[1]).isEmpty)
     }
 
     @Test func endpointsSurviveTheStore() {

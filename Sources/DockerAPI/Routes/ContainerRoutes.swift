@@ -48,8 +48,7 @@ struct ContainerRoutes {
             return .noContent
         }
         router.post("/containers/{id}/update") { request in
-            try await find(request).update(try await request.body.json())
-            return .json(["Warnings": []])
+            .json(["Warnings": JSON(try await find(request).update(try await request.body.json()))])
         }
         router.post("/containers/{id}/wait") { try await wait($0) }
         router.delete("/containers/{id}") { request in

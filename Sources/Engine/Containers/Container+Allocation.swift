@@ -44,7 +44,7 @@ extension Container {
             var resources = ContainerResources.spec(record.hostConfig, defaultPidsLimit: nil)
             allocation.adjust(&resources, cores: cores)
             if resources["cpu"]["shares"].isNull { resources["cpu"]["shares"] = 1024 }
-            try await sandbox.request("update", ["id": JSON(id), "resources": resources])
+            try await applyLimits(resources)
         } catch { engine.log.error("cannot set the cores of container \(id): \(error)") }
     }
 }

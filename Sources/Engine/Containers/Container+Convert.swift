@@ -54,8 +54,8 @@ extension Container {
         guard target == .microvm else { return }
         try MachineLimits.check(record.config, record.hostConfig)
         try MachineLimits.check(record.mounts)
-        guard record.networks.keys.count <= 1 else {
-            throw MachineLimits.refused("a further network", "its VM has one network card")
+        guard record.networks.keys.count <= MachineCommand.maximumCards else {
+            throw MachineLimits.refused("a further network", "its VM has \(MachineCommand.maximumCards) network cards")
         }
     }
 

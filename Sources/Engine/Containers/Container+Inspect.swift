@@ -31,6 +31,7 @@ extension Container {
         json["ExecIDs"] = running.isEmpty ? .null : JSON(running)
         json["Isolation"] = JSON(record.isolation.rawValue)
         json["Allocation"] = allocationDocument
+        if record.isolation != .container { json["Machine"] = await machineDocument() }
         json["HostConfig"] = record.hostConfig
         json["GraphDriver"] = [
             "Data": ["UpperDir": JSON(directory + "/upper"), "WorkDir": JSON(directory + "/work")], "Name": "overlay2",

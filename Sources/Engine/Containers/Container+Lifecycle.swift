@@ -94,7 +94,6 @@ extension Container {
     }
 
     private var ioSettings: JSON {
-        let log = record.hostConfig["LogConfig"]
         let hasInput = record.config["OpenStdin"].bool ?? false
         var io: JSON = [
             "terminal": JSON(record.config["Tty"].bool ?? false), "stdin": JSON(hasInput),
@@ -105,15 +104,22 @@ extension Container {
             io["rows"] = JSON(rows)
             io["columns"] = JSON(columns)
         }
-        if log["Type"].string != "none" {
-            let options = log["Config"].stringDictionary ?? [:]
-            io["log"] = [
-                "path": JSON(logPort ?? logPath),
-                "maximumBytes": JSON(options["max-size"].flatMap { try? ByteSize.parse($0) } ?? 0),
-                "maximumFiles": JSON(options["max-file"].flatMap { Int64($0) } ?? 1),
-            ]
-        }
+        io["log"] = logSettings
+        // The host's warden keeps it, and has to know where it ends.
+        if machine != nil, !logSettings.isNull { io["log"] = ["path": JSON(logPort), "end": JSON(id)] }
         return io
+    }
+
+    /// `io.log` of the warden's protocol; null without a log.
+    var logSettings: JSON {
+        let log = record.hostConfig["LogConfig"]
+        guard log["Type"].string != "none" else { return .null }
+        let options = log["Config"].stringDictionary ?? [:]
+        return [
+            "path": JSON(logPath),
+            "maximumBytes": JSON(options["max-size"].flatMap { try? ByteSize.parse($0) } ?? 0),
+            "maximumFiles": JSON(options["max-file"].flatMap { Int64($0) } ?? 1),
+        ]
     }
 
     // MARK: exit
@@ -124,6 +130,7 @@ extension Container {
             earlyExit = exit
             return
         }
+        if let machine, record.state.isAlive, !logSettings.isNull { await machine.waitForLog(of: id) }
         guard record.state.isAlive else { return }
         let ranFor = exit.time.nanoseconds(since: record.state.startedAt ?? Timestamp(nanoseconds: 0))
         record.state.status = .exited

@@ -61,9 +61,11 @@ extension Container {
         let endpoints = await engine.networks.endpoints(of: id)
         let (machine, isNew) = try await cloneMachine(resources: prepared.hostResources, &times)
         await take(machine)
-        try await engine.networks.plug(
-            machine.tap, containerID: id, rate: try ContainerResources.networkRate(record.hostConfig))
-        var configuration = guestConfiguration(prepared, endpoints)
+        var configuration: JSON = [
+            "hostname": prepared.spec["hostname"],
+            "interfaces": JSON(try await plugCards(of: machine, into: endpoints)),
+            "sysctls": JSON(prepared.networkSysctls),
+        ]
         for (key, value) in try fileConfiguration(isNew: isNew).object?.members ?? [] { configuration[key] = value }
         let answer = try await machine.request("configure", configuration, seconds: Container.configureDeadline)
         logPort = answer["ports"][MachineCommand.logPort].string
@@ -112,28 +114,22 @@ extension Container {
     ) async throws -> (VirtualMachine, isNew: Bool) {
         let image = try await engine.images.find(record.imageID)
         let layers = await engine.images.layerPaths(of: image)
-        let (root, disk, log) = (engine.machines.rootImage(of: image), diskPath, logPath)
+        let (root, disk) = (engine.machines.rootImage(of: image), diskPath)
+        let log = logSettings
         let isNew = access(disk, F_OK) != 0
         try await engine.machines.makeRootImage(root, layers: layers)
         times.end("image")
         let shape = MachineShape(
             memoryLimit: record.hostConfig["Memory"].int ?? 0,
             processors: Double(record.hostConfig["NanoCpus"].int ?? 0) / 1e9, available: HostFacts.onlineCPUs)
+        (record.machineMemory, record.machineProcessors) = (shape.memory, shape.processors)
         let machine = try await engine.machines.start(
             VirtualMachines.Request(
-                shape: shape, root: root, disk: disk, log: log, resources: resources,
+                shape: shape, root: root, disk: disk, log: log.isNull ? nil : (id, log), resources: resources,
                 shares: hostMounts.map { HostShare(source: $0.source, isReadOnly: $0.isReadOnly) })
         ) { [containers, id] event in Task { await containers.handleGuest(event, of: id) } }
         times.end("clone")
         return (machine, isNew)
-    }
-
-    /// What a VM needs to run the container.
-    func guestConfiguration(_ prepared: PreparedStart, _ endpoints: [Endpoint]) -> JSON {
-        [
-            "hostname": prepared.spec["hostname"], "interfaces": JSON(endpoints.map(\.guestInterface)),
-            "sysctls": JSON(prepared.networkSysctls),
-        ]
     }
 
     /// What a VM needs to reach the container's files.
@@ -236,17 +232,5 @@ extension Container {
             let state = try await machine.request("state", ["id": JSON(id)])
             if state["status"].string == "stopped" { await exited(Exit(state)) }
         } catch { engine.log.error("the VM of container \(id) does not answer: \(error)") }
-    }
-}
-
-extension Endpoint {
-    /// `interfaces` of the warden's operation `configure`.
-    fileprivate var guestInterface: JSON {
-        var addresses: [JSON] = [["address": JSON(ipv4), "prefix": JSON(prefixLength)]]
-        if !ipv6.isEmpty { addresses.append(["address": JSON(ipv6), "prefix": JSON(ipv6PrefixLength)]) }
-        return [
-            "hardware": JSON(MachineCommand.hardwareAddress), "name": JSON(interface), "mac": JSON(macAddress),
-            "addresses": JSON(addresses), "gateways": JSON([gateway, ipv6Gateway].filter { !$0.isEmpty }),
-        ]
     }
 }

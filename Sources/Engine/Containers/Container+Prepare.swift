@@ -46,20 +46,15 @@ extension Container {
             json["process"]["env"] = JSON(variables + ["HOME=" + user.home])
         }
         guard inMachine else { return PreparedStart(spec: json, rootfs: rootfs, hostResources: [:]) }
-        // Cores are chosen on the host; the guest has others.
-        var resources: JSON = [:]
-        for key in ["cpu", "blockIO"] where !json["linux"]["resources"][key].isNull {
-            resources[key] = json["linux"]["resources"][key]
-        }
-        json["linux"]["resources"]["cpu"]["cpus"] = .null
-        json["linux"]["resources"]["cpu"]["mems"] = .null
+        let resources = MachineLimits.part(json["linux"]["resources"])
+        json["linux"]["resources"] = resources.guest
         // The network is the VM's, not a namespace of the container's.
         var sysctls = json["linux"]["sysctl"].stringDictionary ?? [:]
         let ofNetwork = sysctls.filter { $0.key.hasPrefix("net.") }
         for key in ofNetwork.keys { sysctls[key] = nil }
         json["linux"]["sysctl"] = JSON(sysctls)
         return PreparedStart(
-            spec: json, rootfs: guestRootFileSystem, hostResources: resources, networkSysctls: ofNetwork)
+            spec: json, rootfs: guestRootFileSystem, hostResources: resources.host, networkSysctls: ofNetwork)
     }
 
     /// The two files from the topmost layer that has them.
@@ -203,21 +198,27 @@ extension Container {
         let owner = network.sharedWith.map { engine.configuration.containerDirectory($0) } ?? directory
         let files = ["resolv.conf", "hostname", "hosts"].map { (source: owner + "/" + $0, destination: "/etc/" + $0) }
         guard network.sharedWith == nil else { return files }
-        try FileContents.overwrite(files[0].source, with: Array(resolvConf(network).utf8))
-        let hostname = record.config["Hostname"].string.flatMap { $0.isEmpty ? nil : $0 } ?? Identifier.short(id)
+        try FileContents.overwrite(files[0].source, with: Array(resolvConf(network.resolvConf).utf8))
         try FileContents.overwrite(files[1].source, with: Array((hostname + "\n").utf8))
-        try FileContents.overwrite(files[2].source, with: Array(hosts(network, hostname).utf8))
+        try FileContents.overwrite(files[2].source, with: Array(hosts(network).utf8))
         return files
     }
 
-    private func resolvConf(_ network: PreparedNetwork) -> String {
+    var hostname: String {
+        record.config["Hostname"].string.flatMap { $0.isEmpty ? nil : $0 } ?? Identifier.short(id)
+    }
+
+    /// What /etc/resolv.conf says on the networks it is on.
+    func resolvConf() async -> String { resolvConf(await engine.networks.resolvConf(for: id)) }
+
+    private func resolvConf(_ ofNetworks: String?) -> String {
         let host = record.hostConfig
         let servers = host["Dns"].strings ?? []
         let search = host["DnsSearch"].strings ?? []
         let options = host["DnsOptions"].strings ?? []
         // Missing on a host without one: then there is nothing to hand on.
         let fromHost = (try? FileContents.read("/etc/resolv.conf")).map { String(decoding: $0, as: UTF8.self) } ?? ""
-        var lines = (network.resolvConf ?? fromHost).split(separator: "\n").map(String.init)
+        var lines = (ofNetworks ?? fromHost).split(separator: "\n").map(String.init)
         func replace(_ keyword: String, _ new: [String]) {
             guard !new.isEmpty else { return }
             lines.removeAll { $0.hasPrefix(keyword) }
@@ -232,7 +233,7 @@ extension Container {
         return lines.joined(separator: "\n") + "\n"
     }
 
-    private func hosts(_ network: PreparedNetwork, _ hostname: String) -> String {
+    private func hosts(_ network: PreparedNetwork) -> String {
         var text = """
             127.0.0.1\tlocalhost
             ::1\tlocalhost ip6-localhost ip6-loopback
@@ -248,10 +249,10 @@ extension Container {
             let gateway = network.endpoints.first?.gateway ?? ""
             text += "\(parts[1] == "host-gateway" ? gateway : parts[1])\t\(parts[0])\n"
         }
-        for endpoint in network.endpoints {
-            text += "\(endpoint.ipv4)\t\(hostname)\n"
-            if !endpoint.ipv6.isEmpty { text += "\(endpoint.ipv6)\t\(hostname)\n" }
-        }
-        return text
+        return text + network.endpoints.map { hosts(of: $0, hostname) }.joined()
+    }
+
+    func hosts(of endpoint: Endpoint, _ hostname: String) -> String {
+        [endpoint.ipv4, endpoint.ipv6].filter { !$0.isEmpty }.map { "\($0)\t\(hostname)\n" }.joined()
     }
 }

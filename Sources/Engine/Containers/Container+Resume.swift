@@ -30,33 +30,35 @@ extension Container {
         let layers = await engine.images.layerPaths(of: image)
         let root = engine.machines.rootImage(of: image)
         try await engine.machines.makeRootImage(root, layers: layers)
+        let log = logSettings
+        (record.machineMemory, record.machineProcessors) = (saved.shape.memory, saved.shape.processors)
         let machine = try await engine.machines.resume(
             resumption.files, saved,
             VirtualMachines.Request(
-                shape: saved.shape, root: root, disk: diskPath, log: logPath, resources: prepared.hostResources,
-                shares: [])
+                shape: saved.shape, root: root, disk: diskPath, log: log.isNull ? nil : (id, log),
+                resources: prepared.hostResources, shares: [])
         ) { [containers, id] event in Task { await containers.handleGuest(event, of: id) } }
         times.end("VM")
         await take(machine)
         let endpoints = await engine.networks.endpoints(of: id)
-        var configuration = guestConfiguration(prepared, endpoints)
+        var configuration: JSON = [
+            "hostname": prepared.spec["hostname"], "sysctls": JSON(prepared.networkSysctls),
+            "interfaces": [Container.onlyCard(endpoints.first)],
+        ]
         for (key, value) in try fileConfiguration(isNew: true).object?.members ?? [] where key != "disks" {
             configuration[key] = value
         }
-        configuration["interfaces"] = JSON(
-            (configuration["interfaces"].array ?? []).map { interface in
-                var interface = interface
-                interface["hardware"] = JSON(saved.hardware)
-                interface["clear"] = true
-                return interface
-            })
         try await machine.request("configure", configuration, seconds: Container.configureDeadline)
         var identity: JSON = ["id": JSON(saved.guestID), "to": JSON(id), "hostname": prepared.spec["hostname"]]
         if saved.guestID != id { identity["machineID"] = JSON(String(Identifier.make().prefix(32))) }
         try await machine.request("identify", identity, seconds: Container.configureDeadline)
         // Not before: it would answer for the address it had.
-        try await engine.networks.plug(
-            machine.tap, containerID: id, rate: try ContainerResources.networkRate(record.hostConfig))
+        for (index, endpoint) in endpoints.enumerated() {
+            let interfaces = try await plugCards(of: machine, into: [endpoint], after: Array(endpoints[..<index]))
+            guard index > 0 else { continue }
+            try await machine.request(
+                "configure", ["interfaces": JSON(interfaces)], seconds: Container.configureDeadline)
+        }
         wardenGeneration = machine.generation
         try await machine.request("resume", ["id": JSON(id)], seconds: Container.configureDeadline)
         for attachment in pendingAttachments { attachment.stream.end() }

@@ -2,7 +2,6 @@ public import Base
 import Glibc
 import Kernel
 import Machines
-import Networks
 
 /// What an operation that takes time says meanwhile: a line for people.
 public typealias ProgressReport = @Sendable (String) -> Void
@@ -172,6 +171,13 @@ extension Container {
         defer { isBeingCaptured = false }
         let (control, pid, threads) = (machine.control, machine.pid, engine.threads)
         let (shape, accelerator) = try await threads.run { try control.describe() }
+        let hasMoreCards = try await threads.run { try !control.cards().isEmpty }
+        guard filesOnly || !hasMoreCards else {
+            throw SkalaError(
+                .invalid,
+                "the memory of \(record.name) cannot be captured: its VM has network cards that were plugged in; take its "
+                    + "files alone with --disk-only")
+        }
         let key = try engine.machines.snapshotKey(shape, accelerator)
         // So that the disk alone is of use too.
         if filesOnly || isKept { _ = try await helper(machine).document("sync", [:], limit: 64) }
@@ -206,10 +212,8 @@ extension Container {
             "VM \(Identifier.short(machine.id)) captured: its processors stood still for \(capture.pause) us, its container for "
                 + "\(stood) us; \(ByteSize.decimal(capture.ownMemory)) of its own memory")
         guard !filesOnly else { return nil }
-        let card = await engine.networks.endpoints(of: id).first?.macAddress
         return Snapshot.Machine(
-            shape: shape, accelerator: accelerator, key: key, hasDisk: hasDisk, guestID: id,
-            hardware: card ?? MachineCommand.hardwareAddress)
+            shape: shape, accelerator: accelerator, key: key, hasDisk: hasDisk, guestID: id)
     }
 
     // MARK: after a kill

@@ -16,7 +16,11 @@ extension Container {
             json["id"] = JSON(id)
             return json
         }
-        let raw = try await sandbox.request("stats", ["id": JSON(id)])
+        var host = JSON.null
+        if machine != nil { host = try await engine.warden.request("stats", ["id": JSON(record.hostID)]) }
+        // A paused VM cannot tell.
+        let raw =
+            host.isNull || record.state.status != .paused ? try await sandbox.request("stats", ["id": JSON(id)]) : host
         json["pids_stats"] = ["current": raw["pids"]["current"], "limit": raw["pids"]["limit"]]
         json["blkio_stats"] = ["io_service_bytes_recursive": ioBytes(raw["io"])]
         json["num_procs"] = 0
@@ -32,7 +36,21 @@ extension Container {
         json["networks"] = await networkStatistics()
         // Beyond Docker: pressure stall information of the container, for `skala top`.
         json["pressure"] = raw["pressure"]
+        if !host.isNull { json["host"] = hostStatistics(host) }
         return json
+    }
+
+    /// Beyond Docker: what a container in a VM costs the host, as the figures of QEMU's control group.
+    private func hostStatistics(_ raw: JSON) -> JSON {
+        [
+            "cpu_stats": cpuStatistics(raw["cpu"]),
+            "memory_stats": [
+                "usage": raw["memory"]["usage"], "stats": raw["memory"]["statistics"],
+                "limit": raw["memory"]["limit"],
+            ],
+            "pids_stats": ["current": raw["pids"]["current"], "limit": raw["pids"]["limit"]],
+            "blkio_stats": ["io_service_bytes_recursive": ioBytes(raw["io"])],
+        ]
     }
 
     private func cpuStatistics(_ cpu: JSON) -> JSON {
@@ -48,9 +66,9 @@ extension Container {
         ]
     }
 
-    /// Without a limit of its own a container may use all of the host's memory.
+    /// Without a limit of its own a container may use all of the host's memory, or its VM's.
     private func memoryLimit(_ raw: JSON) -> JSON {
-        let host = HostFacts.memoryBytes
+        let host = machine == nil ? HostFacts.memoryBytes : record.machineMemory
         guard let limit = raw["memory"]["limit"].int, limit > 0, limit < host else { return JSON(host) }
         return JSON(limit)
     }
@@ -58,9 +76,10 @@ extension Container {
     private func ioBytes(_ io: JSON) -> JSON {
         JSON(
             (io.array ?? []).flatMap { device -> [JSON] in
-                [("read", "readBytes"), ("write", "writeBytes")].map { operation, key in
+                let numbers = (device["device"].string ?? "").split(separator: ":").map { Int64($0) ?? 0 }
+                return [("read", "readBytes"), ("write", "writeBytes")].map { operation, key in
                     [
-                        "major": device["major"], "minor": device["minor"], "op": JSON(operation),
+                        "major": JSON(numbers.first ?? 0), "minor": JSON(numbers.last ?? 0), "op": JSON(operation),
                         "value": JSON(device[key].int ?? 0),
                     ]
                 }

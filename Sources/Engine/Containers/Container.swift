@@ -159,18 +159,20 @@ public actor Container {
     }
 
     /// Changes limits and the restart policy; on a running container at once.
-    public func update(_ changes: JSON) async throws {
+    ///
+    /// - Returns: what is less than was asked for, in words.
+    public func update(_ changes: JSON) async throws -> [String] {
         try RefusedFields.check("ContainerUpdate", changes)
         if !(changes["RestartPolicy"]["Name"].string ?? "").isEmpty {
             try RestartPolicy.validate(changes["RestartPolicy"])
         }
-        try await lifecycle.withLock {
+        return try await lifecycle.withLock {
+            let warnings = try checkMachineUpdate(changes)
             if let allocation = changes["Annotations"][Allocation.annotation].string {
                 try await setAllocation(allocation)
             }
             if record.state.isAlive {
-                let resources = ContainerResources.spec(changes, defaultPidsLimit: nil)
-                try await sandbox.request("update", ["id": JSON(id), "resources": resources])
+                try await applyLimits(ContainerResources.spec(changes, defaultPidsLimit: nil))
             }
             // Unknown fields are dropped, as at creation.
             let known = Set(ContainerDefaults.hostConfig.map(\.key))
@@ -185,6 +187,7 @@ public actor Container {
             }
             try await persist()
             publish("update")
+            return warnings
         }
     }
 }

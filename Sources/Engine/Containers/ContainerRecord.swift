@@ -24,6 +24,9 @@ public struct ContainerRecord: Sendable {
     public var dedicatedCores = ""
     /// The VM it runs in, as the host's warden knows it; empty without.
     public var machineID = ""
+    /// The size that VM was given when it started: bytes, and processors.
+    var machineMemory: Int64 = 0
+    var machineProcessors = 0
     /// In the order they were taken.
     public var snapshots: [Snapshot] = []
     /// The one that was taken or restored last; empty without.
@@ -120,6 +123,7 @@ extension ContainerRecord {
             "mounts": JSON(mounts.map(\.json)), "state": state.json, "restartCount": JSON(restartCount),
             "manuallyStopped": JSON(hasBeenManuallyStopped), "network": networkState,
             "dedicatedCores": JSON(dedicatedCores), "machine": JSON(machineID),
+            "machineMemory": JSON(machineMemory), "machineProcessors": JSON(machineProcessors),
             "snapshots": JSON(snapshots.map(\.json)), "currentSnapshot": JSON(currentSnapshot),
         ]
     }
@@ -143,6 +147,8 @@ extension ContainerRecord {
         networkState = json["network"]
         dedicatedCores = json["dedicatedCores"].string ?? ""
         machineID = json["machine"].string ?? ""
+        machineMemory = json["machineMemory"].int ?? 0
+        machineProcessors = Int(json["machineProcessors"].int ?? 0)
         snapshots = try (json["snapshots"].array ?? []).map { json throws(SkalaError) in try Snapshot(json: json) }
         currentSnapshot = json["currentSnapshot"].string ?? ""
     }

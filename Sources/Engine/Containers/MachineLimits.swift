@@ -1,4 +1,5 @@
 import Base
+import Machines
 
 /// What a container in a VM of its own cannot have, with the reason. It is refused, never ignored.
 enum MachineLimits {
@@ -25,5 +26,47 @@ enum MachineLimits {
 
     static func refused(_ what: String, _ reason: String) -> SkalaError {
         SkalaError(.invalid, "\(what) is not possible at isolation microvm: \(reason)")
+    }
+
+    /// Parts `linux.resources`: CPU time and disks are limited on the host, where QEMU takes them; the guest keeps the
+    /// rest. Cores are the host's, and the guest has others.
+    static func part(_ resources: JSON) -> (host: JSON, guest: JSON) {
+        var (host, guest): (JSON, JSON) = ([:], resources)
+        for key in ["cpu", "blockIO"] where !resources[key].isNull { host[key] = resources[key] }
+        guest["blockIO"] = .null
+        for key in ["cpus", "mems"] where !guest["cpu"].isNull { guest["cpu"][key] = .null }
+        return (host, guest)
+    }
+
+    /// Checks limits for a VM that runs.
+    ///
+    /// - Parameters:
+    ///   - memory: the VM's, in bytes.
+    /// - Returns: what is less than was asked for, in words.
+    /// - Throws: `.invalid` naming the VM's size for what is beyond it.
+    static func check(_ changes: JSON, memory: Int64, processors: Int) throws(SkalaError) -> [String] {
+        func mebibytes(_ bytes: Int64) -> String { "\(bytes >> 20) MiB" }
+        var warnings: [String] = []
+        if let limit = changes["Memory"].int, limit > 0 {
+            guard limit <= memory else {
+                throw SkalaError(
+                    .invalid,
+                    "a memory limit of \(mebibytes(limit)) is beyond the VM, which has \(mebibytes(memory)) until it is started "
+                        + "anew: stop the container, update it, and start it")
+            }
+            if limit + MachineShape.overhead > memory {
+                warnings.append(
+                    "The VM has \(mebibytes(memory)), of which its kernel takes a part: about "
+                        + "\(mebibytes(memory - MachineShape.overhead)) of the limit of \(mebibytes(limit)) can be used until it is started anew."
+                )
+            }
+        }
+        let period = changes["CpuPeriod"].int ?? 0
+        let quota = Double(changes["CpuQuota"].int ?? 0) / Double(period > 0 ? period : 100_000)
+        let cores = max(Double(changes["NanoCpus"].int ?? 0) / 1e9, quota)
+        if cores > Double(processors) {
+            warnings.append("The VM has \(processors) processors until it is started anew.")
+        }
+        return warnings
     }
 }

@@ -21,9 +21,8 @@ public struct Snapshot: Sendable {
         let key: JSON
         /// Whether the container's disk is `disk`; otherwise it is the one that came with the template.
         let hasDisk: Bool
-        /// What the warden in it knows the container by, and the address of its network card.
+        /// What the warden in it knows the container by.
         let guestID: String
-        let hardware: String
     }
 
     public var hasMemory: Bool { machine != nil }
@@ -61,7 +60,7 @@ extension Snapshot {
             json["machine"] = [
                 "memory": JSON(machine.shape.memory), "processors": JSON(machine.shape.processors),
                 "accelerator": JSON(machine.accelerator.rawValue), "key": machine.key,
-                "hasDisk": JSON(machine.hasDisk), "guest": JSON(machine.guestID), "hardware": JSON(machine.hardware),
+                "hasDisk": JSON(machine.hasDisk), "guest": JSON(machine.guestID),
             ]
         }
         return json
@@ -84,6 +83,6 @@ extension Snapshot {
         self.machine = Machine(
             shape: MachineShape(memory: machine["memory"].int ?? 0, processors: Int(machine["processors"].int ?? 1)),
             accelerator: accelerator, key: machine["key"], hasDisk: machine["hasDisk"].bool ?? false,
-            guestID: machine["guest"].string ?? "", hardware: machine["hardware"].string ?? "")
+            guestID: machine["guest"].string ?? "")
     }
 }

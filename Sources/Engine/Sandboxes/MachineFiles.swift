@@ -23,6 +23,9 @@ struct MachineFiles: Sendable {
     /// What QEMU and the guest's kernel say.
     var console: String { "\(dataRoot)/\(id.prefix(12)).log" }
 
+    /// Only while a log is being connected.
+    var logPipe: String { "\(dataRoot)/\(id.prefix(12)).pipe" }
+
     func make() throws {
         try MachineSpec.makeRoot(root)
         try FileContents.makeDirectories(dataRoot, mode: 0o711)

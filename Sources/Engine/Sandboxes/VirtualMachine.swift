@@ -32,13 +32,26 @@ final class VirtualMachine: Sandbox {
     var console: String { files.console }
 
     /// The host's end of a VM's network card: it comes and goes with the VM.
-    static func tap(of id: String) -> String { "skv" + id.prefix(12) }
-    var tap: String { VirtualMachine.tap(of: id) }
+    static func tap(of id: String, card number: Int = 0) -> String {
+        // At most 15 characters; none of the letters is a digit of the tags that other interfaces have there.
+        "sk\(tapLetters[number])" + id.prefix(12)
+    }
+
+    private static let tapLetters = Array("vghijklmnopqrstu")
+
+    /// The number of the card that is at the other end of a tap.
+    static func card(of tap: String) -> Int? { tap.dropFirst(2).first.flatMap(tapLetters.firstIndex) }
 
     var isAlive: Bool { !hasEnded.withLock { $0 } && kill(pid, 0) == 0 }
 
     /// What is done to it from outside.
     var control: MachineControl { MachineControl(folder: files.folder) { [self] in isAlive } }
+
+    /// Waits until all that a container in it has written is in its log, or until that has taken too long.
+    func waitForLog(of container: String) async {
+        // Fails when the host's warden has forgotten the VM, and with it the log.
+        _ = try? await host.request("logged", ["id": JSON(id), "name": JSON(container)])
+    }
 
     // MARK: the warden
 

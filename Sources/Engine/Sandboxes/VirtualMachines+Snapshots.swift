@@ -45,11 +45,17 @@ extension VirtualMachines {
         var times = StepTimes()
         let id = Identifier.make()
         let files = MachineFiles(id: id, configuration: configuration)
+        // The warden opens it before it is asked to read from it: this end keeps it from waiting for itself.
+        let fifo = request.log == nil ? "/dev/null" : files.logPipe
+        let hasLog = request.log != nil
+        defer { if hasLog { unlink(fifo) } }
+        let pipe: OwnedDescriptor
         do {
-            try await threads.run {
+            pipe = try await threads.run {
                 try files.make()
                 if saved.hasDisk { try DiskImage.copy(snapshot.scratch, to: files.disk) }
-                try OwnedDescriptor.open(request.log, O_WRONLY | O_APPEND | O_CREAT, mode: 0o640).close()
+                if hasLog { try checkErrno(mkfifo(fifo, 0o600), "mkfifo", fifo) }
+                return try .open(fifo, O_RDWR | O_NONBLOCK)
             }
         } catch {
             files.remove()
@@ -59,7 +65,7 @@ extension VirtualMachines {
             ["sealed": JSON(snapshot.memory)], ["tap": JSON(VirtualMachine.tap(of: id))],
             ["file": JSON(saved.hasDisk ? files.disk : request.disk), "mode": "write"],
             ["file": JSON(snapshot.state)], ["file": JSON(request.root)],
-            ["file": JSON(request.log), "mode": "append"],
+            ["file": JSON(fifo), "mode": "append"],
         ]
         if saved.hasDisk { descriptors.append(["file": JSON(request.disk), "mode": "write"]) }
         let machine = try await spawn(
@@ -68,6 +74,11 @@ extension VirtualMachines {
         times.end("spawn")
         do {
             machine.setEventHandler(onEvent)
+            if let log = request.log {
+                try await warden.request(
+                    "log", ["id": JSON(id), "name": JSON(log.name), "fifo": JSON(fifo), "log": log.file])
+            }
+            pipe.close()
             let control = machine.control
             try await threads.run {
                 try control.resumeSnapshot()

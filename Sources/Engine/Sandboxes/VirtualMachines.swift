@@ -13,8 +13,8 @@ actor VirtualMachines {
         /// The read-only disk with the image, and the writable one, which is made when it is not there.
         let root: String
         let disk: String
-        /// The file the containers' output goes to.
-        let log: String
+        /// The container's log: its name, and `io.log` of the warden's protocol; nil without one.
+        let log: (name: String, file: JSON)?
         /// `linux.resources` for QEMU.
         let resources: JSON
         /// Folders and files of the host, and where the VM sees them: number 0 as `0`, and so on.
@@ -137,15 +137,28 @@ actor VirtualMachines {
         let control = machine.control
         let hasShare = !request.shares.isEmpty
         let own = MachineFiles(id: machine.id, configuration: configuration).disk
+        let log = try await openLog(request, of: machine)
         try await threads.run {
             let hasDisk = access(request.disk, F_OK) == 0
             let belongings = MachineControl.Belongings(
                 root: try .open(request.root, O_RDONLY), disk: hasDisk ? try .open(request.disk, O_RDWR) : nil,
-                log: try .open(request.log, O_WRONLY | O_APPEND | O_CREAT, mode: 0o640), hasShare: hasShare)
+                log: log, hasShare: hasShare)
             try control.attach(belongings)
             // A container that has none takes the clone's own disk; otherwise that is nobody's.
             try checkErrno(hasDisk ? unlink(own) : rename(own, request.disk), "move", own)
         }
+    }
+
+    /// Has the host's warden keep a container's log; what is answered is QEMU's end of the pipe to it. Without a daemon, too,
+    /// the log is kept, and as long as it may be.
+    private func openLog(_ request: Request, of machine: VirtualMachine) async throws -> OwnedDescriptor {
+        guard let log = request.log else { return try .open("/dev/null", O_WRONLY) }
+        let fifo = MachineFiles(id: machine.id, configuration: configuration).logPipe
+        defer { unlink(fifo) }
+        try checkErrno(mkfifo(fifo, 0o600), "mkfifo", fifo)
+        try await warden.request(
+            "log", ["id": JSON(machine.id), "name": JSON(log.name), "fifo": JSON(fifo), "log": log.file])
+        return try .open(fifo, O_WRONLY | O_NONBLOCK)
     }
 
     // MARK: spare VMs
@@ -206,7 +219,8 @@ actor VirtualMachines {
         let devices = accelerator == .kvm ? [HostDevice.look("/dev/kvm")].compactMap { $0 } : []
         let spec = MachineSpec(
             id: files.id, arguments: command.arguments, root: files.root, folder: files.folder,
-            cgroupParent: configuration.cgroupParent, devices: devices, memory: shape.memory)
+            cgroupParent: configuration.cgroupParent, devices: devices, memory: shape.memory,
+            isClone: origin != .boot && !hasShare)
         // The daemon may end before the answer is there: then it takes away what was asked for.
         let coming = adopt(files.id, pid: 0)
         unclaimed[files.id] = coming

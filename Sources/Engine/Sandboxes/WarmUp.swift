@@ -28,7 +28,7 @@ enum WarmUp {
         let files = ["resolv.conf", "hostname", "hosts"].map { name -> JSON in
             ["path": JSON("\(folder)/files/\(name)"), "content": "warm\n"]
         }
-        let card = JSON(MachineCommand.hardwareAddress)
+        let card = JSON(MachineCommand.hardwareAddress(card: 0))
         let entropy = Base64.encode((0..<16).map { _ in UInt8.random(in: 0...255) })
         _ = try await machine.request(
             "configure",

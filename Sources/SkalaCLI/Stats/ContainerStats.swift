@@ -5,7 +5,8 @@ import Kernel
 /// `skala stats`
 enum ContainerStats {
     static let command = Command(
-        "stats", "Show what containers use, as docker does", "[OPTIONS] [CONTAINER...]", Command.atLeast(0),
+        "stats", "Show what containers use, as docker does, and what the host gives for it", "[OPTIONS] [CONTAINER...]",
+        Command.atLeast(0),
         completes: .runningContainers,
         options: [
             .all, .noTruncation, .format, .flag("no-stream", "Show one reading, after a second, and end"),
@@ -45,6 +46,7 @@ enum ContainerStats {
     private static let columns = [
         ("CONTAINER ID", "ID"), ("NAME", "Name"), ("CPU %", "CPUPerc"), ("MEM USAGE / LIMIT", "MemUsage"),
         ("MEM %", "MemPerc"), ("NET I/O", "NetIO"), ("BLOCK I/O", "BlockIO"), ("PIDS", "PIDs"),
+        ("HOST CPU %", "HostCPU"), ("HOST MEM", "HostMemory"),
     ]
 
     private static func row(_ sample: StatsSample, isFull: Bool) -> JSON {
@@ -57,7 +59,8 @@ enum ContainerStats {
                 "\(ByteSize.decimal(sample.received, digits: 3)) / \(ByteSize.decimal(sample.sent, digits: 3))"),
             "BlockIO": JSON(
                 "\(ByteSize.decimal(sample.read, digits: 3)) / \(ByteSize.decimal(sample.written, digits: 3))"),
-            "PIDs": JSON("\(sample.processes)"),
+            "PIDs": JSON("\(sample.processes)"), "HostCPU": JSON(Decimal.text(sample.hostCPU, 2) + "%"),
+            "HostMemory": JSON(ByteSize.binary(sample.hostMemory)),
         ]
     }
 }

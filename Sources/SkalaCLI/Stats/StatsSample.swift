@@ -8,6 +8,9 @@ struct StatsSample {
     /// Per cent of one CPU: 200 is two CPUs full.
     let cpu: Double
     let memory: Int64
+    /// What the host gives for it: of a container in a VM what its QEMU takes, otherwise the same.
+    let hostCPU: Double
+    let hostMemory: Int64
     let memoryLimit: Int64
     let processes: Int64
     let received: Int64
@@ -25,11 +28,11 @@ struct StatsSample {
         name = String((document["name"].string ?? "").drop { $0 == "/" })
         let earlier = before.map { $0["cpu_stats"] } ?? document["precpu_stats"]
         cpu = StatsSample.cpu(document["cpu_stats"], earlier)
-        let statistics = document["memory_stats"]["stats"]
-        // Pages of files that can be dropped at once are not counted, as docker does not.
-        let cache = statistics["total_inactive_file"].int ?? statistics["inactive_file"].int ?? 0
-        let usage = document["memory_stats"]["usage"].int ?? 0
-        memory = usage > cache ? usage - cache : usage
+        memory = StatsSample.memory(document["memory_stats"])
+        let host = document["host"]
+        hostCPU =
+            host.isNull ? cpu : StatsSample.cpu(host["cpu_stats"], before.map { $0["host"]["cpu_stats"] } ?? .null)
+        hostMemory = host.isNull ? memory : StatsSample.memory(host["memory_stats"])
         memoryLimit = document["memory_stats"]["limit"].int ?? 0
         processes = document["pids_stats"]["current"].int ?? 0
         let networks = document["networks"].object?.members ?? []
@@ -50,6 +53,13 @@ struct StatsSample {
             let wholeBefore = before["system_cpu_usage"].double, whole > wholeBefore, used > usedBefore
         else { return 0 }
         return (used - usedBefore) / (whole - wholeBefore) * (now["online_cpus"].double ?? 1) * 100
+    }
+
+    /// Pages of files that can be dropped at once are not counted, as docker does not.
+    private static func memory(_ document: JSON) -> Int64 {
+        let cache = document["stats"]["total_inactive_file"].int ?? document["stats"]["inactive_file"].int ?? 0
+        let usage = document["usage"].int ?? 0
+        return usage > cache ? usage - cache : usage
     }
 
     var memoryShare: Double { memoryLimit > 0 ? Double(memory) / Double(memoryLimit) * 100 : 0 }

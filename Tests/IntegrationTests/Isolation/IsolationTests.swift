@@ -113,6 +113,69 @@ extension Integration {
             }
         }
 
+        /// More than one network, from the start and later; each comes and goes while the container runs.
+        @Test(arguments: all) func networksWhileItRuns(isolation: String) async throws {
+            try await Session.run { t in
+                try await t.sh("for n in a b c; do docker network create ${N}$n; done")
+                try await t.sh("docker network create --internal ${N}i")
+                for name in ["a", "b", "c"] {
+                    try await t.sh(
+                        "docker run -d --name ${N}peer\(name) --network ${N}\(name) busybox sh -c 'echo \(name) >/n; httpd -f -h /'"
+                    )
+                }
+                try await t.sh(
+                    """
+                    docker run -d --runtime \(isolation) --name ${N}x --hostname x --network ${N}i --network ${N}a \
+                    -p 127.0.0.1::80 busybox sh -c 'echo x >/index.html; httpd -f -h /'
+                    """, deadline: 180)
+                func inside(_ script: String) -> String { "docker exec ${N}x sh -c '\(script)'" }
+                let names = "ls /sys/class/net | tr \"\\n\" \" \""
+                let ask =
+                    "for p in \(["a", "b", "c"].map { t.name + "peer" + $0 }.joined(separator: " ")); do timeout 2 wget -q -O - http://$p/n 2>/dev/null; done | tr \"\\n\" \" \""
+                let route = "ip route | sed -n \"s/default via .* dev //p\""
+                try await t.sh(inside("\(names); \(ask); \(route)"), prints: "eth0 eth1 lo a eth1 ")
+                try await t.sh("curl -sf http://$(docker port ${N}x 80)/", prints: "x")
+                // A further one: found by name in both directions, with the addresses inspect tells of.
+                try await t.sh("docker network connect --alias ${N}alias ${N}b ${N}x")
+                try await t.sh(inside("\(names); \(ask)"), prints: "eth0 eth1 eth2 lo a b ")
+                try await t.sh("docker exec ${N}peerb wget -qO- http://${N}alias/", prints: "x")
+                try await t.sh(
+                    "docker exec ${N}x ip -o -4 addr | grep -c $(docker inspect -f \"{{.NetworkSettings.Networks.${N}b.IPAddress}}\" ${N}x)/",
+                    prints: "1")
+                try await t.sh(
+                    "docker exec ${N}x cat /sys/class/net/eth2/address",
+                    prints: t.sh("docker inspect -f \"{{.NetworkSettings.Networks.${N}b.MacAddress}}\" ${N}x"))
+                try await t.sh("docker exec ${N}x grep -c '[0-9].x$' /etc/hosts", prints: "3")
+                // The one with the default route and the ports goes: the next has them.
+                try await t.sh("docker network disconnect ${N}a ${N}x")
+                try await t.sh(inside("\(names); \(ask); \(route)"), prints: "eth0 eth2 lo b eth2 ")
+                try await t.sh("docker exec ${N}x grep -c '[0-9].x$' /etc/hosts", prints: "2")
+                try await t.sh("curl -sf http://$(docker port ${N}x 80)/", prints: "x")
+                // The first one goes and comes back, and the others too.
+                try await t.sh("docker network disconnect ${N}i ${N}x; docker network disconnect ${N}b ${N}x")
+                try await t.sh(inside(names), prints: "lo ")
+                try await t.sh(
+                    "docker network connect ${N}c ${N}x; docker network connect ${N}i ${N}x; docker network connect ${N}a ${N}x"
+                )
+                try await t.sh(inside("\(names); \(ask); \(route)"), prints: "eth0 eth1 eth2 lo a c eth0 ")
+                try await t.sh("curl -sf http://$(docker port ${N}x 80)/", prints: "x")
+                // It is so after a restart, too; and nothing is left of what it had.
+                try await t.sh(
+                    "docker restart -t 0 ${N}x >/dev/null; \(inside("\(names); \(ask)"))",
+                    prints: "eth0 eth1 eth2 lo a c ")
+                guard isolation == "microvm" else { return }
+                try await t.sh("docker pause ${N}x")
+                try await t.fails("docker network connect ${N}b ${N}x", 1, "is paused")
+                try await t.sh("docker unpause ${N}x")
+                // The host's ends of the cards go with QEMU, however it ends.
+                let taps =
+                    "for id in $(ls $ENGINE/run/vm; cat ids 2>/dev/null); do ls /sys/class/net | grep ^sk[g-u]$id; done"
+                try await t.sh("ls $ENGINE/run/vm >ids; \(taps) | sort -u | wc -l", prints: "2")
+                try await t.sh("kill -9 $(docker inspect -f '{{.State.Pid}}' ${N}x); docker wait ${N}x", prints: "137")
+                try await t.eventually("\(taps) | wc -l", prints: "0")
+            }
+        }
+
         @Test(arguments: all) func volumesAndBinds(isolation: String) async throws {
             try await Session.run { t in
                 let run = "docker run --rm --runtime \(isolation)"
@@ -131,6 +194,38 @@ extension Integration {
                 }
                 try await t.sh(
                     "\(run) -v ${N}v:/a/b -v $PWD/b:/a busybox sh -c 'cat /a/f /a/b/x'", prints: "host\nkept")
+            }
+        }
+
+        /// A log has all that was written when the end is told, and no more than it may.
+        @Test(arguments: all) func logs(isolation: String) async throws {
+            try await Session.run { t in
+                let run = "docker run -d --runtime \(isolation)"
+                try await t.sh(
+                    "\(run) --name ${N}a busybox seq 50000 >/dev/null; docker wait ${N}a >/dev/null; docker logs ${N}a | md5sum",
+                    prints: t.sh("seq 50000 | md5sum"), deadline: 180)
+                try await t.sh(
+                    """
+                    \(run) --name ${N}b --log-opt max-size=10k --log-opt max-file=2 busybox seq 20000 >/dev/null
+                    docker wait ${N}b >/dev/null; docker logs ${N}b | tail -n 1
+                    path=$(docker inspect -f '{{.LogPath}}' ${N}b); ls $path* | wc -l
+                    [ $(stat -c %s $path) -le 10240 ] && [ $(stat -c %s $path.1) -le 10240 ] && echo small
+                    """, prints: "20000\n2\nsmall")
+                try await t.sh(
+                    "\(run) --name ${N}c --log-driver none busybox echo x >/dev/null; docker wait ${N}c", prints: "0")
+                guard isolation == "microvm" else { return }
+                // What a hostile guest writes through QEMU is left out, and held to the size.
+                try await t.sh(
+                    "\(run) -i --name ${N}d --log-opt max-size=10k busybox sh -c 'echo before; read x; echo after'")
+                try await t.eventually("docker logs ${N}d", prints: "before")
+                try await t.sh(
+                    """
+                    pid=$(docker inspect -f '{{.State.Pid}}' ${N}d)
+                    for f in /proc/$pid/fd/*; do case $(readlink $f) in *.pipe*) pipe=$f;; esac; done
+                    (head -c 300000 /dev/urandom; echo; echo '{"log":"x"}'; yes '[1,2' | head -c 3000000; echo) >$pipe
+                    echo | timeout 10 docker attach ${N}d >/dev/null; docker wait ${N}d; docker logs ${N}d
+                    [ $(stat -c %s $(docker inspect -f '{{.LogPath}}' ${N}d)) -le 1000 ] && echo small
+                    """, prints: "0\nbefore\nafter\nsmall")
             }
         }
 
