@@ -10,6 +10,7 @@ client=skala-demo-$$
 daemon=''
 daemon_subnet='' app_subnet='' client_subnet='' client_gateway='' client_address=''
 current='' started=0 checks=0
+side_by_side=()
 begin=$EPOCHREALTIME
 
 engine() { "$bin/skala" --host "unix://$socket" "$@"; }
@@ -44,7 +45,7 @@ failed() {
     printf '\ndemo: "%s" failed (scripts/demo.sh, line %s)\n' "$current" "${BASH_LINENO[-2]}" >&2
     [ ! -s "$work/daemon.log" ] || { echo "the daemon's last lines:"; tail -n 5 "$work/daemon.log"; } >&2
     [ -n "$daemon" ] && kill -0 "$daemon" 2>/dev/null || return 0
-    for name in db cache visits web machine; do
+    for name in db cache visits web nginx-container nginx-pod nginx-microvm; do
         engine logs --tail 3 "$name" 2>&1 | sed "s/^/  $name: /" >&2 || true
     done
 }
@@ -55,10 +56,27 @@ request() { curl -s -m 10 -X "$1" "http://127.0.0.1:$port/${2:-}"; }
 
 answers() { curl -s -m 1 -f -o /dev/null "http://127.0.0.1:$port/"; }
 
-machine_answers() { curl -s -m 2 -f -o /dev/null "http://127.0.0.1:$machine_port/alive"; }
+# One nginx at an isolation, on a port; adds a line to `side_by_side` with its times and its memory.
+start_side_by_side() {
+    local isolation=$1 own_port=$2 name=nginx-$1 began=$EPOCHREALTIME ran
+    engine run -d --name "$name" --isolation "$isolation" --network demo -p "$own_port:80" \
+        -v "$work/nginx.conf:/etc/nginx/conf.d/default.conf:ro" nginx:1.22 >/dev/null
+    ran=$(milliseconds_since "$began")
+    wait_until 60 "nginx at isolation $isolation" curl -s -m 2 -f -o /dev/null "http://127.0.0.1:$own_port/alive"
+    side_by_side+=("$(printf '%-10s started in %4d ms, first answer after %4d ms, %3d MB' "$isolation" "$ran" \
+        "$(milliseconds_since "$began")" "$(memory_of "$name")")")
+}
 
-# What the virtual machine takes of the host: its QEMU's share of memory.
-machine_memory() { awk '/^Pss:/ { printf "%.0f", $2 / 1024 }' "/proc/$(engine inspect --format '{{.State.Pid}}' machine)/smaps_rollup"; }
+# What a container, or the virtual machine it is in, takes of the host: its processes' share of memory, in MB.
+memory_of() {
+    local pid total=0 share
+    pid=$(engine inspect --format '{{.State.Pid}}' "$1")
+    for pid in "$pid" $(cat "/proc/$pid/task/$pid/children"); do
+        share=$(awk '/^Pss:/ { print $2 }' "/proc/$pid/smaps_rollup")
+        total=$((total + share))
+    done
+    echo $((total / 1024))
+}
 
 # Waits until a command succeeds, and fails after so many seconds.
 wait_until() {

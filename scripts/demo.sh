@@ -3,7 +3,7 @@
 #
 #   client ─▶ published port ─▶ nginx ─▶ visits (Python) ─▶ PostgreSQL (volume)
 #                                                        └─▶ Redis
-#   and the same nginx in a virtual machine, beside it.
+#   and the same nginx as a container, in a pod and in a virtual machine of its own, beside each other.
 #
 # Needs root and a Swift toolchain; installs the Debian packages that are missing. Settings, all optional:
 #   SKALA_BIN        folder with built programs (default: builds a release)
@@ -65,7 +65,7 @@ engine run -d --name visits --network demo --restart on-failure --read-only --ca
     -e DATABASE_URL=postgresql://postgres:demo@db/postgres -e REDIS_URL=redis://cache visits >/dev/null
 nginx_configuration >"$work/nginx.conf"
 # Below the ports that engines give by themselves: another engine on this host gives the same ones.
-port=$((20000 + RANDOM % 10000))
+port=$((20000 + RANDOM % 10000 / 4 * 4))
 engine run -d --name web --network demo -p "$port:80" -v "$work/nginx.conf:/etc/nginx/conf.d/default.conf:ro" \
     nginx:1.22 >/dev/null
 wait_until 60 "the application" answers
@@ -77,14 +77,20 @@ expect "$(request POST)" '"visits": 6, "from": "postgres"'
 expect "$(request GET)" '"visits": 6, "from": "redis"'
 done_step
 
-step "the same nginx in a virtual machine"
-machine_port=$((port + 10000))
-engine run -d --name machine --isolation microvm --network demo -p "$machine_port:80" \
-    -v "$work/nginx.conf:/etc/nginx/conf.d/default.conf:ro" nginx:1.22 >/dev/null
-wait_until 60 "nginx in the virtual machine" machine_answers
-expect "$(curl -s -m 10 "http://127.0.0.1:$machine_port/")" '"visits": 6'
-expect "$(engine exec machine cat /proc/version)" 'Linux version'
-done_step "http://127.0.0.1:$machine_port, $(machine_memory) MB, $(engine info --format '{{.Accelerator}}')"
+step "the first virtual machine of its kind: a template is made"
+# Of each kind one: what follows are clones.
+for isolation in microvm pod; do engine run --rm --isolation "$isolation" busybox true; done
+done_step "$(engine info --format '{{.Accelerator}}')"
+
+step "the same nginx as a container, in a pod, in a virtual machine"
+for isolation in container pod microvm; do
+    number=$((${#side_by_side[@]} + 1))
+    start_side_by_side "$isolation" $((port + number))
+    expect "$(curl -s -m 10 "http://127.0.0.1:$((port + number))/")" '"visits": 6'
+    expect "$(engine exec "nginx-$isolation" cat /proc/version)" 'Linux version'
+done
+done_step
+printf '    %s\n' "${side_by_side[@]}"
 
 step "the application restarts: nothing is lost"
 engine restart -t 2 visits >/dev/null
@@ -108,7 +114,7 @@ step "the daemon is killed: containers go on, a new daemon finds them"
 expect "$(request GET alive)" 'nginx is alive'
 start_daemon
 expect "$(engine ps --format '{{.Names}} {{.State}}' | sort | tr '\n' ' ')" \
-    'cache running db running machine running visits running web running'
+    'cache running db running nginx-container running nginx-microvm running nginx-pod running visits running web running'
 expect "$(request POST)" '"visits": 8'
 done_step
 

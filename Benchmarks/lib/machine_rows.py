@@ -83,6 +83,23 @@ def clone(bench):
     yield measure
 
 
+@row("pod", "the second container in a running pod, skala run --rm, against docker run --rm of a plain container")
+def pod(bench):
+    engine, docker = bench.skala(), bench.docker()
+    spawner = programs.Spawner(bench.local)
+    annotations = {"skala.pod": "bench"}
+    first = engine.api.create(["sleep", "100000"], Runtime="pod", Annotations=annotations)
+    engine.api.start(first)
+    ours = [bench.binaries / "skala", "--host", f"unix://{engine.socket}", "run", "--rm", "--pod", "bench"]
+    theirs = [host.path_to("docker"), "-H", f"unix://{docker.socket}", "run", "--rm"]
+    yield milliseconds(
+        bench, "pod", "skala run --rm --pod, the pod runs", "docker run --rm",
+        lambda: spawner.run([*ours, "busybox", "true"]), lambda: spawner.run([*theirs, "busybox", "true"]),
+        Bar(0.5), note(engine),
+    )
+    engine.api.remove(first, force=True)
+
+
 @row("exec", "skala exec in a microVM against docker exec in a plain container")
 def execute(bench):
     engine, docker = ready(bench.skala()), bench.docker()

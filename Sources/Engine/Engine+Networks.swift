@@ -32,11 +32,15 @@ extension Engine {
         context.events.publish("network", "destroy", network.id, ["name": network.name, "type": network.driver])
     }
 
-    /// Whether any container, running or not, refers to the network.
+    /// Whether any container or pod, running or not, refers to the network.
     public func networkIsUsed(_ network: Network) async -> Bool {
         for container in await containers.all() {
             let names = await container.snapshot.networks.keys
             if names.contains(network.name) || names.contains(network.id) { return true }
+        }
+        for pod in await containers.pods.all() {
+            let name = await pod.snapshot.network
+            if name == network.name || name == network.id { return true }
         }
         return false
     }
@@ -50,6 +54,7 @@ extension Container {
         try RefusedFields.check("EndpointSettings", settings)
         try await lifecycle.withLock {
             let network = try await engine.networks.find(reference)
+            if record.isolation == .pod { throw Container.networkIsThePods }
             let mode = record.hostConfig["NetworkMode"].string ?? ""
             guard mode != "host", mode != "none", !mode.hasPrefix("container:") else {
                 throw SkalaError(
@@ -76,9 +81,13 @@ extension Container {
         }
     }
 
+    private static let networkIsThePods = MachineLimits.refused(
+        "connecting and disconnecting", "the network is the pod's, and was chosen when that was made", .pod)
+
     public func disconnect(network reference: String, force: Bool) async throws {
         try await lifecycle.withLock {
             let network = try await engine.networks.find(reference)
+            if record.isolation == .pod { throw Container.networkIsThePods }
             guard record.networks[network.name] != nil else {
                 throw SkalaError(.forbidden, "container \(id) is not connected to network \(network.name)")
             }

@@ -18,12 +18,15 @@ extension Engine {
         for container in listed { if let id = container["id"].string { running[id] = container } }
 
         let networks = try await context.store.all("network").map { try Network(json: $0.body) }
+        let pods = try await context.store.all("pod").map { try PodRecord(json: $0.body) }
         var sandboxes: [String: JSON] = [:]
+        for pod in pods where !pod.networkState.isNull { sandboxes[pod.id] = pod.networkState }
+        let podMachines = Dictionary(uniqueKeysWithValues: pods.map { ($0.id, $0.machineID) })
         var records: [ContainerRecord] = []
         for (_, body) in try await context.store.all("container") {
             let record = try ContainerRecord(json: body)
             records.append(record)
-            let status = running[record.hostID]?["status"].string
+            let status = running[podMachines[record.podID] ?? record.hostID]?["status"].string
             if record.state.isAlive, status == "running" || status == "paused", !record.networkState.isNull {
                 sandboxes[record.id] = record.networkState
             }
@@ -31,15 +34,18 @@ extension Engine {
         for problem in try await context.networks.restore(networks: networks, endpoints: sandboxes) {
             log.error(problem)
         }
+        for machine in await containers.pods.restore(pods, running: running) { running[machine] = nil }
         for record in records {
             await containers.restore(record, observed: running.removeValue(forKey: record.hostID))
         }
         // The servers of VMs' shares belong to their VMs.
         for record in records { running[VirtualMachine.shareID(of: record.hostID)] = nil }
+        await containers.pods.completeRestore()
         // What the warden has and the store does not: a removal, or a creation, that a kill cut short.
         for id in running.keys.sorted() { _ = try? await context.warden.request("delete", ["id": JSON(id)]) }
-        try await context.machines.removeStrays(known: Set(records.map(\.machineID)))
-        try await removeStrayFolders(known: Set(records.map(\.id)))
+        try await context.machines.removeStrays(known: Set(records.map(\.machineID) + pods.map(\.machineID)))
+        try await removeStrayFolders("containers", known: Set(records.map(\.id)))
+        try await removeStrayFolders("pods", known: Set(pods.map(\.id)))
         log.info("\(records.count) containers, \(listed.count) under the \(isNewWarden ? "new" : "running") warden")
         Task {
             // Each on its own: taking in one container's end must not hold up another's.
@@ -48,8 +54,8 @@ extension Engine {
         await containers.startThoseThatShouldRun()
     }
 
-    private func removeStrayFolders(known: Set<String>) async throws {
-        let root = configuration.dataRoot + "/containers"
+    private func removeStrayFolders(_ kind: String, known: Set<String>) async throws {
+        let root = configuration.dataRoot + "/" + kind
         try await threads.run {
             for name in try FileContents.names(in: root) where !known.contains(name) {
                 try FileContents.removeTree(root + "/" + name)
@@ -64,6 +70,7 @@ extension Containers {
         let container = Container(record: record, engine: engine, containers: self)
         await container.removeHalfMade()
         adopt(container, name: record.name)
+        await pods.adopt(record.id, of: record.podID)
         await engine.images.retain(image: record.imageID, holder: record.id)
         if record.state.isAlive, let cores = try? CPUSet(parsing: record.dedicatedCores), !cores.isEmpty {
             adoptCores(record.id, cores)  // written by ourselves, so that it parses
@@ -78,6 +85,7 @@ extension Containers {
     /// asked whether they still run when they are needed.
     func handleHost(_ event: JSON) async {
         guard let id = event["id"].string else { return }
+        if await pods.handleHost(event) { return }
         guard let owner = machineOwner(id) else { return await handle(event) }
         if event["event"].string == "exit" { await existing(owner)?.machineEnded(Container.Exit(event)) }
     }

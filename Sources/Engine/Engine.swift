@@ -51,6 +51,8 @@ public final class Engine: Sendable {
     public var networks: NetworkManager { context.networks }
     public var volumes: Volumes { context.volumes }
     public var events: EventBus { context.events }
+    /// Those are part of the containers.
+    public var pods: Pods { get async { await containers.pods } }
     public var builder: ImageBuilder { context.builder }
     /// For calls that block.
     public var threads: WorkerThreads { context.threads }
@@ -60,7 +62,9 @@ public final class Engine: Sendable {
     ///
     /// - Throws: `SkalaError` naming what is missing or broken.
     public convenience init(configuration: EngineConfiguration, log: Log) async throws {
-        try FileContents.makeDirectories(configuration.dataRoot + "/containers", mode: 0o711)
+        for kind in ["containers", "pods"] {
+            try FileContents.makeDirectories(configuration.dataRoot + "/" + kind, mode: 0o711)
+        }
         try FileContents.makeDirectories(configuration.runRoot, mode: 0o711)
         let context = try await EngineContext(configuration: configuration, log: log)
         self.init(context: context, id: try await Engine.identity(context.store))

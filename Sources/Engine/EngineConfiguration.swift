@@ -35,5 +35,6 @@ public struct EngineConfiguration: Sendable {
     var machineRoot: String { dataRoot + "/machines" }
     var machineRunRoot: String { runRoot + "/vm" }
     var storePath: String { dataRoot + "/skala.db" }
+    func podDirectory(_ id: String) -> String { dataRoot + "/pods/" + id }
     func containerDirectory(_ id: String) -> String { dataRoot + "/containers/" + id }
 }

@@ -2,6 +2,8 @@
 public enum Isolation: String, Sendable, CaseIterable {
     /// The host's own kernel.
     case container
+    /// A VM that several containers share.
+    case pod
     /// A light VM of its own.
     case microvm
 }

@@ -7,16 +7,20 @@ import Kernel
 public enum DiskImage {
     /// Makes an empty disk.
     ///
-    /// - Parameter bytes: what the file system may grow to; the file takes what is written.
-    public static func format(_ path: String, bytes: Int64) throws {
+    /// - Parameters:
+    ///   - bytes: what the file system may grow to; the file takes what is written.
+    ///   - folder: what it is to hold from the beginning; nil is nothing.
+    public static func format(_ path: String, bytes: Int64, holding folder: String? = nil) throws {
         let temporary = "\(path).\(getpid()).new"
         try OwnedDescriptor.open(temporary, O_RDWR | O_CREAT | O_TRUNC).close()
         do {
             try checkErrno(truncate(temporary, Int(bytes)), "truncate", temporary)
-            let status = try Subprocess.run([
-                "/sbin/mkfs.ext4", "-q", "-F", "-m", "0", "-b", "4096", "-J", "size=4", "-O", "^resize_inode", "-E",
-                "lazy_itable_init=1,lazy_journal_init=1,nodiscard", temporary,
-            ])
+            let content = folder.map { ["-d", $0] } ?? []
+            let status = try Subprocess.run(
+                [
+                    "/sbin/mkfs.ext4", "-q", "-F", "-m", "0", "-b", "4096", "-J", "size=4", "-O", "^resize_inode", "-E",
+                    "lazy_itable_init=1,lazy_journal_init=1,nodiscard",
+                ] + content + [temporary])
             guard status == 0 else { throw SkalaError(.system, "mkfs.ext4 failed with status \(status)") }
             try checkErrno(rename(temporary, path), "rename", path)
         } catch {

@@ -15,17 +15,20 @@ public struct MachineCommand: Sendable {
         /// - Parameter hasDisk: whether what it writes goes to the disk `disk`, and not to `scratch`.
         case snapshot(hasDisk: Bool)
 
-        /// What becomes descriptor 3, 4, ….
-        public var inherited: [Inherited] {
-            switch self {
-            case .boot: [.memory, .tap, .scratch, .kernel, .initramfs]
-            case .clone: [.memory, .tap, .scratch, .state, .root]
-            case .snapshot(hasDisk: false): [.memory, .tap, .scratch, .state, .root, .log]
-            case .snapshot(hasDisk: true): [.memory, .tap, .scratch, .state, .root, .log, .disk]
-            }
+        /// What becomes descriptor 3, 4, …; a pod's VM has no disks of its own, the last ones.
+        public func inherited(_ kind: MachineShape.Kind) -> [Inherited] {
+            let all: [Inherited] =
+                switch self {
+                case .boot: [.memory, .tap, .kernel, .initramfs, .scratch]
+                case .clone: [.memory, .tap, .state, .scratch, .root]
+                case .snapshot(hasDisk: false): [.memory, .tap, .state, .scratch, .root, .log]
+                case .snapshot(hasDisk: true): [.memory, .tap, .state, .scratch, .root, .log, .disk]
+                }
+            return kind == .pod ? all.filter { ![.scratch, .root].contains($0) } : all
         }
 
-        func number(_ inherited: Inherited) -> Int { 3 + (self.inherited.firstIndex(of: inherited) ?? 0) }
+        /// The same for every kind that has it.
+        func number(_ inherited: Inherited) -> Int { 3 + (self.inherited(.microvm).firstIndex(of: inherited) ?? 0) }
     }
 
     let program: String
@@ -76,6 +79,9 @@ public struct MachineCommand: Sendable {
     /// Arguments for the guest's kernel. `nokaslr`, since clones share the address anyway, and it boots faster.
     private var kernelArguments: String {
         "console=ttyS0 quiet panic=-1 8250.nr_uarts=1 random.trust_cpu=on mitigations=off no_timer_check tsc=reliable nokaslr"
+            // With one processor there is nobody to wait for. With several, making and removing control groups and mounts
+            // waits several ticks for the others each time, unless the kernel asks them: a third of a container's start.
+            + (shape.processors > 1 ? " rcupdate.rcu_expedited=1" : "")
     }
 
     public var arguments: [String] {
@@ -93,9 +99,9 @@ public struct MachineCommand: Sendable {
             "-m", "\(shape.memory >> 20)M",
             "-object",
             "memory-backend-file,id=memory,size=\(shape.memory >> 20)M,prealloc=off,"
-                + "mem-path=\(opened(.memory)),share=\(origin == .boot || hasShare ? "on" : "off")",
+                + "mem-path=\(opened(.memory)),share=\(origin == .boot || hasShare || shape.kind == .pod ? "on" : "off")",
         ]
-        for inherited in origin.inherited where [.root, .scratch, .disk, .log].contains(inherited) {
+        for inherited in origin.inherited(shape.kind) where [.root, .scratch, .disk, .log].contains(inherited) {
             let number = origin.number(inherited)
             arguments += ["-add-fd", "fd=\(number),set=\(number)"]
         }
@@ -105,23 +111,16 @@ public struct MachineCommand: Sendable {
             "-chardev", "socket,id=qmp,path=\(folder)/\(MachineCommand.controlSocket),server=on,wait=off",
             "-mon", "chardev=qmp,mode=control",
             "-chardev", "socket,id=warden,path=\(folder)/\(MachineCommand.wardenSocket),server=on,wait=off",
-            "-chardev", origin.inherited.contains(.log) ? "file,id=log,append=on,path=\(file(.log))" : "null,id=log",
             "-device", "virtio-serial-pci,id=serial,addr=3,max_ports=31",
             "-device", "virtserialport,bus=serial.0,nr=1,chardev=warden,name=\(MachineCommand.wardenPort)",
-            "-device", "virtserialport,bus=serial.0,nr=2,chardev=log,name=\(MachineCommand.logPort)",
             "-netdev", "tap,id=net,fd=\(origin.number(.tap))",
             "-device", "virtio-net-pci,netdev=net,mac=\(MachineCommand.hardwareAddress(card: 0)),addr=4,romfile=",
-            "-blockdev", disk("root", isReadOnly: true, .root), "-blockdev",
-            disk("scratch", isReadOnly: false, .scratch),
-            "-blockdev", disk("disk", isReadOnly: false, .disk),
-            "-device", "virtio-blk-pci,drive=root,serial=\(MachineCommand.rootDisk),addr=5",
-            "-device", "virtio-blk-pci,drive=scratch,serial=\(MachineCommand.scratchDisk),addr=6",
-            "-device", "virtio-blk-pci,drive=disk,serial=\(MachineCommand.writableDisk),addr=7",
             "-device", "virtio-rng-pci,addr=9",
             // The guest tells which of its memory is free, and the host takes that back.
             "-device", "virtio-balloon-pci,addr=0xa,free-page-reporting=on",
         ]
         if isSnapshot { arguments += ["-global", "migration.send-configuration=off"] }
+        arguments += shape.kind == .pod ? MachinePlace.all.flatMap(place) : belongings
         if hasShare {
             arguments += ["-chardev", "socket,id=share,path=\(folder)/\(MachineCommand.shareSocket)"]
         }
@@ -130,6 +129,43 @@ public struct MachineCommand: Sendable {
             + (origin == .boot
                 ? ["-kernel", opened(.kernel), "-initrd", opened(.initramfs), "-append", kernelArguments]
                 : ["-incoming", "defer"])
+    }
+
+    /// What the one container of a microVM gets.
+    private var belongings: [String] {
+        [
+            "-chardev",
+            origin.inherited(shape.kind).contains(.log) ? "file,id=log,append=on,path=\(file(.log))" : "null,id=log",
+            "-device", "virtserialport,bus=serial.0,nr=2,chardev=log,name=\(MachineCommand.logPort)",
+            "-blockdev", disk("root", isReadOnly: true, .root), "-blockdev",
+            disk("scratch", isReadOnly: false, .scratch),
+            "-blockdev", disk("disk", isReadOnly: false, .disk),
+            "-device", "virtio-blk-pci,drive=root,serial=\(MachineCommand.rootDisk),addr=5",
+            "-device", "virtio-blk-pci,drive=scratch,serial=\(MachineCommand.scratchDisk),addr=6",
+            "-device", "virtio-blk-pci,drive=disk,serial=\(MachineCommand.writableDisk),addr=7",
+        ]
+    }
+
+    /// What a pod's VM keeps for one of its containers.
+    private func place(_ place: MachinePlace) -> [String] {
+        var arguments = [
+            "-chardev", "null,id=\(place.log)",
+            "-device", "virtserialport,bus=serial.0,nr=\(2 + place.number),chardev=\(place.log),name=\(place.logPort)",
+        ]
+        for (index, name) in [place.rootDisk, place.writableDisk].enumerated() {
+            let mode = index == 0 ? "on" : "off"
+            arguments += [
+                "-blockdev",
+                "driver=null-co,node-name=\(MachinePlace.nothing(name)),read-only=\(mode),"
+                    + "size=\(MachineCommand.placeBytes),read-zeroes=on",
+                "-blockdev", "driver=raw,node-name=\(name),read-only=\(mode),file=\(MachinePlace.nothing(name))",
+                // One queue: sixteen places times two disks share the guest's interrupts.
+                "-device",
+                "virtio-blk-pci,drive=\(name),serial=\(name),num-queues=1,queue-size=128,multifunction=on,"
+                    + "addr=\(MachinePlace.address(ofDisk: place.number * 2 + index))",
+            ]
+        }
+        return arguments
     }
 
     private var acceleration: String { accelerator == .kvm ? "kvm" : "tcg,thread=multi" }
@@ -150,7 +186,7 @@ public struct MachineCommand: Sendable {
     private func disk(_ name: String, isReadOnly: Bool, _ inherited: Inherited) -> String {
         let mode = isReadOnly ? "on" : "off"
         let node = "driver=raw,node-name=\(name),read-only=\(mode),"
-        guard origin.inherited.contains(inherited) else {
+        guard origin.inherited(shape.kind).contains(inherited) else {
             return node + "file.driver=null-co,file.size=\(MachineCommand.placeBytes),file.read-zeroes=on"
         }
         return node + "file.driver=file,file.locking=off,file.filename=\(file(inherited)),file.read-only=\(mode)"

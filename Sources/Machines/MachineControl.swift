@@ -61,22 +61,31 @@ public struct MachineControl: Sendable {
                     "queue-size": 1024, "addr": "8",
                 ])
         }
-        try MachineControl.insert(belongings.root, as: "root", isReadOnly: true, control)
-        if let disk = belongings.disk { try MachineControl.insert(disk, as: "disk", isReadOnly: false, control) }
-        let log: JSON = ["out": JSON(try control.add(belongings.log)), "append": true]
-        try control.run("chardev-change", ["id": "log", "backend": ["type": "file", "data": log]])
+        try MachineControl.insert(try control.add(belongings.root), as: "root", isReadOnly: true, control)
+        if let disk = belongings.disk {
+            try MachineControl.insert(try control.add(disk), as: "disk", isReadOnly: false, control)
+        }
+        try MachineControl.log(to: try control.add(belongings.log), by: "log", control)
     }
 
-    private static func insert(
-        _ file: OwnedDescriptor, as name: String, isReadOnly: Bool, _ control: QMP
-    ) throws {
+    static func log(to file: String, by device: String, _ control: QMP) throws {
+        let log: JSON = ["out": JSON(file), "append": true]
+        try control.run("chardev-change", ["id": JSON(device), "backend": ["type": "file", "data": log]])
+    }
+
+    static func insert(_ file: String, as name: String, isReadOnly: Bool, _ control: QMP) throws {
         let node = name + "-file"
         try control.run(
             "blockdev-add",
             [
-                "driver": "file", "node-name": JSON(node), "filename": JSON(try control.add(file)),
-                "read-only": JSON(isReadOnly), "locking": "off",
+                "driver": "file", "node-name": JSON(node), "filename": JSON(file), "read-only": JSON(isReadOnly),
+                "locking": "off",
             ])
+        try reopen(name, over: node, isReadOnly: isReadOnly, control)
+    }
+
+    /// Puts what the node `file` holds behind the node `name`, which the guest sees.
+    static func reopen(_ name: String, over node: String, isReadOnly: Bool, _ control: QMP) throws {
         try control.run(
             "blockdev-reopen",
             [
@@ -161,9 +170,9 @@ public struct MachineControl: Sendable {
         }
     }
 
-    /// Asks until it is done, 60 s at most.
-    static func wait(_ what: String, until isDone: () throws -> Bool) throws {
-        let deadline = SystemClock.monotonicNanoseconds() + 60_000_000_000
+    /// Asks until it is done.
+    static func wait(_ what: String, seconds: Int64 = 60, until isDone: () throws -> Bool) throws {
+        let deadline = SystemClock.monotonicNanoseconds() + seconds * 1_000_000_000
         while try !isDone() {
             guard SystemClock.monotonicNanoseconds() < deadline else {
                 throw SkalaError(.timedOut, "QEMU does not finish \(what)")

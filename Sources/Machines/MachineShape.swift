@@ -1,5 +1,14 @@
 /// What a VM's memory image depends on, beside the programs: two VMs of one shape can be clones of one template.
 public struct MachineShape: Sendable, Hashable {
+    /// What the VM has places for.
+    public enum Kind: Sendable, Hashable {
+        /// One container.
+        case microvm
+        /// Several, which come and go: `MachinePlace`.
+        case pod
+    }
+
+    public let kind: Kind
     /// Bytes.
     public let memory: Int64
     public let processors: Int
@@ -18,17 +27,30 @@ public struct MachineShape: Sendable, Hashable {
     public init(memoryLimit: Int64, processors: Double, available: Int) {
         let needed = memoryLimit == 0 ? 0 : memoryLimit + MachineShape.overhead
         let size = MachineShape.sizes.first { $0 << 20 >= needed } ?? (needed >> 20)
+        kind = .microvm
         memory = size << 20
         let wanted = processors == 0 ? 1 : Int(processors.rounded(.up))
         self.processors = max(1, min(wanted, available))
     }
 
-    /// That of a VM that is there.
+    /// That of a microVM that is there.
     public init(memory: Int64, processors: Int) {
+        kind = .microvm
         self.memory = memory
         self.processors = processors
     }
 
-    /// `256m-1`, for names of folders.
-    public var text: String { "\(memory >> 20)m-\(processors)" }
+    /// The smallest shape for a pod.
+    ///
+    /// - Parameters:
+    ///   - ceiling: bytes that its members, the guest's kernel and warden may use together.
+    ///   - processors: at most the cores of the host, `available`.
+    public init(podCeiling ceiling: Int64, processors: Int, available: Int) {
+        kind = .pod
+        memory = (MachineShape.sizes.first { $0 << 20 >= ceiling } ?? (ceiling + (1 << 20) - 1) >> 20) << 20
+        self.processors = max(1, min(processors, available))
+    }
+
+    /// `256m-1`, or `1024m-2-pod`, for names of folders.
+    public var text: String { "\(memory >> 20)m-\(processors)\(kind == .pod ? "-pod" : "")" }
 }

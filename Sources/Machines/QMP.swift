@@ -61,14 +61,23 @@ final class QMP {
         }
     }
 
+    /// Carries out a command whose effect may be there already: then QEMU refuses it, and that is as good.
+    func ensure(_ command: String, _ arguments: JSON) throws {
+        do {
+            try run(command, arguments)
+        } catch let error as SkalaError where error.code == .system { return }
+    }
+
     /// Gives QEMU a descriptor, under a name for the commands that follow.
     func send(_ descriptor: OwnedDescriptor, as name: String) throws {
         try send("getfd", ["fdname": JSON(name)], with: descriptor)
     }
 
     /// Gives QEMU a descriptor to open as a file; answers the file's name.
-    func add(_ descriptor: OwnedDescriptor) throws -> String {
-        let answer = try send("add-fd", [:], with: descriptor)
+    ///
+    /// - Parameter set: the number it gets; nil takes the next.
+    func add(_ descriptor: OwnedDescriptor, set: Int? = nil) throws -> String {
+        let answer = try send("add-fd", set.map { ["fdset-id": JSON($0)] } ?? [:], with: descriptor)
         return "/dev/fdset/\(answer["fdset-id"].int ?? -1)"
     }
 

@@ -1,3 +1,5 @@
+import Base
+
 /// What a container asks for on one network.
 public struct EndpointRequest: Sendable {
     let networkID: String
@@ -41,6 +43,14 @@ public struct Endpoint: Sendable {
     public var ipv6PrefixLength = 0
     public var ipv6Gateway = ""
     public internal(set) var dnsNames: [String]
+
+    /// The same place for another container, under names of its own.
+    func shared(names: [String]) -> Endpoint {
+        Endpoint(
+            endpointID: Identifier.make(), networkID: networkID, networkName: networkName, interface: interface,
+            macAddress: macAddress, ipv4: ipv4, prefixLength: prefixLength, gateway: gateway, ipv6: ipv6,
+            ipv6PrefixLength: ipv6PrefixLength, ipv6Gateway: ipv6Gateway, dnsNames: names)
+    }
 
     /// Those it has an address of.
     var families: [IPFamily] { ipv6.isEmpty ? [.v4] : [.v4, .v6] }

@@ -18,6 +18,7 @@ final class NameTable: Sendable {
         }
     }
 
+    /// Takes away what one `add` added: containers of a pod may have added the same.
     func remove(_ endpoint: Endpoint) {
         let own = endpoint.addresses
         owners.withLock { owners in
@@ -26,7 +27,12 @@ final class NameTable: Sendable {
         }
         entries.withLock { entries in
             for name in endpoint.dnsNames {
-                entries[endpoint.networkID]?[name.lowercased()]?.removeAll { own.contains($0) }
+                for address in own {
+                    guard let index = entries[endpoint.networkID]?[name.lowercased()]?.firstIndex(of: address) else {
+                        continue
+                    }
+                    entries[endpoint.networkID]?[name.lowercased()]?.remove(at: index)
+                }
                 if entries[endpoint.networkID]?[name.lowercased()]?.isEmpty == true {
                     entries[endpoint.networkID]?[name.lowercased()] = nil
                 }
@@ -44,9 +50,10 @@ final class NameTable: Sendable {
         }
     }
 
-    /// The addresses of a name; nil when nobody on the network has it.
+    /// The addresses of a name, each once; nil when nobody on the network has it.
     func addresses(of name: String, on network: String) -> [IPAddress]? {
-        entries.withLock { $0[network]?[name.lowercased()] }
+        guard let all = entries.withLock({ $0[network]?[name.lowercased()] }) else { return nil }
+        return all.enumerated().filter { all.firstIndex(of: $0.element) == $0.offset }.map(\.element)
     }
 
     /// The first name of an address.

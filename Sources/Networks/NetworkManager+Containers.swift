@@ -35,20 +35,43 @@ extension NetworkManager {
         }
         taps[endpoint.endpointID] = tap
         attached[containerID]?.place = .machine(taps: taps)
-        if attached[containerID]?.ports.isEmpty == false { reflect(tap) }
+        let published = members(of: containerID).map(\.ports) + [attached[containerID]?.ports ?? []]
+        if published.contains(where: { !$0.isEmpty }) { reflect(tap) }
+    }
+
+    /// A pod's VM has ended, and its card with it; addresses and ports stay the pod's.
+    public func unplug(containerID: String) {
+        if case .machine? = attached[containerID]?.place { attached[containerID]?.place = .machine(taps: [:]) }
+    }
+
+    private func members(of pod: String) -> [Attached] {
+        attached.values.filter { if case .member(of: pod) = $0.place { true } else { false } }
+    }
+
+    /// Gives a container its pod's addresses; its names lead to them as long as it is there. `destroySandbox` ends it.
+    ///
+    /// - Parameter names: by which others find it, on networks with names.
+    public func join(containerID: String, pod: String, names: [String]) throws(SkalaError) {
+        guard let shared = attached[pod] else { throw SkalaError(.conflict, "pod \(pod) has no network") }
+        var one = Attached(place: .member(of: pod))
+        one.endpoints = shared.endpoints.map { $0.shared(names: $0.networkName == "bridge" ? [] : names) }
+        attached[containerID] = one
+        for endpoint in one.endpoints { self.names.add(endpoint, of: pod) }
     }
 
     func adopt(_ container: String, _ document: JSON) async throws {
-        var one = Attached(place: .machine(taps: document["taps"].stringDictionary ?? [:]))
-        if document["taps"].isNull {
+        let pod = document["pod"].string
+        var one = Attached(
+            place: pod.map { .member(of: $0) } ?? .machine(taps: document["taps"].stringDictionary ?? [:]))
+        if document["taps"].isNull, pod == nil {
             let opened = try await namespaces.open(folder + "/" + container)
             one = Attached(place: .namespace(opened.namespace, opened.socket))
         }
         for json in document["endpoints"].array ?? [] {
             let endpoint = Endpoint(json: json)
             one.endpoints.append(endpoint)
-            try pools[endpoint.networkID]?.take(try IPAddress(parsing: endpoint.ipv4))
-            if !endpoint.ipv6.isEmpty {
+            if pod == nil { try pools[endpoint.networkID]?.take(try IPAddress(parsing: endpoint.ipv4)) }
+            if pod == nil, !endpoint.ipv6.isEmpty {
                 try ipv6Pools[endpoint.networkID]?.take(try IPAddress(parsing: endpoint.ipv6))
             }
             names.add(endpoint, of: container)
@@ -64,7 +87,11 @@ extension NetworkManager {
         var document: JSON = [
             "endpoints": JSON(one.endpoints.map(\.json)), "ports": JSON(one.ports.map(\.json)),
         ]
-        if case .machine(let taps) = one.place { document["taps"] = JSON(taps) }
+        switch one.place {
+        case .machine(let taps): document["taps"] = JSON(taps)
+        case .member(let pod): document["pod"] = JSON(pod)
+        case .namespace: break
+        }
         return document
     }
 
@@ -200,8 +227,9 @@ extension NetworkManager {
         }
     }
 
-    func free(_ endpoint: Endpoint) {
+    func free(_ endpoint: Endpoint, of place: Attached.Place) {
         names.remove(endpoint)
+        if case .member = place { return }
         // Our own texts: they parse.
         if let address = try? IPAddress(parsing: endpoint.ipv4) { pools[endpoint.networkID]?.free(address) }
         if let address = try? IPAddress(parsing: endpoint.ipv6) { ipv6Pools[endpoint.networkID]?.free(address) }
@@ -221,11 +249,11 @@ extension NetworkManager {
             try await firewall.unpublish(one.ports, from: endpoint)
             if let next = one.portTarget { try await firewall.publish(one.ports, to: next) }
         }
-        free(endpoint)
+        free(endpoint, of: attached[containerID]?.place ?? .machine(taps: [:]))
         let name = hostInterface(endpoint)
         let netlink = netlink
         switch attached[containerID]?.place {
-        case nil: return
+        case nil, .member: return
         case .machine(var taps):
             guard let tap = taps.removeValue(forKey: endpoint.endpointID) else { return }
             attached[containerID]?.place = .machine(taps: taps)

@@ -16,9 +16,13 @@ extension NetworkManager {
         // Recorded before the rules are there, so that nobody else takes the ports meanwhile.
         attached[containerID]?.ports = chosen.ports
         attached[containerID]?.portHolds = chosen.holds
-        // Of a VM it is done when its card is plugged in.
-        if case .namespace? = attached[containerID]?.place {
+        switch attached[containerID]?.place {
+        case .namespace:
             for endpoint in attached[containerID]?.endpoints ?? [] { reflect(hostInterface(endpoint)) }
+        case .member(let pod):
+            for tap in taps(of: pod).values { reflect(tap) }
+        // Of a VM it is done when its card is plugged in.
+        case .machine, nil: break
         }
         try await firewall.publish(chosen.ports, to: target)
         return chosen.ports

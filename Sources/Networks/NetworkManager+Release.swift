@@ -43,7 +43,7 @@ extension NetworkManager {
             } catch { return false }
         }
         guard let one = releasing.removeValue(forKey: id) else { return true }
-        for endpoint in one.endpoints { free(endpoint) }
+        for endpoint in one.endpoints { free(endpoint, of: one.place) }
         return true
     }
 

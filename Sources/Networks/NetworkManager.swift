@@ -24,6 +24,8 @@ public actor NetworkManager {
             case namespace(OwnedDescriptor, NetlinkSocket)
             /// A VM, which configures its cards itself, and the host's ends of those, by endpoint: they go with the VM.
             case machine(taps: [String: String])
+            /// A pod's VM, whose network it shares.
+            case member(of: String)
         }
 
         /// Of this sandbox: a container has a new one with every start.
@@ -341,6 +343,7 @@ public actor NetworkManager {
             // A container that just ended has none.
             let links = (try? await threads.run { try socket.links().map(\.counters) }) ?? []
             return links.filter { $0.interface != "lo" }
+        case .member(let pod): return await counters(containerID: pod)
         case .machine(let taps):
             let netlink = netlink
             // None when the VM has just ended.

@@ -20,12 +20,12 @@ final class Guest {
         "net.ipv4.ip_unprivileged_port_start": "0", "net.ipv4.ping_group_range": "0 2147483647",
     ]
 
-    private var mounted: [String] = []
+    var mounted: [String] = []
     private let cards: GuestCards
     /// The disks' devices by their serial numbers, which stay the same in clones.
     private var disks: [String: String] = [:]
 
-    private init() throws { cards = try GuestCards() }
+    init() throws { cards = try GuestCards() }
 
     /// Brings the kernel up to where containers can be run, and does in the template whatever need not be done in each
     /// clone: under emulation every part of the kernel that runs for the first time costs milliseconds.
@@ -123,8 +123,7 @@ final class Guest {
         }
         end("files")
         for path in request["unmount"].strings ?? [] {
-            try check(cl_unmount(path), "unmount", path)
-            mounted.removeAll { $0 == path }
+            try unmount(try Guest.path(JSON(path)))
         }
         for disk in request["disks"].array ?? [] {
             try mount(disk)
@@ -142,7 +141,7 @@ final class Guest {
     }
 
     /// A path below our folder.
-    private static func path(_ json: JSON) throws(SkalaError) -> String {
+    static func path(_ json: JSON) throws(SkalaError) -> String {
         guard let path = json.string, path.hasPrefix(folder + "/"), !path.utf8.contains(0),
             !path.split(separator: "/").contains("..")
         else { throw SkalaError(.invalid, "not a path below \(folder): '\(json.string ?? "")'") }
@@ -181,7 +180,7 @@ final class Guest {
     }
 
     /// The device of the disk with that serial number; nil without one.
-    private func device(of serial: String) throws -> String? {
+    func device(of serial: String) throws -> String? {
         if let known = disks[serial] { return known }
         for name in try FileContents.names(in: "/sys/block") where name.hasPrefix("vd") {
             // Without a newline at its end.
@@ -190,6 +189,11 @@ final class Guest {
             }
         }
         return disks[serial]
+    }
+
+    func unmount(_ path: String) throws(KernelError) {
+        try check(cl_unmount(path), "unmount", path)
+        mounted.removeAll { $0 == path }
     }
 
     /// Writes everything to the disks and lets go of them, so that the VM may be taken away.

@@ -21,6 +21,8 @@ final class RelayedLog {
     /// In the middle of a line that is too long.
     private var isSkipping = false
     private var isComplete = false
+    /// Nothing comes any more, and what came is kept.
+    var isOver: Bool { source == nil && isComplete }
     private var waiting: [() -> Void] = []
 
     /// - Parameters:

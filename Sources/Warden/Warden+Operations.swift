@@ -35,6 +35,7 @@ extension Warden {
         case "unseal": reply.answer(descriptors.forget(request))
         case "configure" where guest != nil: reply.answer(try guest?.configure(request) ?? [:])
         case "identify" where guest != nil: reply.answer(try identify(request))
+        case "dismiss" where guest != nil: reply.answer(try guest?.dismiss(request) ?? [:])
         case "halt" where guest != nil: reply.answer(try halt())
         case let name: throw SkalaError(.unsupported, "unknown operation '\(name)'")
         }
@@ -80,6 +81,8 @@ extension Warden {
     private func relayLog(_ request: JSON) throws -> JSON {
         let container = try container(request)
         let name = request["name"].string ?? ""
+        // A pod's VM has ever new containers.
+        container.logs = container.logs.filter { !$0.value.isOver }
         guard container.logs.count < Warden.maximumLogs || container.logs[name] != nil else {
             throw SkalaError(.exhausted, "too many logs")
         }

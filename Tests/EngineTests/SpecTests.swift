@@ -46,7 +46,7 @@ struct SpecTests {
                 "ReadonlyRootfs": true, "CapAdd": ["NET_ADMIN"], "CapDrop": ["KILL"], "Init": true,
                 "SecurityOpt": ["no-new-privileges", "seccomp=unconfined"], "Sysctls": ["net.core.somaxconn": "256"],
                 "Ulimits": [["Name": "nofile", "Soft": 10, "Hard": 20]], "OomScoreAdj": 5, "ShmSize": 1_048_576,
-                "PidMode": "host", "IpcMode": "container:x", "Annotations": ["skala.pod": "p"],
+                "PidMode": "host", "IpcMode": "container:x", "Annotations": ["org.example": "p"],
                 "DeviceCgroupRules": ["c 42:* rm"],
             ],
         ]

@@ -13,6 +13,16 @@ struct MachineTests {
         #expect(MachineShape(memoryLimit: memory, processors: processors, available: 4).text == text)
     }
 
+    @Test(
+        arguments: [
+            (1 << 30, 2, "1024m-2-pod"), (1, 64, "256m-4-pod"), (600 << 20, 0, "1024m-1-pod"),
+            (100 << 30, 1, "102400m-1-pod"),
+        ]
+            as [(Int64, Int, String)])
+    func podShapes(ceiling: Int64, processors: Int, text: String) {
+        #expect(MachineShape(podCeiling: ceiling, processors: processors, available: 4).text == text)
+    }
+
     @Test func modulesNameWhatTheyNeed() {
         let content = Array("\u{7F}ELF\0license=GPL\0depends=virtio,virtio-ring\0retpoline=Y\0".utf8)
         #expect(KernelModule(name: "x", content: content).dependencies == ["virtio", "virtio_ring"])
@@ -21,11 +31,14 @@ struct MachineTests {
     }
 
     /// A clone has the devices of its template, at the same places.
-    @Test func devicesOfTemplateAndCloneAgree() {
+    @Test(arguments: [
+        MachineShape(memoryLimit: 0, processors: 1, available: 1),
+        MachineShape(podCeiling: 1 << 30, processors: 2, available: 2),
+    ])
+    func devicesOfTemplateAndCloneAgree(shape: MachineShape) {
         func devices(_ origin: MachineCommand.Origin) -> [String] {
             let arguments = MachineCommand(
-                program: "qemu", accelerator: .tcg, shape: MachineShape(memoryLimit: 0, processors: 1, available: 1),
-                origin: origin, folder: "/vm"
+                program: "qemu", accelerator: .tcg, shape: shape, origin: origin, folder: "/vm"
             ).arguments
             return arguments.indices.filter { arguments[$0] == "-device" }.map { arguments[$0 + 1] }
         }
@@ -33,6 +46,25 @@ struct MachineTests {
             #expect(devices(.boot) == devices(origin))
         }
         #expect(devices(.boot).count >= 6)
+    }
+
+    /// Every device of a pod's VM has an address of its own, beside those that folders are plugged into.
+    @Test func placesDoNotCollide() {
+        let arguments = MachineCommand(
+            program: "qemu", accelerator: .tcg, shape: MachineShape(podCeiling: 1 << 30, processors: 2, available: 2),
+            origin: .clone, folder: "/vm"
+        ).arguments
+        let addresses = arguments.flatMap { $0.split(separator: ",") }.filter { $0.hasPrefix("addr=") }
+            .map { String($0.dropFirst(5)) }
+        #expect(Set(addresses).count == addresses.count)
+        #expect(addresses.count == 4 + 2 * MachinePlace.count)
+        let slots = Set(addresses.compactMap { Int($0.split(separator: ".")[0], radix: 16) })
+        let shares = Set(MachinePlace.all.map(\.shareSlot))
+        #expect(slots.isDisjoint(with: shares) && shares.count == MachinePlace.count && (shares.max() ?? 99) < 32)
+        let ports = arguments.flatMap { $0.split(separator: ",") }.filter { $0.hasPrefix("nr=") }
+        #expect(Set(ports).count == MachinePlace.count + 1 && ports.allSatisfy { (Int($0.dropFirst(3)) ?? 99) <= 30 })
+        let sets = MachinePlace.all.flatMap { place in (0..<3).map(place.descriptorSet) }
+        #expect(Set(sets).count == sets.count)
     }
 
     @Test(arguments: [[UInt8](repeating: 0, count: 10), [UInt8](repeating: 0, count: 0x1000), []])

@@ -157,6 +157,7 @@ import Testing
         #expect(try await manager.connect(containerID: first, request(network, "web")).interface == "eth0")
         await manager.destroySandbox(first)
         await manager.destroySandbox(second)
+        try await membersOfAPod(manager, network)
         try await manager.remove(network.id)
         let rules = try nft()
         #expect(!rules.contains("172.24.") && !rules.contains("8080"), "neither ports nor rules are left")
@@ -166,6 +167,32 @@ import Testing
         _ = try await manager.connect(containerID: running, request(bridge, "db", ipv4: "172.23.0.9"))
         _ = try await manager.publish(containerID: running, ports: [port(9090...9090, 90)])
         return await manager.document(of: running)
+    }
+
+    /// Containers of a pod have its address, names and ports of their own, and take only those with them.
+    private func membersOfAPod(_ manager: NetworkManager, _ network: Network) async throws {
+        let (pod, web, db) = (Identifier.make(), Identifier.make(), Identifier.make())
+        await #expect(throws: SkalaError.self) { try await manager.join(containerID: web, pod: pod, names: ["web"]) }
+        await manager.makeMachine(containerID: pod)
+        let address = try await manager.connect(containerID: pod, request(network, "pod")).ipv4
+        try await manager.join(containerID: web, pod: pod, names: ["web"])
+        try await manager.join(containerID: db, pod: pod, names: ["db"])
+        _ = try await manager.publish(containerID: web, ports: [port(7070...7070, 70)])
+        _ = try await manager.publish(containerID: db, ports: [port(7071...7071, 71)])
+        #expect(try nft().contains("tcp . 7070 : \(address) . 70") && nft().contains("tcp . 7071 : \(address) . 71"))
+        #expect(await manager.endpoints(of: db).map(\.ipv4) == [address])
+        #expect(await manager.document(of: db)["pod"].string == pod)
+        await manager.destroySandbox(web)
+        #expect(try !nft().contains("7070") && nft().contains("tcp . 7071 : \(address) . 71"))
+        let taken = await #expect(throws: SkalaError.self) {
+            let other = Identifier.make()
+            await manager.makeMachine(containerID: other)
+            _ = try await manager.connect(containerID: other, request(network, "x", ipv4: address))
+        }
+        #expect(taken?.code == .conflict, "the address is the pod's")
+        await manager.destroySandbox(db)
+        await manager.destroySandbox(pod)
+        #expect(try !nft().contains("7071"))
     }
 
     /// Takes over what runs, and clears away what does not.

@@ -31,6 +31,25 @@ struct NameTests {
         #expect(query.answer([]).count == NameTests.question.count)
     }
 
+    /// Containers of a pod share an address, and may share a name: it is there until the last of them has gone.
+    @Test func sharedNamesAreCounted() throws {
+        let table = NameTable()
+        let pod = Endpoint(json: ["network": "n", "networkName": "front", "ipv4": "10.0.0.2", "names": ["pod"]])
+        let (web, db) = (pod.shared(names: ["web", "app"]), pod.shared(names: ["db", "app"]))
+        let other = Endpoint(json: ["network": "n", "networkName": "front", "ipv4": "10.0.0.3", "names": ["app"]])
+        for endpoint in [pod, web, db, other] { table.add(endpoint, of: "x") }
+        #expect(web.endpointID != pod.endpointID && web.ipv4 == "10.0.0.2")
+        func found(_ name: String) -> [String]? { table.addresses(of: name, on: "n")?.map(\.description) }
+        #expect(found("app") == ["10.0.0.2", "10.0.0.3"] && found("web") == ["10.0.0.2"])
+        table.remove(web)
+        #expect(found("app") == ["10.0.0.2", "10.0.0.3"] && found("web") == nil && found("pod") == ["10.0.0.2"])
+        table.remove(db)
+        #expect(found("app") == ["10.0.0.3"] && found("db") == nil)
+        table.remove(pod)
+        table.remove(other)
+        #expect(found("app") == nil && found("pod") == nil)
+    }
+
     @Test func reverseNamesAreRead() throws {
         let name = DNSQuery.encode("2.0.18.172.in-addr.arpa")
         let query = try #require(DNSQuery(NameTests.question[..<12] + name + [0, 12, 0, 1]))

@@ -58,6 +58,11 @@ struct ContainerBodyTests {
         #expect(host["Tmpfs"] == ["/run": "size=1m"])
     }
 
+    @Test func thePod() throws {
+        let host = try body(["--isolation", "pod", "--pod", "web", "--annotation", "a=b", "i"])["HostConfig"]
+        #expect(host["Runtime"] == "pod" && host["Annotations"] == ["a": "b", "skala.pod": "web"])
+    }
+
     @Test func networksAndPorts() throws {
         let body = try body([
             "--network", "front", "--network", "name=back,alias=b", "--network-alias", "w", "--ip", "10.0.0.2", "-p",

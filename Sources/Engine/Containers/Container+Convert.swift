@@ -52,10 +52,11 @@ extension Container {
             throw SkalaError(.unsupported, "a conversion to isolation \(target.rawValue) is not there yet")
         }
         guard target == .microvm else { return }
-        try MachineLimits.check(record.config, record.hostConfig)
-        try MachineLimits.check(record.mounts)
+        try MachineLimits.check(record.config, record.hostConfig, target)
+        try MachineLimits.check(record.mounts, target)
         guard record.networks.keys.count <= MachineCommand.maximumCards else {
-            throw MachineLimits.refused("a further network", "its VM has \(MachineCommand.maximumCards) network cards")
+            throw MachineLimits.refused(
+                "a further network", "its VM has \(MachineCommand.maximumCards) network cards", target)
         }
     }
 

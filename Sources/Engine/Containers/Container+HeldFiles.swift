@@ -35,7 +35,7 @@ extension Container {
 
     private func runningMachine() throws(SkalaError) -> VirtualMachine {
         guard let machine else { throw VirtualMachine.gone }
-        guard record.state.status != .paused else {
+        guard record.state.status != .paused || record.isolation == .pod else {
             throw SkalaError(
                 .conflict, "container \(record.name) is paused, and its VM with it: unpause it to reach its files")
         }

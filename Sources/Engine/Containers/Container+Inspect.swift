@@ -30,6 +30,7 @@ extension Container {
         let running = execs.values.filter { session in session.state.withLock { $0.isRunning } }.map(\.id).sorted()
         json["ExecIDs"] = running.isEmpty ? .null : JSON(running)
         json["Isolation"] = JSON(record.isolation.rawValue)
+        if record.isolation == .pod { json["Pod"] = JSON(record.podName) }
         json["Allocation"] = allocationDocument
         if record.isolation != .container { json["Machine"] = await machineDocument() }
         json["HostConfig"] = record.hostConfig
@@ -136,6 +137,7 @@ extension Container {
         json["State"] = JSON(record.state.status.rawValue)
         json["Status"] = JSON(statusText)
         json["Isolation"] = JSON(record.isolation.rawValue)
+        if record.isolation == .pod { json["Pod"] = JSON(record.podName) }
         json["Allocation"] = allocationDocument
         json["HostConfig"] = [
             "NetworkMode": record.hostConfig["NetworkMode"], "Annotations": record.hostConfig["Annotations"],

@@ -85,6 +85,7 @@ extension Container {
         record.state.finishedAt = SystemClock.now()
         // The container may be unknown to the warden: the start failed before or in create.
         _ = try? await sandbox.request("delete", ["id": JSON(id)])
+        if pod != nil { await engine.networks.destroySandbox(id) }
         await stopMachine(keepsDisk: false)
         await engine.networks.destroySandbox(id)
         await containers.releaseCores(id)
@@ -162,8 +163,9 @@ extension Container {
     /// Frees what the ended process held. A new start waits for it: it would use the same names.
     private func cleanUpAfterExit() async {
         async let network: Void = engine.networks.destroySandbox(id)
-        // A VM and its network know nothing of each other any more: they are taken down side by side.
-        if machine == nil { await network }
+        // A VM and its network know nothing of each other any more: they are taken down side by side. A pod's network may
+        // end with it, and then has to be nobody's.
+        if machine == nil || pod != nil { await network }
         await containers.releaseCores(id)
         do {
             // The exit must be in the store before the warden forgets it. A store that cannot be written keeps the
@@ -227,7 +229,7 @@ extension Container {
         record.hasBeenManuallyStopped = true
         defer { isStopRequested = false }
         let stopSignal = try Signal.parse(signal ?? record.config["StopSignal"].string ?? "SIGTERM")
-        if record.state.status == .paused { try await engine.warden.request("resume", ["id": JSON(record.hostID)]) }
+        if record.state.status == .paused { try await freeze("resume") }
         try await send(stopSignal)
         let grace = timeout ?? record.config["StopTimeout"].int ?? 10
         // A year stands for "without end": what a client asks for need not fit the clock.
@@ -270,7 +272,7 @@ extension Container {
         }
         if number == SIGKILL || number == SIGTERM { record.hasBeenManuallyStopped = true }
         if number == SIGKILL, record.state.status == .paused {
-            try await engine.warden.request("resume", ["id": JSON(record.hostID)])
+            try await freeze("resume")
         }
         try await send(number)
         // As Docker: `kill` returns when the container is gone, so that what follows finds it stopped.
@@ -281,7 +283,7 @@ extension Container {
         try requireRunning()
         guard record.state.status != .paused else { throw SkalaError(.conflict, "container \(id) is already paused") }
         guard !isBeingCaptured else { throw SkalaError(.conflict, "a snapshot of container \(id) is being taken") }
-        try await engine.warden.request("pause", ["id": JSON(record.hostID)])
+        try await freeze("pause")
         record.state.status = .paused
         try await persist()
         publish("pause")
@@ -289,7 +291,7 @@ extension Container {
 
     public func unpause() async throws {
         guard record.state.status == .paused else { throw SkalaError(.conflict, "Container \(id) is not paused") }
-        try await engine.warden.request("resume", ["id": JSON(record.hostID)])
+        try await freeze("resume")
         record.state.status = .running
         try await persist()
         publish("unpause")
@@ -313,7 +315,7 @@ extension Container {
                 }
                 isStopRequested = true
                 if record.state.status == .paused {
-                    try await engine.warden.request("resume", ["id": JSON(record.hostID)])
+                    try await freeze("resume")
                 }
                 try await send(SIGKILL)
                 guard await waitForExit(seconds: 30) else {
@@ -351,6 +353,7 @@ extension Container {
             }
         }
         await containers.forget(id)
+        await containers.pods.forget(id, of: record.podID)
         publish("destroy")
         resumeWaiters([.removed, .notRunning, .nextExit])
     }

@@ -5,18 +5,13 @@ import Kernel
 import Machines
 import Networks
 
-/// A container in a VM of its own.
+/// A container in a VM: one of its own, or, while it runs, its pod's.
 extension Container {
-    /// The folder of everything the engine gives a guest, and what is in it.
-    enum Guest {
-        static let folder = "/run/skala"
-        static let image = folder + "/image"
-        static let disk = folder + "/disk"
-        static let files = folder + "/files"
-        static let share = folder + "/share"
-    }
-
     var diskPath: String { directory + "/disk.img" }
+
+    /// Where the VM has what the engine gives it. The files of a stopped container are served by a VM of its own, in a
+    /// pod too.
+    private var guestFolder: GuestFolder { pod == nil ? .only : GuestFolder(of: id) }
 
     /// The warden that runs it.
     var sandbox: any Sandbox {
@@ -27,7 +22,8 @@ extension Container {
     /// The file system as the VM's warden finds it.
     var guestRootFileSystem: JSON {
         [
-            "lower": [JSON(Guest.image)], "upper": JSON(Guest.disk + "/upper"), "work": JSON(Guest.disk + "/work"),
+            "lower": [JSON(guestFolder.image)], "upper": JSON(guestFolder.disk + "/upper"),
+            "work": JSON(guestFolder.disk + "/work"),
         ]
     }
 
@@ -41,7 +37,7 @@ extension Container {
             guard mount.type != "tmpfs" else { return mount }
             defer { number += 1 }
             var mount = mount
-            mount.source = "\(Guest.share)/\(number)"
+            mount.source = "\(guestFolder.share)/\(number)"
             return mount
         }
     }
@@ -51,12 +47,25 @@ extension Container {
         ["resolv.conf", "hostname", "hosts"].map { (guestEtcFile($0), "/etc/" + $0) }
     }
 
-    func guestEtcFile(_ name: String) -> String { Guest.files + "/" + name }
+    func guestEtcFile(_ name: String) -> String { guestFolder.file(name) }
 
-    var guestInitProgram: String { Guest.folder + "/skala-init" }
+    /// The files bound over /etc, for the operation `configure`.
+    var guestFiles: JSON {
+        get throws {
+            let directory = directory
+            return JSON(
+                try etcFiles.map { name -> JSON in
+                    let content = try FileContents.read(directory + "/" + name)
+                    return [
+                        "path": JSON(guestEtcFile(name)), "content": JSON(String(decoding: content, as: UTF8.self)),
+                    ]
+                })
+        }
+    }
 
     /// Starts the VM and makes it this container's: disks, network, names, time.
     func startMachine(_ prepared: PreparedStart) async throws {
+        if let pod { return try await enter(pod) }
         var times = StepTimes()
         let endpoints = await engine.networks.endpoints(of: id)
         let (machine, isNew) = try await cloneMachine(resources: prepared.hostResources, &times)
@@ -134,24 +143,22 @@ extension Container {
 
     /// What a VM needs to reach the container's files.
     func fileConfiguration(isNew: Bool) throws -> JSON {
-        let directory = directory
-        let files = try etcFiles.map { name -> JSON in
-            let content = try FileContents.read(directory + "/" + name)
-            return ["path": JSON(guestEtcFile(name)), "content": JSON(String(decoding: content, as: UTF8.self))]
-        }
         var random = SystemRandomNumberGenerator()
         let entropy = (0..<64).map { _ in UInt8.random(in: 0...255, using: &random) }
         let image: JSON = [
-            "serial": JSON(MachineCommand.rootDisk), "type": "squashfs", "path": JSON(Guest.image), "readonly": true,
+            "serial": JSON(MachineCommand.rootDisk), "type": "squashfs", "path": JSON(guestFolder.image),
+            "readonly": true,
         ]
         // Over the empty one, which is the template's and mounted there; a new container keeps that.
-        let written: JSON = ["serial": JSON(MachineCommand.writableDisk), "type": "ext4", "path": JSON(Guest.disk)]
+        let written: JSON = [
+            "serial": JSON(MachineCommand.writableDisk), "type": "ext4", "path": JSON(guestFolder.disk),
+        ]
         var configuration: JSON = [
             "time": JSON(SystemClock.now().nanoseconds), "entropy": JSON(Base64.encode(entropy)),
-            "disks": JSON(isNew ? [image] : [image, written]), "files": JSON(files),
+            "disks": JSON(isNew ? [image] : [image, written]), "files": try guestFiles,
         ]
         if !hostMounts.isEmpty {
-            configuration["share"] = ["tag": JSON(MachineCommand.share), "path": JSON(Guest.share)]
+            configuration["share"] = ["tag": JSON(MachineCommand.share), "path": JSON(guestFolder.share)]
         }
         return configuration
     }
@@ -160,6 +167,7 @@ extension Container {
     ///
     /// - Parameter keepsDisk: whether what was written has to be on the disk; not when the container goes too.
     func stopMachine(keepsDisk: Bool) async {
+        if let pod { return await leave(pod, keepsDisk: keepsDisk) }
         guard let machine else { return }
         await take(nil)
         await end(machine, keepsDisk: keepsDisk)
@@ -200,6 +208,7 @@ extension Container {
     ///
     /// - Returns: what that says of the container; nil when it has ended or does not answer.
     func readoptMachine(_ observed: JSON?) async -> JSON? {
+        if record.isolation == .pod { return await rejoinPod() }
         guard let observed, observed["status"].string == "running" || observed["status"].string == "paused" else {
             // What there still is of the VM goes with the exit that follows.
             if !record.machineID.isEmpty { await take(engine.machines.ended(record.machineID)) }

@@ -24,7 +24,8 @@ extension Container {
         for (index, endpoint) in endpoints.enumerated() {
             guard let number = (0..<MachineCommand.maximumCards).first(where: { !taken.contains($0) }) else {
                 throw MachineLimits.refused(
-                    "a further network", "its VM has all of its \(MachineCommand.maximumCards) network cards")
+                    "a further network", "its VM has all of its \(MachineCommand.maximumCards) network cards",
+                    record.isolation)
             }
             taken.insert(number)
             let tap = VirtualMachine.tap(of: machine.id, card: number)
@@ -51,7 +52,7 @@ extension Container {
         return card
     }
 
-    private static func absentCard(_ number: Int) -> JSON {
+    static func absentCard(_ number: Int) -> JSON {
         ["hardware": JSON(MachineCommand.hardwareAddress(card: number)), "absent": true]
     }
 
@@ -139,7 +140,7 @@ extension Container {
 
 extension Endpoint {
     /// An element of `interfaces` of the warden's operation `configure`.
-    fileprivate func guestInterface(card number: Int, gateways: [String]) -> JSON {
+    func guestInterface(card number: Int, gateways: [String]) -> JSON {
         var addresses: [JSON] = [["address": JSON(ipv4), "prefix": JSON(prefixLength)]]
         if !ipv6.isEmpty { addresses.append(["address": JSON(ipv6), "prefix": JSON(ipv6PrefixLength)]) }
         return [

@@ -103,7 +103,7 @@ extension Container {
 
     private func initProgram() throws -> String? {
         guard record.hostConfig["Init"].bool == true else { return nil }
-        guard record.isolation == .container else { return guestInitProgram }
+        guard record.isolation == .container else { return GuestFolder.initProgram }
         let path = engine.configuration.initPath
         guard access(path, X_OK) == 0 else {
             throw SkalaError(.unavailable, "--init needs the program \(path), which is not installed")
@@ -138,6 +138,7 @@ extension Container {
     }
 
     private func prepareNetwork() async throws -> PreparedNetwork {
+        if record.isolation == .pod { return try await preparePodNetwork() }
         let mode = record.hostConfig["NetworkMode"].string ?? "default"
         if mode == "host" { return PreparedNetwork() }
         if mode.hasPrefix("container:") {
@@ -160,6 +161,17 @@ extension Container {
         for member in record.networks.members {
             prepared.endpoints.append(try await connectEndpoint(network: member.key, settings: member.value))
         }
+        prepared.resolvConf = await engine.networks.resolvConf(for: id)
+        try await publishPorts()
+        return prepared
+    }
+
+    /// The network is the pod's: the container adds its names and ports.
+    private func preparePodNetwork() async throws -> PreparedNetwork {
+        var prepared = PreparedNetwork(namespace: .machine)
+        await engine.networks.destroySandbox(id)
+        guard try await joinPod() else { return prepared }
+        prepared.endpoints = await engine.networks.endpoints(of: id)
         prepared.resolvConf = await engine.networks.resolvConf(for: id)
         try await publishPorts()
         return prepared

@@ -17,10 +17,11 @@ extension Container {
             return json
         }
         var host = JSON.null
-        if machine != nil { host = try await engine.warden.request("stats", ["id": JSON(record.hostID)]) }
+        if let machine { host = try await engine.warden.request("stats", ["id": JSON(machine.id)]) }
         // A paused VM cannot tell.
         let raw =
-            host.isNull || record.state.status != .paused ? try await sandbox.request("stats", ["id": JSON(id)]) : host
+            host.isNull || record.state.status != .paused || record.isolation == .pod
+            ? try await sandbox.request("stats", ["id": JSON(id)]) : host
         json["pids_stats"] = ["current": raw["pids"]["current"], "limit": raw["pids"]["limit"]]
         json["blkio_stats"] = ["io_service_bytes_recursive": ioBytes(raw["io"])]
         json["num_procs"] = 0

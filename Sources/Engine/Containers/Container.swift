@@ -39,6 +39,8 @@ public actor Container {
     var resumption: Resumption?
     /// A snapshot of it is being taken, while which it stands still.
     var isBeingCaptured = false
+    /// The pod it runs in, from before the start until after the end.
+    var pod: Pod?
     /// While it does not run: what its files are reached by.
     var heldFiles: HeldFiles?
     /// The VM's port that its output goes to.
@@ -166,6 +168,7 @@ public actor Container {
         if !(changes["RestartPolicy"]["Name"].string ?? "").isEmpty {
             try RestartPolicy.validate(changes["RestartPolicy"])
         }
+        if record.isolation == .pod { try await checkPodUpdate(changes) }
         return try await lifecycle.withLock {
             let warnings = try checkMachineUpdate(changes)
             if let allocation = changes["Annotations"][Allocation.annotation].string {

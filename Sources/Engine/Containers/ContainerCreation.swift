@@ -99,6 +99,8 @@ struct ContainerCreation {
             ("Runtime", "container"),
         ]
         where host[key] == .int(0) || host[key] == "" { host[key] = value }
+        // Who names a pod or a tenant, and no isolation, wants to be in that VM.
+        if (body["HostConfig"]["Runtime"].string ?? "").isEmpty, PodName.isAsked(by: host) { host["Runtime"] = "pod" }
         if ["runc", "io.containerd.runc.v2", "default"].contains(host["Runtime"].string ?? "") {
             host["Runtime"] = "container"
         }
@@ -127,7 +129,13 @@ struct ContainerCreation {
                 ? "isolation \(runtime) is not available" : "unknown or invalid runtime name: \(runtime)"
             throw SkalaError(.invalid, "\(what): the isolations are \(known)")
         }
-        if isolation == .microvm { try MachineLimits.check(config, host) }
+        if isolation != .container { try MachineLimits.check(config, host, isolation) }
+        if isolation != .pod, PodName.isAsked(by: host) {
+            throw SkalaError(
+                .invalid,
+                "the annotations \(PodName.annotation) and \(PodName.tenantAnnotation) choose a VM that containers share: "
+                    + "they need isolation pod, not \(isolation.rawValue)")
+        }
         if let memory = host["Memory"].int, memory != 0, memory < 6 << 20 {
             throw SkalaError(.invalid, "Minimum memory limit allowed is 6MB")
         }

@@ -24,6 +24,10 @@ public struct ContainerRecord: Sendable {
     public var dedicatedCores = ""
     /// The VM it runs in, as the host's warden knows it; empty without.
     public var machineID = ""
+    /// The pod it belongs to; empty without.
+    public var podID = ""
+    /// Of that pod.
+    public var podName = ""
     /// The size that VM was given when it started: bytes, and processors.
     var machineMemory: Int64 = 0
     var machineProcessors = 0
@@ -122,8 +126,9 @@ extension ContainerRecord {
             "imageName": JSON(imageName), "config": config, "hostConfig": hostConfig, "networks": .object(networks),
             "mounts": JSON(mounts.map(\.json)), "state": state.json, "restartCount": JSON(restartCount),
             "manuallyStopped": JSON(hasBeenManuallyStopped), "network": networkState,
-            "dedicatedCores": JSON(dedicatedCores), "machine": JSON(machineID),
-            "machineMemory": JSON(machineMemory), "machineProcessors": JSON(machineProcessors),
+            "dedicatedCores": JSON(dedicatedCores), "machine": JSON(machineID), "pod": JSON(podID),
+            "podName": JSON(podName), "machineMemory": JSON(machineMemory),
+            "machineProcessors": JSON(machineProcessors),
             "snapshots": JSON(snapshots.map(\.json)), "currentSnapshot": JSON(currentSnapshot),
         ]
     }
@@ -147,6 +152,8 @@ extension ContainerRecord {
         networkState = json["network"]
         dedicatedCores = json["dedicatedCores"].string ?? ""
         machineID = json["machine"].string ?? ""
+        podID = json["pod"].string ?? ""
+        podName = json["podName"].string ?? ""
         machineMemory = json["machineMemory"].int ?? 0
         machineProcessors = Int(json["machineProcessors"].int ?? 0)
         snapshots = try (json["snapshots"].array ?? []).map { json throws(SkalaError) in try Snapshot(json: json) }

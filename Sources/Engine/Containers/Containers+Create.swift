@@ -41,7 +41,7 @@ extension Containers {
                 mounts.append(mount)
             }
         }
-        if record.isolation != .container { try MachineLimits.check(mounts) }
+        if record.isolation != .container { try MachineLimits.check(mounts, record.isolation) }
         for index in mounts.indices where mounts[index].type == "volume" {
             let volume = try await engine.volumes.create(name: mounts[index].name)
             mounts[index].name = volume.name

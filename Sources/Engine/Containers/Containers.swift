@@ -12,6 +12,7 @@ public actor Containers {
     /// The container in each VM.
     private var machines: [String: String] = [:]
     var cores: CoreAllocator
+    lazy var pods = Pods(engine: engine, containers: self)
 
     init(engine: EngineContext) {
         self.engine = engine
@@ -77,9 +78,14 @@ public actor Containers {
         let image = try await engine.images.find(imageName)
         let id = Identifier.make()
         let name = try reserve(name: name, for: id)
+        var podID: String?
         do {
             var record = try ContainerCreation(body: body, image: image, id: id).record(
                 name: name, imageName: imageName)
+            if record.isolation == .pod {
+                try await joinPod(&record, body)
+                podID = record.podID
+            }
             try await prepareFolders(id)
             record.mounts = try await resolveMounts(of: record)
             let container = Container(record: record, engine: engine, containers: self)
@@ -91,6 +97,7 @@ public actor Containers {
         } catch {
             byName[name] = nil
             await discard(id)
+            if let podID { await pods.forget(id, of: podID) }
             throw error
         }
     }

@@ -63,8 +63,8 @@ extension VirtualMachines {
         }
         var descriptors: [JSON] = [
             ["sealed": JSON(snapshot.memory)], ["tap": JSON(VirtualMachine.tap(of: id))],
-            ["file": JSON(saved.hasDisk ? files.disk : request.disk), "mode": "write"],
-            ["file": JSON(snapshot.state)], ["file": JSON(request.root)],
+            ["file": JSON(snapshot.state)], ["file": JSON(saved.hasDisk ? files.disk : request.disk), "mode": "write"],
+            ["file": JSON(request.root)],
             ["file": JSON(fifo), "mode": "append"],
         ]
         if saved.hasDisk { descriptors.append(["file": JSON(request.disk), "mode": "write"]) }

@@ -111,8 +111,12 @@ extension VirtualMachines {
                 template.initramfs, with: try kernel.initramfs(warden: warden, initProgram: initProgram))
             let memory = try OwnedDescriptor.open(template.memory, O_RDWR | O_CREAT, mode: 0o600)
             try checkErrno(ftruncate(memory.raw, Int(shape.memory)), "truncate", template.memory)
-            try DiskImage.format(template.disk, bytes: VirtualMachines.diskBytes)
-            try WarmUp.makeRoot(template.root, program: initProgram)
+            if shape.kind == .pod {
+                try VirtualMachines.makeMemberDisk(template.disk)
+            } else {
+                try DiskImage.format(template.disk, bytes: VirtualMachines.diskBytes)
+                try WarmUp.makeRoot(template.root, program: initProgram)
+            }
         }
         return template
     }
@@ -134,9 +138,8 @@ extension VirtualMachines {
             files, shape: shape, accelerator: accelerator, origin: .boot,
             descriptors: [
                 ["file": JSON(template.memory), "mode": "write"], ["tap": JSON(VirtualMachine.tap(of: id))],
-                ["file": JSON(template.disk), "mode": "write"],
                 ["file": JSON(kernel.image)], ["file": JSON(template.initramfs)],
-            ])
+            ] + (shape.kind == .pod ? [] : [["file": JSON(template.disk), "mode": "write"]]))
         do {
             try await machine.connect(seconds: seconds)
             machine.close()

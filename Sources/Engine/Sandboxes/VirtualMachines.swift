@@ -95,6 +95,14 @@ actor VirtualMachines {
         return try await clone(shape, shares: request.shares)
     }
 
+    /// A VM for a pod: its places are empty, and the caller's from now on.
+    func startPod(_ shape: MachineShape, onEvent: @escaping @Sendable (JSON) -> Void) async throws -> VirtualMachine {
+        let machine = try await clone(shape, shares: [])
+        machine.setEventHandler(onEvent)
+        unclaimed[machine.id] = nil
+        return machine
+    }
+
     /// A new VM that continues where its template was stopped, and whose warden answers.
     private func clone(_ shape: MachineShape, shares: [HostShare]) async throws -> VirtualMachine {
         guard !isClosed else { throw SkalaError(.unavailable, "the daemon ends") }
@@ -102,25 +110,29 @@ actor VirtualMachines {
         accelerator = template.accelerator
         let id = Identifier.make()
         let files = MachineFiles(id: id, configuration: configuration)
-        if !shares.isEmpty { try await serve(shares, to: id, files) }
-        // What a share's server writes to must be the guest's own memory.
-        let memory = shares.isEmpty ? "sealed" : "copied"
+        if !shares.isEmpty {
+            try await serve(shares, as: VirtualMachine.shareID(of: id), at: MachineCommand.shareSocket, files)
+        }
+        let isPod = shape.kind == .pod
+        // What a share's server writes to must be the guest's own memory; a pod may get one at any time.
+        let memory = shares.isEmpty && !isPod ? "sealed" : "copied"
         do {
             try await threads.run {
                 try files.make()
-                try DiskImage.copy(template.disk, to: files.disk)
+                if !isPod { try DiskImage.copy(template.disk, to: files.disk) }
             }
         } catch {
             files.remove()
             throw error
         }
+        let disks: [JSON] =
+            isPod ? [] : [["file": JSON(files.disk), "mode": "write"], ["file": JSON(template.root)]]
         let machine = try await spawn(
             files, shape: shape, accelerator: template.accelerator, origin: .clone,
             descriptors: [
                 [memory: JSON(template.memory)], ["tap": JSON(VirtualMachine.tap(of: id))],
-                ["file": JSON(files.disk), "mode": "write"], ["file": JSON(template.state)],
-                ["file": JSON(template.root)],
-            ], hasShare: !shares.isEmpty)
+                ["file": JSON(template.state)],
+            ] + disks, hasShare: !shares.isEmpty)
         do {
             let control = machine.control
             async let resumed: Void = threads.run { try control.resume() }
@@ -137,7 +149,7 @@ actor VirtualMachines {
         let control = machine.control
         let hasShare = !request.shares.isEmpty
         let own = MachineFiles(id: machine.id, configuration: configuration).disk
-        let log = try await openLog(request, of: machine)
+        let log = try await openLog(request.log, of: machine)
         try await threads.run {
             let hasDisk = access(request.disk, F_OK) == 0
             let belongings = MachineControl.Belongings(
@@ -151,8 +163,10 @@ actor VirtualMachines {
 
     /// Has the host's warden keep a container's log; what is answered is QEMU's end of the pipe to it. Without a daemon, too,
     /// the log is kept, and as long as it may be.
-    private func openLog(_ request: Request, of machine: VirtualMachine) async throws -> OwnedDescriptor {
-        guard let log = request.log else { return try .open("/dev/null", O_WRONLY) }
+    func openLog(
+        _ log: (name: String, file: JSON)?, of machine: VirtualMachine
+    ) async throws -> OwnedDescriptor {
+        guard let log else { return try .open("/dev/null", O_WRONLY) }
         let fifo = MachineFiles(id: machine.id, configuration: configuration).logPipe
         defer { unlink(fifo) }
         try checkErrno(mkfifo(fifo, 0o600), "mkfifo", fifo)
@@ -220,7 +234,7 @@ actor VirtualMachines {
         let spec = MachineSpec(
             id: files.id, arguments: command.arguments, root: files.root, folder: files.folder,
             cgroupParent: configuration.cgroupParent, devices: devices, memory: shape.memory,
-            isClone: origin != .boot && !hasShare)
+            isClone: origin != .boot && !hasShare && shape.kind != .pod)
         // The daemon may end before the answer is there: then it takes away what was asked for.
         let coming = adopt(files.id, pid: 0)
         unclaimed[files.id] = coming
@@ -251,16 +265,20 @@ actor VirtualMachines {
     }
 
     /// Starts the program that serves folders of the host to a VM.
-    private func serve(_ shares: [HostShare], to id: String, _ files: MachineFiles) async throws {
+    ///
+    /// - Parameters:
+    ///   - id: what the host's warden is to know it by.
+    ///   - socket: its name in the VM's folder.
+    func serve(_ shares: [HostShare], as id: String, at socket: String, _ files: MachineFiles) async throws {
         let program = try await threads.run {
             try files.make()
             return try ShareSpec.program()
         }
         let spec = ShareSpec(
-            id: VirtualMachine.shareID(of: id), program: program, root: files.root, shares: shares,
+            id: id, program: program, root: files.root, shares: shares,
             cgroupParent: configuration.cgroupParent)
         let socket: JSON = [
-            "listen": JSON(files.folder + "/" + MachineCommand.shareSocket), "owner": JSON(MachineSpec.user(of: id)),
+            "listen": JSON(files.folder + "/" + socket), "owner": JSON(MachineSpec.user(of: files.id)),
         ]
         try await warden.request(
             "create",

@@ -25,7 +25,8 @@ enum CommandTable {
             "Engine",
             [
                 EngineDaemon.command, HostDoctor.command, HostBench.command, NetworkCommands.group,
-                VolumeCommands.group, KernelCommands.group, SystemCommands.group, ObjectInspect.command,
+                VolumeCommands.group, PodCommands.group, KernelCommands.group, SystemCommands.group,
+                ObjectInspect.command,
                 SystemCommands.events, SystemCommands.info, SystemCommands.version, ShellCompletion.command,
             ]
         ),

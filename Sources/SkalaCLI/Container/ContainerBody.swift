@@ -103,6 +103,7 @@ struct ContainerBody {
             }
             annotations["skala.allocation"] = JSON(allocation)
         }
+        if let pod = arguments["pod"] { annotations["skala.pod"] = JSON(pod) }
         if annotations != [:] { host["Annotations"] = annotations }
         if arguments.has("log-driver") || arguments.has("log-opt") {
             host["LogConfig"] = [
@@ -167,12 +168,16 @@ struct ContainerBody {
         for (option, member) in [("cpuset-cpus", "CpusetCpus"), ("cpuset-mems", "CpusetMems")] {
             if let value = arguments[option] { host[member] = JSON(value) }
         }
-        if let text = arguments["cpus"] {
-            guard let cpus = Double(text), cpus > 0, cpus < 1e6 else {
-                throw arguments.invalid("cpus", text, "expected a number such as 1.5")
-            }
-            host["NanoCpus"] = JSON(Int64((cpus * 1e9).rounded()))
+        if let cpus = try nanoCPUs(arguments) { host["NanoCpus"] = JSON(cpus) }
+    }
+
+    /// `--cpus` in the API's unit.
+    static func nanoCPUs(_ arguments: Arguments) throws(SkalaError) -> Int64? {
+        guard let text = arguments["cpus"] else { return nil }
+        guard let cpus = Double(text), cpus > 0, cpus < 1e6 else {
+            throw arguments.invalid("cpus", text, "expected a number such as 1.5")
         }
+        return Int64((cpus * 1e9).rounded())
     }
 
     /// `nofile=1024:2048`, `core=-1`.
@@ -254,14 +259,8 @@ struct ContainerBody {
     // MARK: networks
 
     private func addNetwork(_ host: inout JSON, _ body: inout JSON) throws {
-        var bindings: JSON = [:]
-        for text in arguments.list("publish") {
-            for port in try PortSpec.parse(text) {
-                let binding: JSON = ["HostIp": JSON(port.hostIP), "HostPort": JSON(port.hostPort)]
-                bindings[port.key] = JSON((bindings[port.key].array ?? []) + [binding])
-                body["ExposedPorts"][port.key] = [:]
-            }
-        }
+        let bindings = try PortSpec.bindings(arguments.list("publish"))
+        for key in bindings.object?.keys ?? [] { body["ExposedPorts"][key] = [:] }
         if bindings != [:] { host["PortBindings"] = bindings }
         for text in arguments.list("expose") {
             for key in try PortSpec.keys(exposed: text) { body["ExposedPorts"][key] = [:] }

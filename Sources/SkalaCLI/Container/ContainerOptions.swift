@@ -114,8 +114,10 @@ enum ContainerOptions {
 
     private static let engine: [Option] = [
         .value(
-            "isolation", "ISOLATION", "container, or microvm: a virtual machine of its own",
-            .words(["container", "microvm"])),
+            "isolation", "ISOLATION",
+            "container, microvm (a virtual machine of its own) or pod (one that several share)",
+            .words(["container", "pod", "microvm"])),
+        .value("pod", "NAME", "The pod whose virtual machine it shares, made when there is none"),
         .value("runtime", "ISOLATION", "The same, as docker calls it"),
         .value("platform", "OS/ARCH", "Platform of the image"),
         .value("pull", "WHEN", "Pull the image: always, missing or never", .words(["always", "missing", "never"])),

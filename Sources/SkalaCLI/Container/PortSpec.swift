@@ -49,6 +49,18 @@ struct PortSpec: Sendable, Hashable {
         }
     }
 
+    /// The API's `PortBindings`.
+    static func bindings(_ texts: [String]) throws(SkalaError) -> JSON {
+        var bindings: JSON = [:]
+        for text in texts {
+            for port in try parse(text) {
+                let binding: JSON = ["HostIp": JSON(port.hostIP), "HostPort": JSON(port.hostPort)]
+                bindings[port.key] = JSON((bindings[port.key].array ?? []) + [binding])
+            }
+        }
+        return bindings
+    }
+
     /// What `--expose` says: `80`, `80/udp`, `8000-8002`.
     static func keys(exposed text: String) throws(SkalaError) -> [String] {
         guard !text.contains(":") else { throw SkalaError(.invalid, "invalid port '\(text)' to expose") }

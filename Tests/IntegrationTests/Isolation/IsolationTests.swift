@@ -6,7 +6,7 @@ import Testing
 extension Integration {
     /// The same workloads at every isolation: what a container does, it does in a VM too.
     @Suite(.serialized) struct IsolationTests {
-        static let all = ["container", "microvm"]
+        static let all = ["container", "pod", "microvm"]
 
         @Test(arguments: all) func streamsAndExitCodes(isolation: String) async throws {
             try await Session.run { t in
@@ -272,7 +272,7 @@ extension Integration {
                 try await t.fails("\(run) --pid host busybox true", 125, "its kernel is not the host's")
                 try await t.fails("\(run) --device /dev/null busybox true", 125, "the host's devices stay on the host")
                 try await t.fails(
-                    "docker run --rm --runtime nosuch busybox true", 125, "the isolations are container, microvm")
+                    "docker run --rm --runtime nosuch busybox true", 125, "the isolations are container, pod, microvm")
             }
         }
 
