@@ -7,7 +7,7 @@ import TestSupport
 import Testing
 
 /// Captured here is this very process, which maps a sealed memory as QEMU does.
-struct GuestMemoryTests {
+@Suite(.serialized) struct GuestMemoryTests {
     private static let pages = 700
     private static let bytes = pages * 4096
 

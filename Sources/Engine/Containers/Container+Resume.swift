@@ -59,6 +59,9 @@ extension Container {
             try await machine.request(
                 "configure", ["interfaces": JSON(interfaces)], seconds: Container.configureDeadline)
         }
+        // Once more, now that its code has run: the first time it may have taken a while to hear it.
+        let time: JSON = ["time": JSON(SystemClock.now().nanoseconds)]
+        try await machine.request("configure", time, seconds: Container.configureDeadline)
         wardenGeneration = machine.generation
         try await machine.request("resume", ["id": JSON(id)], seconds: Container.configureDeadline)
         for attachment in pendingAttachments { attachment.stream.end() }
