@@ -106,7 +106,8 @@ let package = Package(
             name: "NetworksTests", dependencies: ["Networks", "Kernel", "CLinux", "Base", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
-            name: "MachinesTests", dependencies: ["Machines", "Kernel", "Base", "TestSupport"], swiftSettings: settings),
+            name: "MachinesTests", dependencies: ["Machines", "Kernel", "CLinux", "Base", "TestSupport"],
+            swiftSettings: settings),
         .testTarget(name: "StoreTests", dependencies: ["Store", "Base"], swiftSettings: settings),
         .testTarget(
             name: "EngineTests",

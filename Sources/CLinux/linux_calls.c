@@ -8,6 +8,7 @@
 #include <linux/openat2.h>
 #include <linux/seccomp.h>
 #include <sched.h>
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -84,4 +85,8 @@ int cl_pin_thread(pid_t thread, unsigned core) {
     CPU_ZERO(&set);
     CPU_SET(core, &set);
     return sched_setaffinity(thread, sizeof set, &set) == 0 ? 0 : -errno;
+}
+
+int cl_exchange(const char *one, const char *other) {
+    return result(renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE));
 }

@@ -20,6 +20,7 @@ public final class APIServer: Sendable {
         VolumeRoutes(engine: engine).register(&router)
         KernelRoutes(engine: engine).register(&router)
         MachineRoutes(engine: engine).register(&router)
+        SnapshotRoutes(engine: engine).register(&router)
         PodRoutes(engine: engine).register(&router)
         SwarmRoutes().register(&router)
         return router

@@ -69,6 +69,7 @@ extension Containers {
     /// Takes a container of the store over, with what the warden says of it.
     func restore(_ record: ContainerRecord, observed: JSON?) async {
         let container = Container(record: record, engine: engine, containers: self)
+        await container.removeHalfMade()
         adopt(container, name: record.name)
         await pods.adopt(record.id, of: record.podID)
         await engine.images.retain(image: record.imageID, holder: record.id)
@@ -141,7 +142,8 @@ extension Container {
         let status = observed?["status"].string
         if record.state.isAlive, status == "running" || status == "paused" {
             wardenGeneration = engine.warden.generation
-            record.state.status = status == "paused" ? .paused : .running
+            let isPaused = await isPaused(status)
+            record.state.status = isPaused ? .paused : .running
             record.state.pid = machine?.pid ?? Int32(clamping: observed?["pid"].int ?? 0)
             if record.state.startedAt == nil { record.state.startedAt = SystemClock.now() }
             startHealthMonitor()

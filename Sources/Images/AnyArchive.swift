@@ -1,4 +1,5 @@
 import Archives
+public import Kernel
 
 /// Tar archives as clients send them: of any of tar's formats, and compressed or not. Blocking.
 public enum AnyArchive {
@@ -12,6 +13,14 @@ public enum AnyArchive {
         try ContainerFiles.unpack(
             try ArchiveReader(descriptor: input, limit: limit), into: root, path: path,
             replacesDirectories: replacesDirectories)
+    }
+
+    /// Unpacks a layer, in the form overlayfs takes, into an empty folder.
+    ///
+    /// - Parameter limit: uncompressed bytes beyond which it is refused.
+    public static func unpackLayer(from input: Int32, into folder: OwnedDescriptor, limit: Int64) throws {
+        var unpacker = LayerUnpacker(folder: folder)
+        try unpacker.unpack(try ArchiveReader(descriptor: input, limit: limit))
     }
 
     /// Writes an archive again in the one form that `TarReader` takes.

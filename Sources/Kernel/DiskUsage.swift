@@ -6,7 +6,9 @@ import CSeccomp
 public enum DiskUsage {
     /// The sum of the sizes of all files below `path`, each hard-linked file once. Folders that vanish meanwhile, and what
     /// lies deeper than a path can name, count nothing.
-    public static func bytes(below path: String) throws(KernelError) -> Int64 {
+    ///
+    /// - Parameter allocated: counts what they take on the disk instead, so that holes count nothing.
+    public static func bytes(below path: String, allocated: Bool = false) throws(KernelError) -> Int64 {
         var total: Int64 = 0
         var seen = Set<UInt64>()
         // Bytes: a String would mend a name that is no UTF-8, and then not find it.
@@ -30,7 +32,8 @@ public enum DiskUsage {
                     folders.append(folder.dropLast() + [slash] + name)
                 } else if status.st_nlink < 2 || seen.insert(UInt64(status.st_ino)).inserted {
                     // Sparse files may claim more than there is anywhere.
-                    let (sum, overflow) = total.addingReportingOverflow(Int64(status.st_size))
+                    let bytes = allocated ? Int64(status.st_blocks) * 512 : Int64(status.st_size)
+                    let (sum, overflow) = total.addingReportingOverflow(bytes)
                     total = overflow ? .max : sum
                 }
             }

@@ -6,12 +6,14 @@ import Base
 public struct MachineCommand: Sendable {
     /// What QEMU finds as a descriptor.
     public enum Inherited: Sendable {
-        case memory, tap, kernel, initramfs, state, root, scratch
+        case memory, tap, kernel, initramfs, state, root, scratch, disk, log
     }
 
-    /// Whether the VM boots, to become a template, or continues where its template was stopped.
-    public enum Origin: Sendable {
+    /// Whether the VM boots, to become a template, or continues where its template or a snapshot was stopped.
+    public enum Origin: Sendable, Equatable {
         case boot, clone
+        /// - Parameter hasDisk: whether what it writes goes to the disk `disk`, and not to `scratch`.
+        case snapshot(hasDisk: Bool)
 
         /// What becomes descriptor 3, 4, …; a pod's VM has no disks of its own, the last ones.
         public func inherited(_ kind: MachineShape.Kind) -> [Inherited] {
@@ -19,6 +21,8 @@ public struct MachineCommand: Sendable {
                 switch self {
                 case .boot: [.memory, .tap, .kernel, .initramfs, .scratch]
                 case .clone: [.memory, .tap, .state, .scratch, .root]
+                case .snapshot(hasDisk: false): [.memory, .tap, .state, .scratch, .root, .log]
+                case .snapshot(hasDisk: true): [.memory, .tap, .state, .scratch, .root, .log, .disk]
                 }
             return kind == .pod ? all.filter { ![.scratch, .root].contains($0) } : all
         }
@@ -81,19 +85,23 @@ public struct MachineCommand: Sendable {
     }
 
     public var arguments: [String] {
+        // A snapshot's state holds the devices, and no description of itself or of the machine.
+        let isSnapshot = ![.boot, .clone].contains(origin)
         var arguments = [
             program, "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             // A clone runs at once, though its template was stopped.
             "-global", "migration.store-global-state=off",
             "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
-            "-M", "pc,usb=off,vmport=off,smm=off,hpet=off,memory-backend=memory", "-accel", accelerator.argument,
+            "-M",
+            "pc,usb=off,vmport=off,smm=off,hpet=off,memory-backend=memory" + (isSnapshot ? ",suppress-vmdesc=on" : ""),
+            "-accel", accelerator.argument,
             "-cpu", accelerator == .kvm ? "host" : MachineCommand.emulatedProcessor, "-smp", "\(shape.processors)",
             "-m", "\(shape.memory >> 20)M",
             "-object",
             "memory-backend-file,id=memory,size=\(shape.memory >> 20)M,prealloc=off,"
                 + "mem-path=\(opened(.memory)),share=\(origin == .boot || hasShare || shape.kind == .pod ? "on" : "off")",
         ]
-        for inherited in origin.inherited(shape.kind) where [.root, .scratch].contains(inherited) {
+        for inherited in origin.inherited(shape.kind) where [.root, .scratch, .disk, .log].contains(inherited) {
             let number = origin.number(inherited)
             arguments += ["-add-fd", "fd=\(number),set=\(number)"]
         }
@@ -111,25 +119,27 @@ public struct MachineCommand: Sendable {
             // The guest tells which of its memory is free, and the host takes that back.
             "-device", "virtio-balloon-pci,addr=0xa,free-page-reporting=on",
         ]
+        if isSnapshot { arguments += ["-global", "migration.send-configuration=off"] }
         arguments += shape.kind == .pod ? MachinePlace.all.flatMap(place) : belongings
         if hasShare {
             arguments += ["-chardev", "socket,id=share,path=\(folder)/\(MachineCommand.shareSocket)"]
         }
         // A clone has its kernel in its memory.
         return arguments
-            + (origin == .clone
-                ? ["-incoming", "defer"]
-                : ["-kernel", opened(.kernel), "-initrd", opened(.initramfs), "-append", kernelArguments])
+            + (origin == .boot
+                ? ["-kernel", opened(.kernel), "-initrd", opened(.initramfs), "-append", kernelArguments]
+                : ["-incoming", "defer"])
     }
 
     /// What the one container of a microVM gets.
     private var belongings: [String] {
         [
-            "-chardev", "null,id=log",
+            "-chardev",
+            origin.inherited(shape.kind).contains(.log) ? "file,id=log,append=on,path=\(file(.log))" : "null,id=log",
             "-device", "virtserialport,bus=serial.0,nr=2,chardev=log,name=\(MachineCommand.logPort)",
             "-blockdev", disk("root", isReadOnly: true, .root), "-blockdev",
             disk("scratch", isReadOnly: false, .scratch),
-            "-blockdev", disk("disk", isReadOnly: false, nil),
+            "-blockdev", disk("disk", isReadOnly: false, .disk),
             "-device", "virtio-blk-pci,drive=root,serial=\(MachineCommand.rootDisk),addr=5",
             "-device", "virtio-blk-pci,drive=scratch,serial=\(MachineCommand.scratchDisk),addr=6",
             "-device", "virtio-blk-pci,drive=disk,serial=\(MachineCommand.writableDisk),addr=7",
@@ -171,10 +181,10 @@ public struct MachineCommand: Sendable {
     /// A place for a disk is larger than any: the guest's driver asks for the size once, in the template.
     private static let placeBytes = 1 << 40
 
-    private func disk(_ name: String, isReadOnly: Bool, _ inherited: Inherited?) -> String {
+    private func disk(_ name: String, isReadOnly: Bool, _ inherited: Inherited) -> String {
         let mode = isReadOnly ? "on" : "off"
         let node = "driver=raw,node-name=\(name),read-only=\(mode),"
-        guard let inherited, origin.inherited(shape.kind).contains(inherited) else {
+        guard origin.inherited(shape.kind).contains(inherited) else {
             return node + "file.driver=null-co,file.size=\(MachineCommand.placeBytes),file.read-zeroes=on"
         }
         return node + "file.driver=file,file.locking=off,file.filename=\(file(inherited)),file.read-only=\(mode)"

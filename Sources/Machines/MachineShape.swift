@@ -37,6 +37,14 @@ public struct MachineShape: Sendable, Hashable {
         self.processors = max(1, min(wanted, available))
     }
 
+    /// That of a microVM that is there.
+    public init(memory: Int64, processors: Int) {
+        kind = .microvm
+        kernel = ""
+        self.memory = memory
+        self.processors = processors
+    }
+
     /// The smallest shape for a pod.
     ///
     /// - Parameters:

@@ -81,6 +81,11 @@ final class QMP {
         return "/dev/fdset/\(answer["fdset-id"].int ?? -1)"
     }
 
+    /// Takes back what `add` gave.
+    func remove(_ file: String) throws {
+        try run("remove-fd", ["fdset-id": JSON(Int64(file.split(separator: "/").last ?? "") ?? -1)])
+    }
+
     @discardableResult
     private func send(_ command: String, _ arguments: JSON, with descriptor: OwnedDescriptor) throws -> JSON {
         let request: JSON = ["execute": JSON(command), "arguments": arguments]

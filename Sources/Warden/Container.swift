@@ -23,7 +23,8 @@ final class ContainerProcess {
 
 /// What the warden knows of a container, from `create` to `delete`.
 final class Container {
-    let id: String
+    /// Changes when a VM continues as another one.
+    var id: String
     let spec: RuntimeSpec
     let cgroup: ControlGroup
     let seccomp: JSON

@@ -16,6 +16,10 @@ struct GuestInterface {
     /// Gives it its name, hardware address, addresses and route, as far as they are given.
     func configure(_ link: NetworkInterface, _ netlink: NetlinkSocket) throws {
         let name = json["name"].string ?? link.name
+        // Takes all of its addresses and routes away; the link-local one is made anew of the new hardware address.
+        if json["clear"].bool == true {
+            try SmallFile.write("1", to: "/proc/sys/net/ipv6/conf/\(link.name)/disable_ipv6")
+        }
         if !json["mac"].isNull {
             if name != link.name, let other = try netlink.links().first(where: { $0.name == name }) {
                 // The kernel named the cards in another order; that one is configured next.
@@ -27,6 +31,7 @@ struct GuestInterface {
             for address in try netlink.addresses() where address.index == link.index {
                 try netlink.removeAddress(address.address, prefix: address.prefix, from: link.index)
             }
+            try SmallFile.write("0", to: "/proc/sys/net/ipv6/conf/\(name)/disable_ipv6")
         }
         let addresses = json["addresses"].array ?? []
         if addresses.contains(where: { $0["address"].string?.contains(":") == true }) {

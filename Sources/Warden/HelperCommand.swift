@@ -50,6 +50,14 @@ public enum HelperCommand {
             let changes = try LayerChanges.changes(upper: next(), lower: Array(rest))
             answer(JSON(changes.map { [JSON($0.path), JSON($0.kind)] }))
         case "layer": try ContainerFiles.writeLayer(next(), to: 1)
+        case "apply":
+            let folder = try OwnedDescriptor.open(next(), O_RDONLY | CL_O_DIRECTORY)
+            var unpacker = LayerUnpacker(folder: folder)
+            try unpacker.unpack(TarReader(descriptor: 0))
+            sync()
+        case "sync":
+            sync()
+            answer([:] as JSON)
         case "processes": answer(JSON(rest.compactMap { Int32($0) }.compactMap(ProcessDescription.json)))
         case let verb: throw SkalaError(.unsupported, "unknown helper '\(verb)'")
         }

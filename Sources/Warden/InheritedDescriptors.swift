@@ -31,7 +31,8 @@ final class InheritedDescriptors {
             guard let flags = modes[json["mode"].string ?? "read"] else {
                 throw SkalaError(.invalid, "unknown mode of a descriptor: \(json["mode"].text)")
             }
-            return try .open(path, flags | CL_O_NOFOLLOW)
+            // A pipe whose reader has gone must not hold the warden up; files know no waiting.
+            return try .open(path, flags | CL_O_NOFOLLOW | O_NONBLOCK)
         }
         if let path = json["listen"].string { return try listen(path, owner: json["owner"]) }
         if let path = json["copied"].string {

@@ -10,7 +10,7 @@ final class OutputLog {
 
     private let file: RotatedFile
     /// Written when the output is complete: the log is on its way to the host. Empty on the host.
-    private let end: [UInt8]
+    private var end: [UInt8]
     /// Incomplete lines of stdout and stderr.
     private var partial: [[UInt8]] = [[], []]
 
@@ -19,6 +19,9 @@ final class OutputLog {
         file = try RotatedFile(json)
         end = json["end"].string.map { Array(RelayedLog.endLine($0).utf8) } ?? []
     }
+
+    /// The container has another name from now on.
+    func rename(_ name: String) { if !end.isEmpty { end = Array(RelayedLog.endLine(name).utf8) } }
 
     /// Adds output of channel 1 (stdout) or 2 (stderr).
     func append(_ bytes: UnsafeBufferPointer<UInt8>, channel: UInt8) {

@@ -7,7 +7,7 @@ import WardenProtocol
 final class ProcessStreams {
     private static let chunk = 64 << 10
     private let loop: EventLoop
-    private let log: OutputLog?
+    let log: OutputLog?
     private var outputs: [(channel: UInt8, file: OwnedDescriptor, watched: Bool)] = []
     private var input: OwnedDescriptor?
     private var inputBuffer: [UInt8] = []

@@ -15,7 +15,7 @@ extension Warden {
         let verb = request["verb"].string ?? ""
         let work = try helperWork(verb, request)
         let attachment = try makeAttachment(request, send)
-        var ends = try StreamEnds(["stdin": JSON(verb == "unpack")], terminal: false)
+        var ends = try StreamEnds(["stdin": JSON(["unpack", "apply"].contains(verb))], terminal: false)
         let plan = ChildPlan()
         plan.add(CL_STEP_SESSION, "setsid")
         plan.add(CL_STEP_STDIO, "set the standard streams", ends.wiring.stdio.map(Int64.init))
@@ -51,7 +51,8 @@ extension Warden {
     /// What the helper gets: a container's root folder, and words.
     private func helperWork(_ verb: String, _ request: JSON) throws -> (root: OwnedDescriptor?, arguments: [String]) {
         switch verb {
-        case "changes", "layer":
+        case "sync": return (nil, [])
+        case "changes", "layer", "apply":
             let root = try RootFileSystem(request["rootfs"])
             guard let upper = root.upper else { throw SkalaError(.invalid, "rootfs.upper is missing") }
             return (nil, [upper] + (verb == "changes" ? root.lower : []))

@@ -35,6 +35,7 @@ extension Warden {
         case "unseal": reply.answer(descriptors.forget(request))
         case "configure" where guest != nil: reply.answer(try guest?.configure(request) ?? [:])
         case "written" where guest != nil: reply.answer(["bytes": JSON(try guest?.writtenBytes() ?? 0)])
+        case "identify" where guest != nil: reply.answer(try identify(request))
         case "dismiss" where guest != nil: reply.answer(try guest?.dismiss(request) ?? [:])
         case "halt" where guest != nil: reply.answer(try halt())
         case let name: throw SkalaError(.unsupported, "unknown operation '\(name)'")
@@ -56,6 +57,8 @@ extension Warden {
     }
 
     private func hello(_ request: JSON) throws -> JSON {
+        // In a VM that continues from a snapshot an earlier engine's end may have gone unnoticed.
+        endSession()
         // Made when it is read first: of a VM that is to be later, when its random numbers are its own.
         let boot = guest == nil ? try SmallFile.text("/proc/sys/kernel/random/boot_id").filter { $0 != "\n" } : ""
         return [

@@ -174,6 +174,11 @@ public final class Warden {
 
     private func disconnected(_ closed: Connection) {
         if connection === closed, !closed.isOpen { connection = nil }
+        endSession()
+    }
+
+    /// What an engine used ends with its connection.
+    func endSession() {
         for (stream, entry) in streams {
             entry.process.streams.detach(stream, closesInput: entry.process.closesInputWithClient)
             endHelper(entry.process)

@@ -44,7 +44,9 @@ struct MachineTests {
             ).arguments
             return arguments.indices.filter { arguments[$0] == "-device" }.map { arguments[$0 + 1] }
         }
-        #expect(devices(.boot) == devices(.clone))
+        for origin in [.clone, .snapshot(hasDisk: false), .snapshot(hasDisk: true)] as [MachineCommand.Origin] {
+            #expect(devices(.boot) == devices(origin))
+        }
         #expect(devices(.boot).count >= 6)
     }
 

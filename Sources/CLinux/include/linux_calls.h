@@ -18,6 +18,8 @@ int cl_setns(int fd, int type);
 int cl_unshare(int flags);
 // Copies at most size bytes between files, inside the kernel where it can; 0 at the end.
 int64_t cl_copy_file_range(int from, int to, size_t size);
+// renameat2(2) with RENAME_EXCHANGE: two files or folders change places at once.
+int cl_exchange(const char *one, const char *other);
 int cl_pidfd_open(pid_t pid, unsigned flags);
 int cl_pidfd_send_signal(int pidfd, int signal);
 // pidfd_getfd(2): a copy of another process's descriptor.

@@ -50,7 +50,7 @@ extension Container {
                 fields["replaces"] = JSON(replacesDirectories)
                 // For a stopped container it has to be there even if the VM is taken away at once.
                 fields["sync"] = JSON(hold == id)
-                try await helper(machine).unpack(fields, from: input.raw)
+                try await helper(machine).unpack("unpack", fields, from: input.raw)
             }
         }
         publish("extract-to-dir", ["path": path])

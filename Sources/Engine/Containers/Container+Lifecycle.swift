@@ -51,6 +51,7 @@ extension Container {
         let prepared = try await prepareStart()
         isStarting = true
         earlyExit = nil
+        if let resumption { return try await resume(prepared, resumption) }
         if record.isolation.hasOwnWarden { try await startMachine(prepared) }
         let attachments = pendingAttachments
         for attachment in attachments { try sandbox.open(attachment.stream) }
@@ -218,7 +219,7 @@ extension Container {
         try await lifecycle.withLock { try await stopLocked(timeout: timeout, signal: signal) }
     }
 
-    private func stopLocked(timeout: Int64?, signal: String?) async throws {
+    func stopLocked(timeout: Int64?, signal: String?) async throws {
         restartTask?.cancel()
         if record.state.status == .restarting {
             record.state.status = .exited
@@ -253,7 +254,7 @@ extension Container {
     }
 
     /// A signal to the container's first process; one that has ended already is no error.
-    private func send(_ signal: Int32) async throws {
+    func send(_ signal: Int32) async throws {
         do {
             try await sandbox.request("signal", ["id": JSON(id), "signal": JSON(signal)])
         } catch let error as SkalaError where error.code == .notFound || error.code == .conflict {
@@ -290,6 +291,7 @@ extension Container {
     public func pause() async throws {
         try requireRunning()
         guard record.state.status != .paused else { throw SkalaError(.conflict, "container \(id) is already paused") }
+        guard !isBeingCaptured else { throw SkalaError(.conflict, "a snapshot of container \(id) is being taken") }
         try await freeze("pause")
         record.state.status = .paused
         try await persist()

@@ -84,14 +84,27 @@ extension Container {
 
     static let configureDeadline = 60.0
 
-    /// Starts the VM for nothing but the stopped container's files, and holds those.
-    func startFilesMachine() async throws -> VirtualMachine {
+    /// Starts the VM for nothing but the stopped container's disk.
+    func startDiskMachine() async throws -> VirtualMachine {
         var times = StepTimes()
         let (machine, isNew) = try await cloneMachine(resources: [:], &times)
         await containers.noteMachine(machine.id, of: id)
         do {
             try await machine.request(
                 "configure", try fileConfiguration(isNew: isNew), seconds: Container.configureDeadline)
+        } catch {
+            await end(machine, keepsDisk: false)
+            throw error
+        }
+        times.end("configure")
+        engine.log.debug("VM for the files of container \(Identifier.short(id)): \(times)")
+        return machine
+    }
+
+    /// Starts the VM for nothing but the stopped container's files, and holds those.
+    func startFilesMachine() async throws -> VirtualMachine {
+        let machine = try await startDiskMachine()
+        do {
             try await machine.request(
                 "hold", ["id": JSON(id), "rootfs": guestRootFileSystem, "mounts": guestFileMounts],
                 seconds: Container.configureDeadline)
@@ -99,8 +112,6 @@ extension Container {
             await end(machine, keepsDisk: false)
             throw error
         }
-        times.end("hold")
-        engine.log.debug("VM for the files of container \(Identifier.short(id)): \(times)")
         return machine
     }
 
@@ -132,7 +143,7 @@ extension Container {
     /// A VM with the container's disks and folders, which its warden does not know yet.
     ///
     /// - Returns: also whether the container has written nothing so far.
-    private func cloneMachine(
+    func cloneMachine(
         resources: JSON, _ times: inout StepTimes
     ) async throws -> (VirtualMachine, isNew: Bool) {
         let image = try await engine.images.find(record.imageID)
@@ -156,7 +167,7 @@ extension Container {
     }
 
     /// What a VM needs to reach the container's files.
-    private func fileConfiguration(isNew: Bool) throws -> JSON {
+    func fileConfiguration(isNew: Bool) throws -> JSON {
         var random = SystemRandomNumberGenerator()
         let entropy = (0..<64).map { _ in UInt8.random(in: 0...255, using: &random) }
         let image: JSON = [
@@ -205,7 +216,7 @@ extension Container {
     }
 
     /// From now on it is in that VM, or in none.
-    private func take(_ machine: VirtualMachine?) async {
+    func take(_ machine: VirtualMachine?) async {
         self.machine = machine
         record.machineID = machine?.id ?? ""
         if let machine { await containers.noteMachine(machine.id, of: id) }
@@ -241,8 +252,10 @@ extension Container {
             return observed
         }
         do {
+            let control = machine.control
+            try await engine.threads.run { try control.proceedIfStopped() }
             try await machine.connect(seconds: 30)
-            return try await machine.request("state", ["id": JSON(id)])
+            return try await stateAfterCapture(machine)
         } catch {
             engine.log.error("the VM of container \(id) does not answer: \(error)")
             record.state.error = "\(error)"

@@ -44,6 +44,14 @@ extension Container {
         return interfaces
     }
 
+    /// The card of a VM that had one and is another's now: where it was it is no more.
+    static func onlyCard(_ endpoint: Endpoint?) -> JSON {
+        guard let endpoint else { return absentCard(0) }
+        var card = endpoint.guestInterface(card: 0, gateways: endpoint.defaultGateways(after: []))
+        card["clear"] = true
+        return card
+    }
+
     static func absentCard(_ number: Int) -> JSON {
         ["hardware": JSON(MachineCommand.hardwareAddress(card: number)), "absent": true]
     }

@@ -35,6 +35,10 @@ public actor Container {
     var wardenGeneration = 0
     /// The VM it runs in, while it does.
     var machine: VirtualMachine?
+    /// While it is being started: the snapshot it continues from.
+    var resumption: Resumption?
+    /// A snapshot of it is being taken, while which it stands still.
+    var isBeingCaptured = false
     /// The pod it runs in, from before the start until after the end.
     var pod: Pod?
     /// While it does not run: what its files are reached by.

@@ -33,6 +33,10 @@ public struct ContainerRecord: Sendable {
     /// The bytes that were written over the image when the last VM ended.
     var machineWritten: Int64 = 0
     var machineProcessors = 0
+    /// In the order they were taken.
+    public var snapshots: [Snapshot] = []
+    /// The one that was taken or restored last; empty without.
+    public var currentSnapshot = ""
     /// What `Networks` needs to take the running container over after the daemon's restart.
     public var networkState = JSON.null
 
@@ -128,6 +132,7 @@ extension ContainerRecord {
             "podName": JSON(podName), "machineMemory": JSON(machineMemory),
             "machineProcessors": JSON(machineProcessors),
             "machineWritten": JSON(machineWritten),
+            "snapshots": JSON(snapshots.map(\.json)), "currentSnapshot": JSON(currentSnapshot),
         ]
     }
 
@@ -155,6 +160,8 @@ extension ContainerRecord {
         machineMemory = json["machineMemory"].int ?? 0
         machineWritten = json["machineWritten"].int ?? 0
         machineProcessors = Int(json["machineProcessors"].int ?? 0)
+        snapshots = try (json["snapshots"].array ?? []).map { json throws(SkalaError) in try Snapshot(json: json) }
+        currentSnapshot = json["currentSnapshot"].string ?? ""
     }
 }
 

@@ -34,6 +34,7 @@ public actor Containers {
     }
 
     public func all() -> [Container] { Array(byID.values) }
+    func isNameTaken(_ name: String) -> Bool { byName[name] != nil }
     func existing(_ id: String) -> Container? { byID[id] }
     func noteMachine(_ machine: String, of container: String) { machines[machine] = container }
 
@@ -108,7 +109,7 @@ public actor Containers {
         }
     }
 
-    private func reserve(name: String, for id: String) throws -> String {
+    func reserve(name: String, for id: String) throws -> String {
         var name = name.hasPrefix("/") ? String(name.dropFirst()) : name
         if name.isEmpty {
             repeat { name = RandomName.make() } while byName[name] != nil

@@ -47,8 +47,10 @@ struct GuestHelper: Sendable {
     }
 
     /// Hands the helper an archive of any form, decoded.
-    func unpack(_ fields: JSON, from input: Int32) async throws {
-        try await run("unpack", fields, input: { try await feed(input, to: $0) }) { _ in
+    ///
+    /// - Parameter verb: `unpack`, or `apply` for a layer.
+    func unpack(_ verb: String, _ fields: JSON, from input: Int32) async throws {
+        try await run(verb, fields, input: { try await feed(input, to: $0) }) { _ in
             throw SkalaError(.invalid, "the VM answers what was not asked for")
         }
     }

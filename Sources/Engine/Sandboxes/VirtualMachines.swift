@@ -25,7 +25,7 @@ actor VirtualMachines {
 
     let kernels: KernelStore
     /// What runs the instructions; nil until the first VM.
-    private(set) var accelerator: Accelerator?
+    var accelerator: Accelerator?
     let configuration: EngineConfiguration
     let warden: WardenSupervisor
     let threads: WorkerThreads
@@ -36,7 +36,7 @@ actor VirtualMachines {
     let spares: SpareMachines
     /// Those that are nobody's yet: being started, warmed up, or to become templates.
     var unclaimed: [String: VirtualMachine] = [:]
-    private var isClosed = false
+    var isClosed = false
     private var rootImages: [String: Task<Void, any Error>] = [:]
     var pulling: Task<GuestKernel, any Error>?
 
@@ -249,7 +249,7 @@ actor VirtualMachines {
         let spec = MachineSpec(
             id: files.id, arguments: command.arguments, root: files.root, folder: files.folder,
             cgroupParent: configuration.cgroupParent, devices: devices, memory: shape.memory,
-            isClone: origin == .clone && !hasShare && shape.kind != .pod)
+            isClone: origin != .boot && !hasShare && shape.kind != .pod)
         // The daemon may end before the answer is there: then it takes away what was asked for.
         let coming = adopt(files.id, pid: 0)
         unclaimed[files.id] = coming

@@ -9,7 +9,8 @@ enum CommandTable {
                 ContainerStates.remove, ContainerStates.wait, ContainerList.command, ContainerExec.command,
                 ContainerAttach.command, ContainerLogs.command, ContainerCopy.command, ContainerChanges.diff,
                 ContainerChanges.commit, ContainerChanges.export, ContainerChanges.rename, ContainerChanges.update,
-                ContainerChanges.port, ContainerStats.command, LiveTop.command,
+                ContainerSnapshots.snapshot, ContainerSnapshots.restore, ContainerSnapshots.clone,
+                ContainerSnapshots.convert, ContainerChanges.port, ContainerStats.command, LiveTop.command,
             ]
         ),
         (

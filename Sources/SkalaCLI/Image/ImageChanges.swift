@@ -36,10 +36,16 @@ enum ImageChanges {
     }
 
     static let history = Command(
-        "history", "Show how an image came to be", "[OPTIONS] IMAGE", 1...1, completes: .images,
-        options: [.quiet, .noTruncation, .format], examples: ["skala history --no-trunc nginx"]
+        "history", "Show how an image came to be, or an instance's snapshots", "[OPTIONS] IMAGE|CONTAINER", 1...1,
+        completes: .images, options: [.quiet, .noTruncation, .format],
+        examples: ["skala history --no-trunc nginx", "skala history db"]
     ) { call in
-        let layers = try call.client.json(.get(API.image(call.arguments.positional[0], "/history"))).array ?? []
+        let layers: [JSON]
+        do {
+            layers = try call.client.json(.get(API.image(call.arguments.positional[0], "/history"))).array ?? []
+        } catch let error as SkalaError where error.code == .notFound {
+            return try ContainerSnapshots.list(call.arguments.positional[0], call)
+        }
         let isFull = call.arguments.flag("no-trunc")
         let now = SystemClock.now()
         let rows = layers.map { layer -> JSON in

@@ -1,0 +1,90 @@
+import Base
+import Glibc
+import Kernel
+
+extension MachineControl {
+    /// What a capture took.
+    public struct Capture: Sendable {
+        /// How long the VM stood still, in microseconds.
+        public let pause: Int64
+        /// Bytes of memory that are the VM's own.
+        public let ownMemory: Int64
+    }
+
+    /// Writes down what the VM is at one moment: its processors stand still meanwhile, and then go on.
+    ///
+    /// QEMU writes the state of the devices alone (the command is there for Xen, where memory is not QEMU's either); the
+    /// memory is read from outside, `GuestMemory`. So the VM goes on as if nothing had been: a migration would put its disks
+    /// out of use, and read all of its memory.
+    ///
+    /// - Parameters:
+    ///   - memory: its memory, copied as far as it was the template's; nil leaves memory and devices out.
+    ///   - disks: by their places in the snapshot, files that QEMU writes to.
+    public func capture(
+        into snapshot: MachineSnapshot, memory: GuestMemory?, disks: [(target: String, source: String)]
+    ) throws -> Capture {
+        let control = try connect(seconds: 60)
+        let began = SystemClock.monotonicNanoseconds()
+        try control.run("stop")
+        let result = Result {
+            for disk in disks { try DiskImage.copy(disk.source, to: disk.target) }
+            guard let memory else { return Int64(0) }
+            try MachineControl.saveDevices(
+                to: .open(snapshot.state, O_WRONLY | O_CREAT | O_EXCL, mode: 0o600), control)
+            return try memory.copyOwn()
+        }
+        try control.run("cont")
+        let pause = (SystemClock.monotonicNanoseconds() - began) / 1000
+        return Capture(pause: pause, ownMemory: try result.get())
+    }
+
+    private static func saveDevices(to file: OwnedDescriptor, _ control: QMP) throws {
+        let name = try control.add(file)
+        let result = Result { try control.run("xen-save-devices-state", ["filename": JSON(name), "live": false]) }
+        try control.remove(name)
+        _ = try result.get()
+    }
+
+    /// Lets a VM continue where its snapshot was taken, and returns when it does. Nobody is to be connected to its warden
+    /// before: the guest learns from that that the engine it knew has gone.
+    public func resumeSnapshot() throws {
+        let control = try connect(seconds: 30)
+        let number = MachineCommand.Origin.snapshot(hasDisk: false).number(.state)
+        try control.run("migrate-incoming", ["uri": JSON("fd:\(number)")])
+        try MachineControl.wait("loading the VM") {
+            let status = try control.run("query-migrate")
+            if status["status"].string == "failed" {
+                throw SkalaError(.system, "QEMU cannot load the VM: \(status["error-desc"].string ?? status.text)")
+            }
+            return try control.run("query-status")["running"].bool == true
+        }
+    }
+
+    /// What the VM is: its size, and what runs its instructions.
+    public func describe() throws -> (shape: MachineShape, accelerator: Accelerator) {
+        let control = try connect(seconds: 10)
+        let memory = try control.run("query-memory-size-summary")["base-memory"].int ?? 0
+        let processors = try control.run("query-cpus-fast").array?.count ?? 1
+        let isKVM = try control.run("query-kvm")["enabled"].bool == true
+        return (MachineShape(memory: memory, processors: processors), isKVM ? .kvm : .tcg)
+    }
+
+    /// Lets a VM go on that a daemon was killed in the middle of capturing.
+    public func proceedIfStopped() throws {
+        let control = try connect(seconds: 5)
+        if try control.run("query-status")["running"].bool == false { try control.run("cont") }
+    }
+
+    /// The file among those that QEMU has open whose path begins so, as a path to open it by: it may have no name any more.
+    public static func openFile(of pid: Int32, below prefix: String) throws -> String? {
+        let folder = "/proc/\(pid)/fd"
+        var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
+        for name in try FileContents.names(in: folder) {
+            let count = readlink("\(folder)/\(name)", &buffer, buffer.count)
+            guard count > 0 else { continue }
+            let target = String(decoding: buffer[..<count].map(UInt8.init(bitPattern:)), as: UTF8.self)
+            if target.hasPrefix(prefix) { return "\(folder)/\(name)" }
+        }
+        return nil
+    }
+}
