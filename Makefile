@@ -37,6 +37,10 @@ soak: dependencies ## Kills daemon and warden 200 times, fails their kernel call
 demo: ## Runs nginx, PostgreSQL, Redis and an application on a Skala of its own, proves and times them (as root)
 	@scripts/demo.sh
 
+.PHONY: kernel
+kernel: ## Builds a small kernel for VMs from the distribution's source, for `skala kernel add`; never needed (as root)
+	@scripts/kernel/build.sh
+
 .PHONY: images
 images: ## Makes the demo's images of Debian packages (as root)
 	@scripts/install-dependencies.sh demo

@@ -153,6 +153,45 @@ def lxd(bench):
     )
 
 
+COPIES = 10
+
+
+@row("snapshot", f"a running microVM of 256 MB: how long a snapshot stops it, and {COPIES} clones of it, all answering")
+def snapshot(bench):
+    engine = ready(bench.skala_without_spares())
+    skala = [bench.binaries / "skala", "--host", f"unix://{engine.socket}"]
+    spawner = programs.Spawner(bench.local)
+    source = engine.api.create(["sleep", "100000"], Runtime="microvm")
+    engine.api.start(source)
+    for number in range(max(3, min(bench.count, 10))):
+        spawner.run([*skala, "snapshot", source, f"s{number}"])
+        spawner.run([*skala, "snapshot", "rm", source, f"s{number}"])
+    pauses = Series()
+    for value in logged(engine, r"its container for ([0-9]+) us"):
+        pauses.add(value / 1000)
+    yield Measure(
+        "snapshot-pause", "a snapshot with memory: the container stands still", "ms", pauses.median, "", None,
+        Bar(300, of="value"), {"samples": pauses.summary()}, note(engine),
+    )
+    elapsed = Series()
+    for number in range(3):
+        names = [f"copy{number}-{copy + 1}" for copy in range(COPIES)]
+
+        def clones():
+            spawner.run([*skala, "clone", source, f"copy{number}", "--count", str(COPIES)])
+            for name in names:
+                spawner.run([*skala, "exec", name, "true"])
+
+        elapsed.add(timed(clones))
+        for name in names:
+            engine.api.remove(name, force=True)
+    yield Measure(
+        "snapshot-clones", f"{COPIES} clones of a running microVM, all answering", "s", elapsed.median, "", None,
+        Bar(3, of="value"), {"samples": elapsed.summary()}, note(engine),
+    )
+    engine.api.remove(source, force=True)
+
+
 FILE_BYTES = 500 << 20
 
 

@@ -49,7 +49,7 @@ struct CommandTableTests {
                 }
             }
         }
-        #expect(complete("rest") == ["restart"])
+        #expect(complete("rest") == ["restart", "restore"])
         #expect(complete("network c") == ["connect", "create"])
         #expect(complete("run --allo") == ["--allocation"])
         #expect(complete("run --allocation d") == ["dedicated"])
