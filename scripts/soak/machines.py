@@ -1,4 +1,4 @@
-"""Starts and removes VMs and containers in random order, while QEMU, the daemon and the warden are killed."""
+"""Starts and removes VMs, containers in pods, and containers in random order, while QEMU, the daemon and the warden are killed."""
 
 import http.client
 import os
@@ -68,6 +68,8 @@ class Population:
 
     def start(self, rng, kind, name):
         host = {"Runtime": kind}
+        if kind == "pod":
+            host["Annotations"] = {"skala.pod": "pod%d" % rng.randrange(3)}
         if rng.random() < 0.3:
             host["PortBindings"] = {"80/tcp": [{"HostPort": ""}]}
         if rng.random() < 0.2:
@@ -181,6 +183,8 @@ def run(engine, seconds, wanted, seed):
     for name in names(engine.run + "/vm") + names(engine.data + "/machines/running"):
         if name != "root":
             problem("left over of a VM: " + name)
+    for name in names(engine.data + "/pods"):
+        problem("left over: pod " + name)
     for name in names("/sys/class/net"):
         if name in taps:
             problem("left over: interface " + name)

@@ -7,7 +7,7 @@ kill    Kills the daemon and the warden with SIGKILL at random moments under a l
 faults  Makes the n-th of a kernel call fail in the daemon or the warden while a container is created, started, stopped
         and removed, for every n that is reached.
 disk    Fills the disk during imports, pulls, creates and commits.
-machines  Starts and removes microVMs and containers in random order, and kills QEMU, the daemon and the warden meanwhile.
+machines  Starts and removes microVMs, pods and containers in random order, and kills QEMU, the daemon and the warden meanwhile.
 
 After each: everything is removed, and no process, mount, cgroup, network namespace, interface, firewall element, file or
 address may be left; the store must be whole, and no output or exit code lost. Ends with 1 and a list of what was found.
@@ -37,6 +37,7 @@ def main():
     parser.add_argument("--wardens", type=int, default=20, help="kill: of the warden, too")
     parser.add_argument("--seconds", type=int, default=600, help="machines: how long")
     parser.add_argument("--vms", type=int, default=50, help="machines: at most as many microVMs at a time")
+    parser.add_argument("--pods", type=int, default=12, help="machines: at most as many containers in three pods")
     parser.add_argument("--containers", type=int, default=200, help="machines: at most as many containers at a time")
     parser.add_argument("--limit", type=int, default=400, help="faults: the highest n of each call")
     parser.add_argument("--calls", default="", help="faults: only these, separated by commas")
@@ -64,8 +65,8 @@ def main():
         elif options.what == "faults":
             faults.run(engine, options.limit, options.seed)
         elif options.what == "machines":
-            machines.run(engine, options.seconds, {"microvm": options.vms, "container": options.containers},
-                         options.seed)
+            machines.run(engine, options.seconds, {
+                "microvm": options.vms, "pod": options.pods, "container": options.containers}, options.seed)
         else:
             disk.fill(engine, 30 << 20)
     finally:

@@ -5,7 +5,7 @@ import Testing
     @Test(arguments: [
         "kill --rounds 10 --wardens 2", "faults --limit 2 --calls clone3,mount,mkdir,sendto,openat",
         "faults --limit 2 --calls unlink,rename,rmdir,sendmsg", "disk",
-        "machines --seconds 30 --vms 4 --containers 10",
+        "machines --seconds 40 --vms 4 --pods 4 --containers 10",
     ])
     func nothingIsLostOrLeaked(arguments: String) async throws {
         if let obstacle = EngineFixture.obstacle { return skip("soak.py \(arguments)", obstacle) }
