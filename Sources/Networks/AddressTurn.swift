@@ -11,12 +11,13 @@ enum AddressTurn {
     /// Waits for the others, without keeping a thread from them.
     ///
     /// - Returns: the turn, until closed; nil when another engine does not end its own.
-    static func take() async -> OwnedDescriptor? {
+    /// - Throws: `CancellationError` when the caller gives up.
+    static func take() async throws -> OwnedDescriptor? {
         guard let namespace = try? OwnedDescriptor.open("/proc/self/ns/net", O_RDONLY) else { return nil }
         let deadline = SystemClock.monotonicNanoseconds() + patience
         while flock(namespace.raw, LOCK_EX | LOCK_NB) != 0 {
             guard errno == EWOULDBLOCK, SystemClock.monotonicNanoseconds() < deadline else { return nil }
-            try? await Task.sleep(nanoseconds: 2_000_000)
+            try await Task.sleep(nanoseconds: 2_000_000)
         }
         return namespace
     }

@@ -243,7 +243,7 @@ public actor NetworkManager {
             throw SkalaError(.conflict, "network with name \(request.name) already exists")
         }
         // Until the addresses are on the host's list, no one else may choose.
-        let turn = await AddressTurn.take()
+        let turn = try await AddressTurn.take()
         defer { turn?.close() }
         let subnets = try await chooseSubnets(request)
         let id = Identifier.make()
