@@ -9,12 +9,19 @@ extension VirtualMachines {
     /// How long a guest may take to boot, in seconds.
     private static let coldDeadline = 60.0
 
-    /// A new VM: a clone of its shape's template. When that does not start, the template is made anew, once; when that does
-    /// not help either, the VM boots.
+    /// A new VM: a clone of its shape's template. When a second one does not start either, the template is made anew, once;
+    /// when that does not help, the VM boots.
     func newMachine(_ request: Request) async throws -> VirtualMachine {
         let shape = request.shape
         if request.isCold { return try await bootCold(shape, shares: request.shares) }
         let generation = templateGeneration[shape, default: 0]
+        do {
+            return try await clone(shape, shares: request.shares)
+        } catch let error as SkalaError where VirtualMachines.mayBeTheTemplates(error) {
+            // One whose QEMU was killed, or stands still, tells nothing of the template.
+            guard await canClone(shape) else { throw error }
+            log.error("a clone of the template \(shape.text) does not start; another one may: \(error)")
+        }
         do {
             return try await clone(shape, shares: request.shares)
         } catch let error as SkalaError where VirtualMachines.mayBeTheTemplates(error) {
