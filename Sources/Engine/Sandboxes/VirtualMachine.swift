@@ -61,6 +61,7 @@ final class VirtualMachine: Sandbox {
     func connect(seconds: Double) async throws {
         let deadline = SystemClock.monotonicNanoseconds() + Int64(seconds * 1e9)
         let path = files.folder + "/" + MachineCommand.wardenSocket
+        var patience = VirtualMachine.greetDeadline
         while true {
             do {
                 let connected = try await threads.run { [self] in
@@ -70,8 +71,10 @@ final class VirtualMachine: Sandbox {
                 }
                 let left = deadline - SystemClock.monotonicNanoseconds()
                 // A guest that was in the middle of an earlier connection's message needs to see that one's end first.
+                // One on a host with too much to do needs longer each time it is asked.
+                defer { patience *= 2 }
                 try await connected.greet(
-                    version: ProductVersion.text, nanoseconds: max(1_000_000, min(left, VirtualMachine.greetDeadline)))
+                    version: ProductVersion.text, nanoseconds: max(1_000_000, min(left, patience)))
                 client.withLock { $0 = connected }
                 return
             } catch {

@@ -6,9 +6,6 @@ import Machines
 
 /// VMs that boot: by request, and when no clone starts.
 extension VirtualMachines {
-    /// How long a guest may take to boot, in seconds.
-    private static let coldDeadline = 60.0
-
     /// A new VM: a clone of its shape's template. When a second one does not start either, the template is made anew, once;
     /// when that does not help, the VM boots.
     func newMachine(_ request: Request) async throws -> VirtualMachine {
@@ -91,7 +88,7 @@ extension VirtualMachines {
                 ["file": JSON(files.disk), "mode": "write"],
             ], hasShare: !shares.isEmpty)
         do {
-            try await machine.connect(seconds: VirtualMachines.coldDeadline)
+            try await machine.connect(seconds: VirtualMachines.bootDeadline)
             files.removeBootFiles()
             return machine
         } catch {

@@ -7,8 +7,9 @@ import Machines
 
 /// Templates: found when they are made of what is there now, and made otherwise.
 extension VirtualMachines {
-    /// How long a template may take to boot. A stock guest that has not finished on KVM by then never will.
-    private static let bootDeadline = 60.0
+    /// How long a stock guest may take to boot, in seconds. One that has not finished on KVM by `probeDeadline` never will; an
+    /// emulated one, with all of a pod's places, takes ten seconds of a processor, of which a busy host gives it a part.
+    static let bootDeadline = 180.0
     private static let probeDeadline = 8.0
 
     func template(for shape: MachineShape) async throws -> MachineTemplate {

@@ -141,7 +141,7 @@ actor VirtualMachines {
         do {
             let control = machine.control
             async let resumed: Void = threads.run { try control.resume() }
-            try await machine.connect(seconds: 20)
+            try await machine.connect(seconds: 60)
             try await resumed
             return machine
         } catch {
