@@ -50,6 +50,8 @@ let package = Package(
         .target(
             name: "Machines", dependencies: ["CLinux", "CArchive", "Base", "Kernel", "Images"], swiftSettings: settings),
         .target(name: "Store", dependencies: ["CSQLite", "Base", "Kernel"], swiftSettings: settings),
+        // What services want, and who decides how they get it: state in, plan out.
+        .target(name: "Planning", dependencies: ["Base"], swiftSettings: settings),
         .target(
             name: "Engine",
             dependencies: [
@@ -117,6 +119,7 @@ let package = Package(
             ],
             exclude: ["Specs"],
             swiftSettings: settings),
+        .testTarget(name: "PlanningTests", dependencies: ["Planning", "Base", "TestSupport"], swiftSettings: settings),
         .testTarget(
             name: "DockerAPITests", dependencies: ["DockerAPI", "Engine", "Images", "OCI", "Base"],
             swiftSettings: settings),
