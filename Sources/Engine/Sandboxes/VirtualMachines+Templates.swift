@@ -13,17 +13,18 @@ extension VirtualMachines {
     private static let probeDeadline = 8.0
 
     func template(for shape: MachineShape) async throws -> MachineTemplate {
-        if let task = templates[shape] {
+        while let task = templates[shape] {
             let template = try await task.value
-            // Removed by hand, or by a new kernel.
             if access(template.state, R_OK) == 0 { return template }
+            // Removed by hand. Of those who waited one makes it anew, the others wait again.
+            if templates[shape] == task { templates[shape] = nil }
         }
         let task = Task { try await findOrMakeTemplate(shape) }
         templates[shape] = task
         do {
             return try await task.value
         } catch {
-            templates[shape] = nil
+            if templates[shape] == task { templates[shape] = nil }
             throw error
         }
     }
