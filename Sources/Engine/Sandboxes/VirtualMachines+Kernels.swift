@@ -58,6 +58,7 @@ extension VirtualMachines {
     private func pullKernel() async throws -> GuestKernel {
         if let pulling { return try await pulling.value }
         log.info("downloading a kernel for VMs")
+        events.publish("template", "download", "", [:])
         let (kernels, threads) = (kernels, threads)
         let task = Task {
             try await threads.run {

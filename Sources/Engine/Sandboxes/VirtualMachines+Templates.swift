@@ -131,6 +131,8 @@ extension VirtualMachines {
         let final = MachineTemplate(folder: templateFolder(shape, accelerator), accelerator: accelerator)
         let user = MachineSpec.user(of: id)
         log.info("making the template \(shape.text) on \(accelerator.rawValue) with kernel \(kernel.release)")
+        events.publish(
+            "template", "boot", shape.text, ["accelerator": accelerator.rawValue, "kernel": kernel.release])
         try checkErrno(chown(template.memory, user, user), "chown", template.memory)
         let files = MachineFiles(id: id, configuration: configuration)
         try await threads.run { try files.make() }
@@ -169,8 +171,10 @@ extension VirtualMachines {
             try template.complete(key)
             try checkErrno(rename(template.folder, final.folder), "rename", final.folder)
         }
-        let took = Double(SystemClock.monotonicNanoseconds() - began) / 1e9
-        log.info("the template \(shape.text) is ready after \((took * 10).rounded() / 10) s")
+        let tenths = (Double(SystemClock.monotonicNanoseconds() - began) / 1e8).rounded()
+        log.info("the template \(shape.text) is ready after \(tenths / 10) s")
+        events.publish(
+            "template", "ready", shape.text, ["accelerator": accelerator.rawValue, "seconds": "\(tenths / 10)"])
         return final
     }
 }

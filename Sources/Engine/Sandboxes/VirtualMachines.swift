@@ -28,6 +28,7 @@ actor VirtualMachines {
     var accelerator: Accelerator?
     let configuration: EngineConfiguration
     let warden: WardenSupervisor
+    let events: EventBus
     let threads: WorkerThreads
     let log: Log
     var templates: [MachineShape: Task<MachineTemplate, any Error>] = [:]
@@ -43,9 +44,12 @@ actor VirtualMachines {
     /// How much a container may write into its file system, in bytes: the size of its sparse disk.
     static let diskBytes: Int64 = 10 << 30
 
-    init(configuration: EngineConfiguration, warden: WardenSupervisor, threads: WorkerThreads, log: Log) {
+    init(
+        configuration: EngineConfiguration, warden: WardenSupervisor, events: EventBus, threads: WorkerThreads, log: Log
+    ) {
         self.configuration = configuration
         self.warden = warden
+        self.events = events
         self.threads = threads
         self.log = log
         kernels = KernelStore(root: configuration.machineRoot + "/kernels")

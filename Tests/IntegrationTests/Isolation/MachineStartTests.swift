@@ -73,6 +73,14 @@ extension Integration {
                 #expect(engine.log.components("making the template 256m-1 ") == 1)
                 try await t.sh(
                     """
+                    rm -r $ENGINE/data/machines/templates/*
+                    timeout 100 $PROGRAMS/skala run --rm --isolation microvm busybox true 2>&1
+                    """, has: "booting the template 256m-1 of virtual machines (kernel ")
+                try await t.sh(
+                    "docker events --since 30s --until 0s --filter type=template --format '{{.Action}} {{.Actor.ID}}' | tail -n 2",
+                    prints: "boot 256m-1\nready 256m-1")
+                try await t.sh(
+                    """
                     for pod in one two; do $PROGRAMS/skala pod rm $pod >/dev/null 2>&1; done
                     ls $ENGINE/run/vm | grep -v root | wc -l
                     """, prints: "0")
