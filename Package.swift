@@ -31,9 +31,11 @@ let package = Package(
         .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
         .systemLibrary(name: "CNftables", pkgConfig: "libnftables", providers: [.apt(["libnftables-dev"])]),
+        .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
         .target(name: "CCurl", linkerSettings: [.linkedLibrary("curl")]),
 
         .target(name: "Base", swiftSettings: settings),
+        .target(name: "YAML", dependencies: ["CYAML", "Base"], swiftSettings: settings),
         .target(name: "Kernel", dependencies: ["CLinux", "CSeccomp", "Base"], swiftSettings: settings),
         // Tar archives and file trees, on the host and in VMs alike.
         .target(name: "Archives", dependencies: ["CLinux", "Base", "Kernel"], swiftSettings: settings),
@@ -71,7 +73,7 @@ let package = Package(
             swiftSettings: settings),
         .target(name: "Client", dependencies: ["CLinux", "Base", "Kernel"], swiftSettings: settings),
         .target(
-            name: "SkalaCLI", dependencies: ["CLinux", "Base", "Kernel", "Client"], swiftSettings: settings),
+            name: "SkalaCLI", dependencies: ["CLinux", "Base", "YAML", "Kernel", "Client"], swiftSettings: settings),
         .executableTarget(name: "skala", dependencies: ["SkalaCLI"], swiftSettings: settings),
         .executableTarget(
             name: "skala-daemon",
@@ -125,7 +127,7 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(name: "ClientTests", dependencies: ["Client", "Kernel", "Base"], swiftSettings: settings),
         .testTarget(
-            name: "SkalaCLITests", dependencies: ["SkalaCLI", "Client", "Kernel", "Base", "TestSupport"],
+            name: "SkalaCLITests", dependencies: ["SkalaCLI", "Client", "YAML", "Kernel", "Base", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
             name: "RepositoryTests", dependencies: ["DockerAPI", "Engine", "Kernel", "CLinux", "Base", "TestSupport"],

@@ -9,6 +9,7 @@ build=(
     libseccomp-dev libarchive-dev           # seccomp filters; layers
     libcurl4-openssl-dev libssl-dev         # registries; digests
     libsqlite3-dev libnftables-dev          # the store; published ports
+    libyaml-dev                             # Compose files
     zlib1g-dev libzstd-dev                  # what the static warden links
 )
 test=(

@@ -13,6 +13,7 @@ enum CommandTable {
                 ContainerSnapshots.convert, ContainerChanges.port, ContainerStats.command, LiveTop.command,
             ]
         ),
+        ("Projects", [ComposeCommands.up, ComposeCommands.down, ComposeCommands.scale]),
         (
             "Images",
             [

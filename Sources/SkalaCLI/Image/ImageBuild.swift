@@ -35,6 +35,33 @@ enum ImageBuild {
         if let file = arguments["file"] {
             query.append(("dockerfile", try BuildContext.dockerfile(file, context: context)))
         }
+        let isQuiet = arguments.flag("quiet")
+        let id = try send(context, query, call.client, isQuiet ? nil : ProgressDisplay(descriptor: 1))
+        if isQuiet, let id { try call.output.line(id) }
+        return 0
+    }
+
+    /// Builds the image of a Compose file's service.
+    static func build(
+        context: String, dockerfile: String?, arguments: [(key: String, value: String?)], target: String?, tag: String,
+        _ client: EngineClient
+    ) throws {
+        var query = [(name: "t", value: tag), ("rm", "1"), ("forcerm", "1"), ("version", "1")]
+        if let target { query.append(("target", target)) }
+        if let dockerfile {
+            query.append(("dockerfile", try BuildContext.dockerfile(dockerfile, context: context)))
+        }
+        if !arguments.isEmpty {
+            let texts = arguments.map { argument in argument.value.map { "\(argument.key)=\($0)" } ?? argument.key }
+            query.append(("buildargs", KeyValue.object(KeyValue.environment(texts, Environment.value)).text))
+        }
+        _ = try send(context, query, client, ProgressDisplay(descriptor: 2))
+    }
+
+    /// - Returns: the image's id, when the engine names it.
+    private static func send(
+        _ context: String, _ query: [(name: String, value: String)], _ client: EngineClient, _ display: ProgressDisplay?
+    ) throws -> String? {
         let tar = context == "-" ? nil : try Tar.packing(try BuildContext.tarArguments(context))
         let descriptor = tar?.pipe.raw ?? 0
         var request = HTTPRequest(
@@ -42,17 +69,15 @@ enum ImageBuild {
             body: .stream(contentType: "application/x-tar") { try Pipe.read(descriptor, upTo: 128 * 1024) })
         request.headers.append(("X-Registry-Config", try CredentialStore.standard().allCredentials()))
         let response: HTTPResponse
-        do { response = try call.client.send(request) } catch {
+        do { response = try client.send(request) } catch {
             // tar ends on its broken pipe; the engine's answer is the one to show.
             try? tar?.finish()
             throw error
         }
         try tar?.finish()
         var id: String?
-        let display = arguments.flag("quiet") ? nil : ProgressDisplay(descriptor: 1)
         try ProgressDisplay.show(response, on: display) { id = $0["ID"].string ?? id }
-        if arguments.flag("quiet"), let id { try call.output.line(id) }
-        return 0
+        return id
     }
 }
 
