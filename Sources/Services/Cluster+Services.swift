@@ -190,6 +190,10 @@ extension ServiceReconciler {
         changed.previous = service.spec
         changed.spec = spec
         changed.previousTemplateVersion = service.templateVersion
+        changed.rollout =
+            isRollback
+            ? RolloutStatus(
+                state: .rollbackStarted, startedAt: SystemClock.now(), message: "manually requested rollback") : nil
         if spec.task == service.spec.task {
             // The tasks stay as they are.
         } else if spec.task == service.previous?.task {
@@ -201,6 +205,7 @@ extension ServiceReconciler {
             changed.jobIteration += 1
             changed.jobExecuted = SystemClock.now().text
         }
+        changed.version.advance(context.counter)
         try await replace(changed)
         ring()
     }
@@ -216,7 +221,6 @@ extension ServiceReconciler {
     func replace(_ changed: ServiceRecord) async throws {
         let before = service
         service = changed
-        service.version.advance(context.counter)
         do {
             try await context.store.put("service", service.id, service.json)
         } catch {

@@ -13,12 +13,15 @@ extension ServiceReconciler {
         case prepare
         case start
         case stop
+        /// Stopped, as a failure of its own.
+        case fail(Fault)
         /// The container and the record go.
         case remove
     }
 
     func nextStep(of task: TaskRecord) -> Step? {
         if task.isWanted {
+            if let fault = faults[task.id], task.state.isActive { return .fail(fault) }
             switch task.state {
             case .assigned, .accepted, .preparing: return .prepare
             case .ready: return task.desired == .ready ? nil : .start
@@ -35,7 +38,10 @@ extension ServiceReconciler {
         switch step {
         case .prepare: await context.makers.withPlace { await prepare(id) }
         case .start: await context.makers.withPlace { await startContainer(id) }
-        case .stop: await stop(id)
+        case .stop: await stop(id) { $0.enter(.shutdown, "shutdown") }
+        case .fail(let fault):
+            await stop(id) { $0.enter(.failed, "stopped", error: fault.description) }
+            faults[id] = nil
         case .remove: await remove(id)
         }
         underWay.remove(id)
@@ -104,7 +110,7 @@ extension ServiceReconciler {
 
     // MARK: end
 
-    private func stop(_ id: String) async {
+    private func stop(_ id: String, _ end: (inout TaskRecord) -> Void) async {
         guard let task = tasks[id] else { return }
         do {
             // A container that a killed daemon made, and did not write down, has the task's name.
@@ -119,10 +125,10 @@ extension ServiceReconciler {
                 $0.containerID = container.id
                 $0.pid = 0
                 $0.exitCode = state.exitCode
-                $0.enter(.shutdown, "shutdown")
+                end(&$0)
             }
         } catch let error as SkalaError where error.code == .notFound {
-            await change(id) { $0.enter(.shutdown, "shutdown") }
+            await change(id, end)
         } catch {
             context.log.error("service \(service.name): task \(id) cannot be stopped: \(error)")
             wake(at: SystemClock.monotonicNanoseconds() + 1_000_000_000)

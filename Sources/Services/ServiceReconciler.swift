@@ -18,6 +18,11 @@ actor ServiceReconciler {
     var tasks: [String: TaskRecord] = [:]
     /// Tasks that a step is under way for.
     var underWay: Set<String> = []
+    /// Why active tasks are ended although they are wanted.
+    var faults: [String: Fault] = [:]
+    /// What the last plan said of slots, for `service explain`.
+    var notes: [ServicePlan.Note] = []
+    let planner = ServicePlanner()
     /// Tasks whose container something has happened to.
     var touched: Set<String> = []
     private let bell: AsyncStream<Void>.Continuation
@@ -92,9 +97,10 @@ actor ServiceReconciler {
         await observe()
         let node = await cluster.node
         if service.isRemoved {
-            for id in tasks.keys.sorted() { await want(id, .remove) }
+            for id in tasks.keys.sorted() { await tell(id, .remove) }
         } else if let node {
             await plan(node)
+            await assign(node)
         }
         await forgetHistory()
         for task in tasks.values.sorted(by: { $0.created < $1.created }) where !underWay.contains(task.id) {
@@ -183,6 +189,14 @@ actor ServiceReconciler {
     func want(_ id: String, _ desired: TaskState) async {
         guard let task = tasks[id], task.desired < desired else { return }
         await change(id) { $0.desired = desired }
+    }
+
+    /// The same, so that its end is no fault of its own.
+    func tell(_ id: String, _ desired: TaskState) async {
+        await change(id) {
+            $0.isTold = true
+            $0.desired = max($0.desired, desired)
+        }
     }
 
     func add(_ task: TaskRecord) async {

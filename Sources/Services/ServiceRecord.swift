@@ -8,8 +8,8 @@ public struct ServiceRecord: Sendable {
     public var spec: ServiceSpec
     /// What it was before the last change, and a rollback goes back to.
     public var previous: ServiceSpec?
-    /// The API's `UpdateStatus`; null before the first update.
-    public var updateStatus: JSON
+    /// Of the last change; nil before the first one.
+    public var rollout: RolloutStatus?
     /// Of the task's specification: the same one has the same number, also when a rollback brings it back.
     public var templateVersion: UInt64 = 1
     var previousTemplateVersion: UInt64 = 1
@@ -23,7 +23,6 @@ public struct ServiceRecord: Sendable {
         id = ClusterIdentifier.make()
         version = DocumentVersion(counter)
         self.spec = spec
-        updateStatus = .null
         jobIteration = 0
         jobExecuted = version.created.text
         isRemoved = false
@@ -38,7 +37,7 @@ public struct ServiceRecord: Sendable {
         version = try DocumentVersion(json: json)
         spec = try ServiceSpec(json: json["Spec"])
         previous = json["PreviousSpec"].isNull ? nil : try ServiceSpec(json: json["PreviousSpec"])
-        updateStatus = json["UpdateStatus"]
+        rollout = try RolloutStatus(json: json["UpdateStatus"])
         jobIteration = json["JobStatus"]["JobIteration"]["Index"].int ?? 0
         jobExecuted = json["JobStatus"]["LastExecution"].string ?? version.created.text
         isRemoved = json["Skala"]["Removed"].bool ?? false
@@ -61,12 +60,31 @@ public struct ServiceRecord: Sendable {
         var json = version.fields(id)
         json["Spec"] = spec.json
         if let previous { json["PreviousSpec"] = previous.json }
-        if !updateStatus.isNull { json["UpdateStatus"] = updateStatus }
+        if let rollout { json["UpdateStatus"] = rollout.json }
         if spec.mode.isJob {
             json["JobStatus"] = [
                 "JobIteration": ["Index": JSON(jobIteration)], "LastExecution": JSON(jobExecuted),
             ]
         }
+        return json
+    }
+}
+
+extension RolloutStatus {
+    /// The API's `UpdateStatus`; nil when there is none.
+    init?(json: JSON) throws(SkalaError) {
+        guard let state = State(rawValue: json["State"].string ?? "") else { return nil }
+        self.init(
+            state: state, startedAt: try Timestamp(parsing: json["StartedAt"].string ?? ""),
+            completedAt: try json["CompletedAt"].string.map { (text) throws(SkalaError) in try Timestamp(parsing: text)
+            },
+            message: json["Message"].string ?? "")
+    }
+
+    var json: JSON {
+        var json: JSON = ["State": JSON(state.rawValue), "StartedAt": JSON(startedAt.text)]
+        if let completedAt { json["CompletedAt"] = JSON(completedAt.text) }
+        json["Message"] = JSON(message)
         return json
     }
 }

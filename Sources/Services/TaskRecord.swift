@@ -24,6 +24,8 @@ public struct TaskRecord: Sendable {
     public var containerID = ""
     public var pid: Int32 = 0
     public var exitCode: Int64 = 0
+    /// It was told to stop: by a change, by scaling, by its removal; not by its own end.
+    public internal(set) var isTold = false
     /// When it first ran; kept after its end.
     public var runningSince: Timestamp?
     /// False when its health checks have failed as often as they may.
@@ -32,17 +34,17 @@ public struct TaskRecord: Sendable {
     public var history: RestartHistory
 
     init(
-        service: ServiceRecord, slot: Int, nodeID: String = "", history: RestartHistory = RestartHistory(),
-        counter: VersionCounter
+        service: ServiceRecord, slot: Int, nodeID: String = "", spec: TaskSpec? = nil, templateVersion: UInt64? = nil,
+        history: RestartHistory = RestartHistory(), counter: VersionCounter
     ) {
         id = ClusterIdentifier.make()
         version = DocumentVersion(counter)
         self.history = history
-        templateVersion = service.templateVersion
+        self.templateVersion = templateVersion ?? service.templateVersion
         serviceID = service.id
         self.slot = slot
         self.nodeID = nodeID
-        spec = service.spec.task
+        self.spec = spec ?? service.spec.task
         jobIteration = service.jobIteration
         desired = service.spec.mode.isJob ? .complete : .running
         stateTime = version.created
@@ -82,6 +84,7 @@ public struct TaskRecord: Sendable {
         exitCode = status["ContainerStatus"]["ExitCode"].int ?? 0
         let own = json["Skala"]
         templateVersion = UInt64(clamping: own["Template"].int ?? 0)
+        isTold = own["Told"].bool ?? false
         if let text = own["RunningSince"].string { runningSince = try Timestamp(parsing: text) }
         history = RestartHistory(
             shortLives: Int(own["ShortLives"].int ?? 0), restarts: Int(own["Restarts"].int ?? 0))
@@ -93,7 +96,7 @@ public struct TaskRecord: Sendable {
         var json = document
         json["Skala"] = [
             "Template": JSON(templateVersion), "RunningSince": JSON(runningSince?.text),
-            "ShortLives": JSON(history.shortLives), "Restarts": JSON(history.restarts),
+            "Told": JSON(isTold), "ShortLives": JSON(history.shortLives), "Restarts": JSON(history.restarts),
             "WindowBegan": JSON(history.windowBegan?.text),
         ]
         return json
