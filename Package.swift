@@ -62,9 +62,15 @@ let package = Package(
             ],
             swiftSettings: settings),
         .target(
+            name: "Services",
+            dependencies: [
+                "CCrypto", "Base", "Kernel", "OCI", "Images", "Networks", "Store", "Planning", "Engine",
+            ],
+            swiftSettings: settings),
+        .target(
             name: "DockerAPI",
             dependencies: [
-                "CLinux", "Base", "Kernel", "OCI", "Images", "Networks", "Engine",
+                "CLinux", "Base", "Kernel", "OCI", "Images", "Networks", "Planning", "Engine", "Services",
                 .product(name: "NIOCore", package: "swift-nio"),
                 .product(name: "NIOPosix", package: "swift-nio"),
                 .product(name: "NIOHTTP1", package: "swift-nio"),
@@ -77,7 +83,7 @@ let package = Package(
         .executableTarget(name: "skala", dependencies: ["SkalaCLI"], swiftSettings: settings),
         .executableTarget(
             name: "skala-daemon",
-            dependencies: ["CLinux", "Base", "Kernel", "Machines", "Engine", "DockerAPI"],
+            dependencies: ["CLinux", "Base", "Kernel", "Machines", "Engine", "Services", "DockerAPI"],
             swiftSettings: settings),
         // Static, also in debug builds: it is process 1 of VMs, where there are no libraries.
         .executableTarget(
@@ -123,6 +129,9 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(name: "PlanningTests", dependencies: ["Planning", "Base", "TestSupport"], swiftSettings: settings),
         .testTarget(
+            name: "ServicesTests", dependencies: ["Services", "Planning", "Base", "TestSupport"],
+            swiftSettings: settings),
+        .testTarget(
             name: "DockerAPITests", dependencies: ["DockerAPI", "Engine", "Images", "OCI", "Base"],
             swiftSettings: settings),
         .testTarget(name: "ClientTests", dependencies: ["Client", "Kernel", "Base"], swiftSettings: settings),
@@ -130,7 +139,8 @@ let package = Package(
             name: "SkalaCLITests", dependencies: ["SkalaCLI", "Client", "YAML", "Kernel", "Base", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
-            name: "RepositoryTests", dependencies: ["DockerAPI", "Engine", "Kernel", "CLinux", "Base", "TestSupport"],
+            name: "RepositoryTests",
+            dependencies: ["DockerAPI", "Services", "Engine", "Kernel", "CLinux", "Base", "TestSupport"],
             exclude: ["docker-api-routes.txt", "docker-api-fields.txt"], swiftSettings: settings),
         .testTarget(
             name: "FuzzTests",

@@ -1,35 +1,42 @@
 import Base
 public import Engine
 import Kernel
+public import Services
 
 /// The Docker Engine API over an engine: routes, and the server they are reached by.
 public final class APIServer: Sendable {
     private let server: HTTPServer
 
     /// Every route of the API.
-    static func router(engine: Engine) -> Router {
+    static func router(engine: Engine, cluster: Cluster) -> Router {
         var router = Router()
-        SystemRoutes(engine: engine).register(&router)
+        SystemRoutes(engine: engine, cluster: cluster).register(&router)
         ContainerRoutes(engine: engine).register(&router)
         ContainerStreamRoutes(engine: engine).register(&router)
         ContainerFileRoutes(engine: engine).register(&router)
         ExecRoutes(engine: engine).register(&router)
         ImageRoutes(engine: engine).register(&router)
         BuildRoutes(engine: engine).register(&router)
-        NetworkRoutes(engine: engine).register(&router)
+        NetworkRoutes(engine: engine, cluster: cluster).register(&router)
         VolumeRoutes(engine: engine).register(&router)
         KernelRoutes(engine: engine).register(&router)
         MachineRoutes(engine: engine).register(&router)
         SnapshotRoutes(engine: engine).register(&router)
         PodRoutes(engine: engine).register(&router)
-        SwarmRoutes().register(&router)
+        PluginRoutes().register(&router)
+        SwarmRoutes(cluster: cluster).register(&router)
+        ServiceRoutes(engine: engine, cluster: cluster).register(&router)
+        TaskRoutes(engine: engine, cluster: cluster).register(&router)
+        SwarmFileRoutes(cluster: cluster).register(&router)
         return router
     }
 
-    public init(engine: Engine) {
+    public init(engine: Engine, cluster: Cluster) {
         let log = engine.log
         server = HTTPServer(
-            service: Service(router: APIServer.router(engine: engine), version: engine.configuration.version) {
+            service: Service(
+                router: APIServer.router(engine: engine, cluster: cluster), version: engine.configuration.version
+            ) {
                 error, request in
                 log.error("\(request): \(error)")
             })

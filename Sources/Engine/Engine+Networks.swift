@@ -11,7 +11,7 @@ extension Engine {
         let name = body["Name"].string ?? ""
         guard !name.isEmpty else { throw SkalaError(.invalid, "invalid network name: it is empty") }
         let driver = body["Driver"].string.flatMap { $0.isEmpty ? nil : $0 } ?? "bridge"
-        guard driver == "bridge" else {
+        guard driver == "bridge" || driver == "overlay" else {
             throw SkalaError(.notFound, "could not find plugin \(driver) in v1 plugin registry: plugin not found")
         }
         try RefusedFields.check("NetworkCreate", body)

@@ -4,7 +4,7 @@ public import Images
 public import Kernel
 public import Networks
 import OCI
-import Store
+public import Store
 
 /// What containers need of the engine: the stores, the networks, and the connection to the host's warden.
 final class EngineContext: Sendable {
@@ -54,6 +54,7 @@ public final class Engine: Sendable {
     public var events: EventBus { context.events }
     /// Those are part of the containers.
     public var pods: Pods { get async { await containers.pods } }
+    public var store: Store { context.store }
     public var builder: ImageBuilder { context.builder }
     /// For calls that block.
     public var threads: WorkerThreads { context.threads }

@@ -54,6 +54,26 @@ public enum RefusedFields {
                 ("min-free-space", wholeCache),
             ]
         ),
+        (
+            "SwarmInit",
+            [
+                ("ForceNewCluster", oneNode), ("DataPathAddr", oneNode), ("DataPathPort", oneNode),
+                ("DefaultAddrPool", "networks choose their addresses as those outside of a swarm do"),
+            ]
+        ),
+        ("SwarmSpec", [("Raft", oneNode), ("Dispatcher", oneNode), ("CAConfig", oneNode), ("TaskDefaults", logs)]),
+        (
+            "TaskSpec",
+            [
+                ("PluginSpec", "plugins are not supported"),
+                ("NetworkAttachmentSpec", "containers are connected to networks by name"),
+            ]
+        ),
+        (
+            "SecretSpec",
+            [("Driver", "secrets are kept by the engine itself"), ("Templating", noTemplates)]
+        ),
+        ("ConfigSpec", [("Templating", noTemplates)]),
         ("VolumeCreate", [("ClusterVolumeSpec", "cluster volumes are swarm mode's")]),
         (
             "ContainerUpdate",
@@ -71,6 +91,9 @@ public enum RefusedFields {
     private static let noGroup = "the instructions of a build have no control group of their own"
     private static let buildKit = "it is BuildKit's: set DOCKER_BUILDKIT=0"
     private static let wholeCache = "the build cache is emptied as a whole"
+    private static let oneNode = "the swarm has one node"
+    private static let noTemplates = "the contents are put into tasks as they are"
+    private static let logs = "the log driver is chosen for each service"
     private static let windows = "it exists on Windows only"
     private static let realTime = "real-time CPU scheduling is not supported"
     private static let fixed = "it cannot be changed on a container that exists"
@@ -82,7 +105,7 @@ public enum RefusedFields {
             // The fields of `ConfigFrom` and its like may be there and empty.
             let isUnset =
                 [.null, .int(0), .bool(false), "", [], [:]].contains(value)
-                || value.object.map { $0.members.allSatisfy { $0.value == "" } } ?? false
+                || value.object.map { $0.members.allSatisfy { ["", .null, .int(0), [:]].contains($0.value) } } ?? false
             guard isUnset else { throw SkalaError(.invalid, "\(object).\(key) is not supported: \(reason)") }
         }
     }

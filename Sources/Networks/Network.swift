@@ -14,7 +14,7 @@ public struct Subnet: Sendable {
 public struct Network: Sendable {
     public let id: String
     public let name: String
-    /// `bridge`, `host` or `null`.
+    /// `bridge`, `overlay`, `host` or `null`.
     public let driver: String
     public let options: [String: String]
     public let labels: [String: String]
@@ -27,6 +27,9 @@ public struct Network: Sendable {
     public let enableIPv6: Bool
     /// The interface on the host; empty without one.
     public let bridge: String
+
+    /// Whether it has a bridge. On one node that is what an overlay network is, too.
+    public var isBridged: Bool { driver == "bridge" || driver == "overlay" }
 
     /// The document in the store.
     public var json: JSON {
@@ -89,6 +92,7 @@ public struct Network: Sendable {
 /// What a user asks for in `POST /networks/create`.
 public struct NetworkRequest: Sendable {
     let name: String
+    let driver: String
     let options: [String: String]
     let labels: [String: String]
     let isInternal: Bool
@@ -106,12 +110,14 @@ public struct NetworkRequest: Sendable {
         guard isValid else {
             throw SkalaError(.invalid, "invalid network name (\(name)), only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed")
         }
+        driver = json["Driver"].string.flatMap { $0.isEmpty ? nil : $0 } ?? "bridge"
         options = json["Options"].stringDictionary ?? [:]
         labels = json["Labels"].stringDictionary ?? [:]
         isInternal = json["Internal"].bool ?? false
         isAttachable = json["Attachable"].bool ?? false
-        if let scope = json["Scope"].string, !["", "local"].contains(scope) {
-            throw SkalaError(.invalid, "networks of the scope '\(scope)' are swarm mode's")
+        let scope = driver == "overlay" ? "swarm" : "local"
+        if let given = json["Scope"].string, !["", scope].contains(given) {
+            throw SkalaError(.invalid, "networks of the driver \(driver) have the scope \(scope), not '\(given)'")
         }
         guard json["EnableIPv4"].bool != false else {
             throw SkalaError(.invalid, "a network without IPv4 is not supported")

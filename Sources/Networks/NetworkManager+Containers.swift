@@ -122,7 +122,7 @@ extension NetworkManager {
     /// - Throws: `.conflict` when the wanted address is taken; `.exhausted` when none is left.
     public func connect(containerID: String, _ request: EndpointRequest) async throws -> Endpoint {
         let network = try find(request.networkID)
-        if bridges[network.id] == nil, network.driver == "bridge" {
+        if bridges[network.id] == nil, network.isBridged {
             // It could not be made when the daemon started.
             try await bringUp(network)
             try await applyRules()

@@ -107,7 +107,7 @@ public actor NetworkManager {
         try await firewall.reset()
         try await bringUp(bridge)
         var problems: [String] = []
-        for network in stored.sorted(by: { $0.id < $1.id }) where network.driver == "bridge" {
+        for network in stored.sorted(by: { $0.id < $1.id }) where network.isBridged {
             do {
                 try await bringUp(network)
             } catch {
@@ -191,7 +191,7 @@ public actor NetworkManager {
     }
 
     func applyRules() async throws {
-        let rules = networks.values.filter { $0.driver == "bridge" }.sorted { $0.id < $1.id }.map {
+        let rules = networks.values.filter(\.isBridged).sorted { $0.id < $1.id }.map {
             FirewallNetwork(
                 bridge: $0.bridge, subnet: $0.subnet(.v4)?.subnet ?? "", ipv6Subnet: $0.subnet(.v6)?.subnet,
                 isInternal: $0.isInternal,
@@ -249,7 +249,7 @@ public actor NetworkManager {
         let id = Identifier.make()
         let wanted = request.options["com.docker.network.bridge.name"]
         let network = Network(
-            id: id, name: request.name, driver: "bridge", options: request.options, labels: request.labels,
+            id: id, name: request.name, driver: request.driver, options: request.options, labels: request.labels,
             subnets: subnets, created: SystemClock.now(), isInternal: request.isInternal,
             isAttachable: request.isAttachable, bridge: wanted ?? "sk\(tag)b\(id.prefix(8))")
         networks[id] = network

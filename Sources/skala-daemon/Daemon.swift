@@ -3,6 +3,7 @@ import DockerAPI
 import Engine
 import Glibc
 import Kernel
+import Services
 
 /// `skala-daemon`: the engine and its API in one process; started by `skala daemon` or systemd.
 @main
@@ -29,11 +30,13 @@ struct Daemon {
             let lock = try DaemonLock(path: options.configuration.runRoot + "/daemon.lock")
             defer { lock.release() }
             let engine = try await Engine(configuration: options.configuration, log: log)
-            let api = APIServer(engine: engine)
+            let cluster = Cluster(engine: engine)
+            let api = APIServer(engine: engine, cluster: cluster)
             do {
                 // First: a daemon that nobody can reach must leave no warden, bridge or rules behind.
                 for address in options.addresses { try await api.listen(on: address) }
                 try await engine.start()
+                try await cluster.start()
                 try await api.serve()
             } catch {
                 await api.stop()
@@ -47,6 +50,7 @@ struct Daemon {
                 break
             }
             await api.stop()
+            await cluster.close()
             await engine.close()
         } catch { fail("\(error)", status: 1) }
     }

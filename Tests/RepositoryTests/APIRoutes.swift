@@ -1,6 +1,7 @@
 @testable import DockerAPI
 @testable import Engine
 import Kernel
+import Services
 import TestSupport
 
 /// The routes of an engine that runs nothing.
@@ -11,7 +12,7 @@ func makeRouter(in folder: TemporaryFolder) async throws -> Router {
     try FileContents.makeDirectories(configuration.dataRoot)
     let context = try await EngineContext(configuration: configuration, log: Log(level: .error))
     let engine = Engine(context: context, id: "")
-    let router = APIServer.router(engine: engine)
+    let router = APIServer.router(engine: engine, cluster: Cluster(engine: engine))
     await engine.close()
     return router
 }

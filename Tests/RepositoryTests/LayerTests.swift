@@ -36,7 +36,7 @@ struct LayerTests {
         #expect(names.prefix(1) == ["CLinux"])
         #expect(names.contains("Engine") && names.contains("RepositoryTests"))
         #expect(targets.first { $0.name == "Kernel" }?.dependencies == ["CLinux", "CSeccomp", "Base"])
-        #expect(targets.first { $0.name == "DockerAPI" }?.dependencies.last == "Engine")
+        #expect(targets.first { $0.name == "DockerAPI" }?.dependencies.last == "Services")
     }
 
     @Test func importsGoDownwards() {

@@ -73,8 +73,8 @@ struct ContainerStreamRoutes {
             throw SkalaError(.invalid, "Bad parameters: you must choose at least one stream")
         }
         wanted.follow = query.flag("follow")
-        wanted.since = try time(query.first("since"))
-        wanted.until = try time(query.first("until"))
+        wanted.since = try ContainerStreamRoutes.time(query.first("since"))
+        wanted.until = try ContainerStreamRoutes.time(query.first("until"))
         wanted.tail = query.first("tail").flatMap { Int($0) }.flatMap { $0 >= 0 ? $0 : nil }
         guard let path = await container.logFile else {
             throw SkalaError(.unsupported, "configured logging driver does not support reading")
@@ -100,7 +100,7 @@ struct ContainerStreamRoutes {
         }
     }
 
-    private func time(_ text: String?) throws -> Timestamp? {
+    static func time(_ text: String?) throws -> Timestamp? {
         guard let text, !text.isEmpty, text != "0" else { return nil }
         return try Timestamp(parsing: text)
     }

@@ -1,10 +1,12 @@
 import Base
 import Engine
 import Networks
+import Services
 
 /// Networks.
 struct NetworkRoutes {
     let engine: Engine
+    let cluster: Cluster
 
     func register(_ router: inout Router) {
         router.get("/networks") { try await list($0) }
@@ -15,7 +17,9 @@ struct NetworkRoutes {
             return .json(await document(network, details: true))
         }
         router.delete("/networks/{id}") { request in
-            try await engine.removeNetwork(request.parameter("id"))
+            let network = try await engine.networks.find(request.parameter("id"))
+            try await cluster.release(network)
+            try await engine.removeNetwork(network.id)
             return .noContent
         }
         router.post("/networks/{id}/connect") { request in
@@ -40,7 +44,8 @@ struct NetworkRoutes {
             let isBuiltIn = NetworkRoutes.builtIn.contains(network.name)
             guard filters.exact("driver", network.driver), filters.prefix("id", network.id),
                 filters.labels(network.labels), filters.name("name", anyOf: [network.name]),
-                filters.exact("scope", "local"), filters.exact("type", isBuiltIn ? "builtin" : "custom")
+                filters.exact("scope", NetworkRoutes.scope(network)),
+                filters.exact("type", isBuiltIn ? "builtin" : "custom")
             else { continue }
             if let isDangling {
                 let isUnused = await engine.networks.endpoints(on: network.id).isEmpty && !isBuiltIn
@@ -50,6 +55,8 @@ struct NetworkRoutes {
         }
         return .json(JSON(documents))
     }
+
+    private static func scope(_ network: Network) -> String { network.driver == "overlay" ? "swarm" : "local" }
 
     static let builtIn: Set = ["bridge", "host", "none"]
 
@@ -76,7 +83,8 @@ struct NetworkRoutes {
             }
         }
         return [
-            "Name": JSON(network.name), "Id": JSON(network.id), "Created": JSON(network.created.text), "Scope": "local",
+            "Name": JSON(network.name), "Id": JSON(network.id), "Created": JSON(network.created.text),
+            "Scope": JSON(NetworkRoutes.scope(network)),
             "Driver": JSON(network.driver), "EnableIPv4": JSON(network.enableIPv4),
             "EnableIPv6": JSON(network.enableIPv6),
             "IPAM": ["Driver": "default", "Options": .null, "Config": JSON(configuration)],
@@ -88,6 +96,7 @@ struct NetworkRoutes {
 
     private func create(_ request: Request) async throws -> Response {
         let body = try await request.body.json()
+        if body["Driver"].string == "overlay", await !cluster.isActive { throw Cluster.notAManager }
         let network = try await engine.createNetwork(body)
         return .json(["Id": JSON(network.id), "Warning": ""], status: 201)
     }

@@ -1,48 +1,57 @@
 import Base
+import Engine
+import Services
 
-/// Swarm mode, services, configs, secrets and plugins: answered with the API's own errors until they exist.
+/// Swarm mode: the swarm, and its one node.
 struct SwarmRoutes {
-    private static let notAManager = SkalaError(
-        .unavailable,
-        "This node is not a swarm manager. Use \"docker swarm init\" or \"docker swarm join\" to connect this node to "
-            + "swarm and try again.")
-
-    private static let noPlugins = SkalaError(
-        .unsupported, "plugins are not supported: volumes, networks and logs have built-in drivers only")
+    let cluster: Cluster
 
     func register(_ router: inout Router) {
-        for collection in ["services", "secrets", "configs"] {
-            router.refuse("POST", "/\(collection)/create", SwarmRoutes.notAManager)
+        router.post("/swarm/init") { request in
+            .json(JSON(try await cluster.initialize(try await request.body.json())))
         }
-        for collection in ["services", "nodes", "secrets", "configs"] {
-            router.refuse("DELETE", "/\(collection)/{id}", SwarmRoutes.notAManager)
-            router.refuse("POST", "/\(collection)/{id}/update", SwarmRoutes.notAManager)
+        router.get("/swarm") { _ in .json(try await cluster.document()) }
+        router.post("/swarm/leave") { request in
+            try await cluster.leave(force: request.query.flag("force"))
+            return Response(status: 200)
         }
-        for collection in ["services", "tasks", "nodes", "secrets", "configs"] {
-            router.refuse("GET", "/\(collection)", SwarmRoutes.notAManager)
-            router.refuse("GET", "/\(collection)/{id}", SwarmRoutes.notAManager)
-        }
-        for collection in ["services", "tasks"] {
-            router.refuse("GET", "/\(collection)/{id}/logs", SwarmRoutes.notAManager)
-        }
-        router.refuse("GET", "/swarm", SwarmRoutes.notAManager)
-        router.refuse("GET", "/swarm/unlockkey", SwarmRoutes.notAManager)
-        for action in ["init", "join", "leave", "update", "unlock"] {
-            router.refuse(
-                "POST", "/swarm/\(action)",
-                SkalaError(.unavailable, "swarm mode is not available: this engine manages one node without services"))
-        }
-        router.get("/plugins") { _ in .json([]) }
-        router.get("/plugins/{name:*}/json") { request in
-            throw SkalaError(.notFound, "plugin \"\(request.parameter("name"))\" not found")
-        }
-        router.refuse("GET", "/plugins/privileges", SwarmRoutes.noPlugins)
-        router.refuse("DELETE", "/plugins/{name:*}", SwarmRoutes.noPlugins)
-        for action in ["pull", "create"] { router.refuse("POST", "/plugins/\(action)", SwarmRoutes.noPlugins) }
-        for action in ["enable", "disable", "upgrade", "push", "set"] {
-            router.refuse("POST", "/plugins/{name:*}/\(action)", SwarmRoutes.noPlugins)
+        router.post("/swarm/update") { request in
+            let index = try request.query.int("version") ?? 0
+            try await cluster.update(swarm: try await request.body.json(), index: index)
+            return Response(status: 200)
         }
         router.refuse(
-            "POST", "/session", SkalaError(.unsupported, "BuildKit sessions are not supported: set DOCKER_BUILDKIT=0"))
+            "POST", "/swarm/join",
+            SkalaError(.unsupported, "joining a swarm is not supported: this engine manages one node, itself"))
+        router.refuse(
+            "POST", "/swarm/unlock", SkalaError(.unsupported, "the swarm is never locked: autolock is not supported"))
+        router.refuse(
+            "GET", "/swarm/unlockkey",
+            SkalaError(.unsupported, "the swarm has no unlock key: autolock is not supported"))
+        router.get("/nodes") { try await nodes($0) }
+        router.get("/nodes/{id}") { request in .json(try await cluster.node(request.parameter("id")).document) }
+        router.post("/nodes/{id}/update") { request in
+            let index = try request.query.int("version") ?? 0
+            try await cluster.update(
+                node: request.parameter("id"), index: index, to: try await request.body.json())
+            return Response(status: 200)
+        }
+        router.delete("/nodes/{id}") { request in
+            let node = try await cluster.node(request.parameter("id"))
+            throw SkalaError(
+                .invalid, "node \(node.id) is a cluster manager and is a member of the swarm: leave the swarm instead")
+        }
+    }
+
+    private func nodes(_ request: Request) async throws -> Response {
+        let filters = try Filters(
+            request, allowed: ["id", "label", "engine.label", "membership", "name", "node.label", "role"])
+        let nodes = try await cluster.nodes().filter { node in
+            filters.prefix("id", node.id) && filters.any("name") { node.hostname.hasPrefix($0) }
+                && filters.exact("role", "manager") && filters.exact("membership", "accepted")
+                && filters.labels(node.labels, filter: "node.label") && filters.labels(node.labels)
+                && filters.labels([:], filter: "engine.label")
+        }
+        return .json(JSON(nodes.map(\.document)))
     }
 }

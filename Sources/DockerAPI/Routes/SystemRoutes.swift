@@ -2,14 +2,16 @@ import Base
 import Engine
 import Images
 import Kernel
+import Services
 
 /// System: ping, version, info, events, disk usage, and registry log-in.
 struct SystemRoutes {
     let engine: Engine
+    let cluster: Cluster
 
     func register(_ router: inout Router) {
-        router.get("/_ping") { _ in ping(body: true) }
-        router.head("/_ping") { _ in ping(body: false) }
+        router.get("/_ping") { _ in await ping(body: true) }
+        router.head("/_ping") { _ in await ping(body: false) }
         router.get("/version") { _ in .json(version()) }
         router.get("/info") { _ in .json(try await info()) }
         router.get("/events") { try await events($0) }
@@ -22,10 +24,11 @@ struct SystemRoutes {
         }
     }
 
-    private func ping(body: Bool) -> Response {
+    private func ping(body: Bool) async -> Response {
+        let swarm = await cluster.isActive ? "active/manager" : "inactive"
         let headers = [
             (name: "Cache-Control", value: "no-cache, no-store, must-revalidate"), (name: "Pragma", value: "no-cache"),
-            (name: "Builder-Version", value: "1"), (name: "Swarm", value: "inactive"),
+            (name: "Builder-Version", value: "1"), (name: "Swarm", value: swarm),
             (name: "Content-Type", value: "text/plain; charset=utf-8"),
         ]
         return Response(headers: headers, body: body ? .bytes(Array("OK".utf8)) : .none)
@@ -103,9 +106,7 @@ struct SystemRoutes {
         info["DefaultRuntime"] = "container"
         // Ours: nothing in Docker's document tells it.
         if let accelerator = await engine.accelerator() { info["Accelerator"] = JSON(accelerator) }
-        info["Swarm"] = [
-            "NodeID": "", "LocalNodeState": "inactive", "ControlAvailable": false, "RemoteManagers": .null,
-        ]
+        info["Swarm"] = await cluster.info
         info["LiveRestoreEnabled"] = true
         info["InitBinary"] = "skala-init"
         info["SecurityOptions"] = ["name=seccomp,profile=builtin", "name=cgroupns"]
@@ -118,6 +119,7 @@ struct SystemRoutes {
     private func events(_ request: Request) async throws -> Response {
         let allowed: Set = [
             "type", "event", "container", "image", "network", "volume", "label", "daemon", "scope", "id", "plugin",
+            "service", "node", "secret", "config",
         ]
         let filters = try Filters(request, allowed: allowed)
         let since = try request.query.first("since").flatMap { $0.isEmpty ? nil : try Timestamp(parsing: $0) }
@@ -153,7 +155,7 @@ struct SystemRoutes {
         return filters.exact("type", event.type)
             && filters.any("event") { event.action == $0 || event.action.hasPrefix($0 + ":") }
             && filters.labels(event.attributes)
-            && ["container", "image", "network", "volume"].allSatisfy(actor)
+            && ["container", "image", "network", "volume", "service", "node", "secret", "config"].allSatisfy(actor)
     }
 
     // MARK: disk usage

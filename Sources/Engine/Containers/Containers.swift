@@ -109,6 +109,16 @@ public actor Containers {
         }
     }
 
+    /// Checks a create request without making anything.
+    ///
+    /// - Throws: as `create`; nothing about the image when that is not here yet.
+    public func check(_ body: JSON) async throws {
+        // Not here yet: it is pulled when a container is made.
+        guard let image = try? await engine.images.find(body["Image"].string ?? "") else { return }
+        _ = try ContainerCreation(body: body, image: image, id: Identifier.make()).record(name: "", imageName: "")
+        _ = try MountParser(host: body["HostConfig"], config: body)
+    }
+
     func reserve(name: String, for id: String) throws -> String {
         var name = name.hasPrefix("/") ? String(name.dropFirst()) : name
         if name.isEmpty {

@@ -2,7 +2,10 @@ public import Base
 
 /// Something that happened to a container, image, network or volume, as `docker events` shows it.
 public struct Event: Sendable {
-    /// `container`, `image`, `network`, `volume`, `daemon`; and Skala's own `template`, of VMs.
+    private static let clusterTypes: Set = ["service", "node", "secret", "config"]
+
+    /// `container`, `image`, `network`, `volume`, `daemon`, `service`, `node`, `secret`, `config`; and Skala's own `template`, of
+    /// VMs.
     public let type: String
     /// `create`, `start`, `die`, … with details after a colon for execs (`exec_start: ls`).
     public let action: String
@@ -30,7 +33,7 @@ public struct Event: Sendable {
         message["Type"] = JSON(type)
         message["Action"] = JSON(action)
         message["Actor"] = ["ID": JSON(actor), "Attributes": JSON(attributes)]
-        message["scope"] = "local"
+        message["scope"] = Event.clusterTypes.contains(type) ? "swarm" : "local"
         message["time"] = JSON(time.seconds)
         message["timeNano"] = JSON(time.nanoseconds)
         return message

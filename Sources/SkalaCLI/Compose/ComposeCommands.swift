@@ -5,7 +5,9 @@ import Kernel
 /// `skala up`, `down`, `scale`, and what `ps` and `logs` show of a project.
 enum ComposeCommands {
     static let location: [Option] = [
-        .list("file", short: "f", "FILE", "The Compose file; several are merged (default compose.yaml, here or above)", .files),
+        .list(
+            "file", short: "f", "FILE", "The Compose file; several are merged (default compose.yaml, here or above)",
+            .files),
         .value("project", short: "p", "NAME", "The project's name (default the file's, or its folder's)"),
         .list("profile", "NAME", "Services of this profile, too"),
     ]
@@ -16,7 +18,9 @@ enum ComposeCommands {
         options: location + [
             .flag("detach", short: "d", "Do not wait until the services run"),
             .flag("build", "Build images although they are there"),
-            .value("pull", "WHEN", "always, missing or never (default what the file says)", .words(["always", "missing", "never"])),
+            .value(
+                "pull", "WHEN", "always, missing or never (default what the file says)",
+                .words(["always", "missing", "never"])),
             .flag("remove-orphans", "Remove the project's services that are not in the file"),
             .value("timeout", "SECONDS", "How long the services may take (default 300)"),
         ],
@@ -45,7 +49,8 @@ enum ComposeCommands {
             for resource in try resources(kind, of: name, call.client) {
                 let id = resource["Id"].string ?? resource["ID"].string ?? resource["Name"].plain
                 try call.client.json(.delete("/\(kind)/\(PercentEncoding.encode(id))"))
-                StandardStreams.error("\(kind.dropLast()) \((resource["Name"].string ?? resource["Spec"]["Name"].plain)): removed\n")
+                StandardStreams.error(
+                    "\(kind.dropLast()) \((resource["Name"].string ?? resource["Spec"]["Name"].plain)): removed\n")
                 removed += 1
             }
         }

@@ -29,7 +29,9 @@ struct ComposeRollout {
         try makeSwarm()
         for service in services { try makeImage(of: service) }
         for network in project.networks { try make(network, "/networks", "/networks/create") }
-        for volume in project.volumes where !volume.isExternal { try client.json(.post("/volumes/create", volume.body)) }
+        for volume in project.volumes where !volume.isExternal {
+            try client.json(.post("/volumes/create", volume.body))
+        }
         var files: [String: String] = [:]
         for resource in project.secrets + project.configs {
             files["\(resource.kind) \(resource.name)"] = try make(
@@ -79,7 +81,8 @@ struct ComposeRollout {
             if call.arguments.flag("build") || service.pullPolicy == "build" || !hasImage(service.image) {
                 StandardStreams.error("building \(service.image)\n")
                 try ImageBuild.build(
-                    context: build.context, dockerfile: build.dockerfile, arguments: build.arguments, target: build.target,
+                    context: build.context, dockerfile: build.dockerfile, arguments: build.arguments,
+                    target: build.target,
                     tag: service.image, call.client)
             }
             return
@@ -113,7 +116,8 @@ struct ComposeRollout {
             return found["Id"].string ?? found["ID"].plain
         }
         guard !resource.isExternal else {
-            throw SkalaError(.notFound, "the \(resource.kind.rawValue.dropLast()) \(resource.name) is external, and not there")
+            throw SkalaError(
+                .notFound, "the \(resource.kind.rawValue.dropLast()) \(resource.name) is external, and not there")
         }
         let made = try client.json(.post(create, resource.body))
         StandardStreams.error("\(resource.kind.rawValue.dropLast()) \(resource.name): made\n")
@@ -159,9 +163,12 @@ struct ComposeRollout {
             if states.contains("complete") { return }
             if let failed = tasks.first(where: { $0["Status"]["State"] == "failed" }), !states.contains("running") {
                 throw SkalaError(
-                    .system, "service \(dependency.service) has not completed: \(failed["Status"]["Err"].string ?? "it failed")")
+                    .system,
+                    "service \(dependency.service) has not completed: \(failed["Status"]["Err"].string ?? "it failed")")
             }
-            guard secondsLeft > 0 else { throw SkalaError(.timedOut, "service \(dependency.service) does not complete") }
+            guard secondsLeft > 0 else {
+                throw SkalaError(.timedOut, "service \(dependency.service) does not complete")
+            }
             Sleep.milliseconds(200)
         }
     }

@@ -54,7 +54,8 @@ struct ServiceConvergence {
             let isReady = isJob ? (status["CompletedTasks"].int ?? 0) > 0 || wanted == 0 : running >= wanted && !isBusy
             display.show([
                 "id": JSON(name),
-                "status": JSON(isReady ? "running (\(running))" : "\(running) of \(wanted) running\(isBusy ? ", updating" : "")"),
+                "status": JSON(
+                    isReady ? "running (\(running))" : "\(running) of \(wanted) running\(isBusy ? ", updating" : "")"),
             ])
             if !isReady {
                 late.append(name)

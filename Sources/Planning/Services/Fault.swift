@@ -1,0 +1,29 @@
+/// What is wrong with a task, so that it has to be replaced.
+public enum Fault: Sendable, Hashable, CustomStringConvertible {
+    /// Its process ended, with this code when that is known.
+    case exit(code: Int?, message: String)
+    /// It never ran: its node refused it, or could not make it.
+    case rejected(message: String)
+    /// Its health checks fail.
+    case unhealthy
+    /// No sign of life for so many nanoseconds.
+    case hung(silent: Int64)
+    /// It is in this state for so many nanoseconds.
+    case stuck(TaskState, after: Int64)
+    case nodeDown
+
+    /// Whether the task itself is to blame, rather than the node it was on.
+    public var isOwn: Bool { self != .nodeDown }
+
+    public var description: String {
+        switch self {
+        case .exit(let code, let message):
+            (code.map { "exit code \($0)" } ?? "ended") + (message.isEmpty ? "" : " (\(message))")
+        case .rejected(let message): "could not be started" + (message.isEmpty ? "" : " (\(message))")
+        case .unhealthy: "unhealthy"
+        case .hung(let silent): "no sign of life for \(Text.duration(silent))"
+        case .stuck(let state, let after): "still \(state.rawValue) after \(Text.duration(after))"
+        case .nodeDown: "its node is down"
+        }
+    }
+}

@@ -1,0 +1,165 @@
+import Base
+import Engine
+import Images
+import Kernel
+import OCI
+import Planning
+import Store
+
+extension ServiceReconciler {
+    /// What is to be done next for a task.
+    enum Step {
+        /// Its container is made.
+        case prepare
+        case start
+        case stop
+        /// Stopped, as a failure of its own.
+        case fail(Fault)
+        /// The container and the record go.
+        case remove
+    }
+
+    func nextStep(of task: TaskRecord) -> Step? {
+        if task.isWanted {
+            if let fault = faults[task.id], task.state.isActive { return .fail(fault) }
+            switch task.state {
+            case .assigned, .accepted, .preparing: return .prepare
+            case .ready: return task.desired == .ready ? nil : .start
+            // The daemon was killed in the middle of it.
+            case .starting: return underWay.contains(task.id) || touched.contains(task.id) ? nil : .start
+            default: return nil
+            }
+        }
+        if task.state.isActive { return .stop }
+        return task.desired == .remove ? .remove : nil
+    }
+
+    func carryOut(_ step: Step, _ id: String) async {
+        switch step {
+        case .prepare: await context.makers.withPlace { await prepare(id) }
+        case .start: await context.makers.withPlace { await startContainer(id) }
+        case .stop: await stop(id) { $0.enter(.shutdown, "shutdown") }
+        case .fail(let fault):
+            await stop(id) { $0.enter(.failed, "stopped", error: fault.description) }
+            faults[id] = nil
+        case .remove: await remove(id)
+        }
+        underWay.remove(id)
+        touch(id)
+    }
+
+    // MARK: prepare
+
+    private func prepare(_ id: String) async {
+        guard let task = tasks[id], task.isWanted else { return }
+        do {
+            guard let node = await cluster.node else { return }
+            await change(id) { $0.enter(.preparing, "preparing") }
+            try await pullIfMissing(task.spec.image)
+            let container = try await container(of: task, node)
+            await change(id) {
+                $0.containerID = container
+                $0.enter(.ready, "prepared")
+            }
+        } catch {
+            context.log.info("service \(service.name): task \(id) is rejected: \(error)")
+            await change(id) { $0.enter(.rejected, "preparing", error: "\(error)") }
+        }
+    }
+
+    /// The container that is there, by its label, or a new one.
+    private func container(of task: TaskRecord, _ node: NodeRecord) async throws -> String {
+        let name = TaskContainer.name(of: task, service: service)
+        if let found = try? await context.engine.containers.find(name) { return found.id }  // none: made below
+        try await context.files.make(task.id, try await cluster.taskFiles(task.spec))
+        let body = try await cluster.containerBody(service: service, task: task, node: node)
+        return try await context.engine.containers.create(name: name, body: body).id
+    }
+
+    private func pullIfMissing(_ image: String) async throws {
+        do {
+            _ = try await context.engine.images.find(image)
+        } catch let error as SkalaError where error.code == .notFound {
+            let reference = try Reference(parsing: image)
+            let remote = try await context.engine.images.lookUp(reference, platform: nil, credentials: nil)
+            _ = try await context.engine.images.pull(remote, progress: { _ in })
+        }
+    }
+
+    // MARK: start
+
+    private func startContainer(_ id: String) async {
+        guard let task = tasks[id], task.isWanted else { return }
+        await change(id) { $0.enter(.starting, "starting") }
+        do {
+            let container = try await context.engine.containers.find(task.containerID)
+            do {
+                try await container.start()
+            } catch let error as SkalaError where error.code == .notModified {}
+            let state = await container.snapshot.state
+            guard await container.healthStatus == "none", state.isAlive else { return }
+            await change(id) {
+                $0.enter(.running, "started")
+                $0.pid = state.pid
+            }
+        } catch {
+            context.log.info("service \(service.name): task \(id) does not start: \(error)")
+            await change(id) { $0.enter(.failed, "starting", error: "\(error)") }
+        }
+    }
+
+    // MARK: end
+
+    private func stop(_ id: String, _ end: (inout TaskRecord) -> Void) async {
+        guard let task = tasks[id] else { return }
+        do {
+            // A container that a killed daemon made, and did not write down, has the task's name.
+            let name = TaskContainer.name(of: task, service: service)
+            let container = try await context.engine.containers.find(
+                task.containerID.isEmpty ? name : task.containerID)
+            do {
+                try await container.stop()
+            } catch let error as SkalaError where error.code == .notModified {}
+            let state = await container.snapshot.state
+            await change(id) {
+                $0.containerID = container.id
+                $0.pid = 0
+                $0.exitCode = state.exitCode
+                end(&$0)
+            }
+        } catch let error as SkalaError where error.code == .notFound {
+            await change(id, end)
+        } catch {
+            context.log.error("service \(service.name): task \(id) cannot be stopped: \(error)")
+            wake(at: SystemClock.monotonicNanoseconds() + 1_000_000_000)
+        }
+    }
+
+    private func remove(_ id: String) async {
+        guard let task = tasks[id] else { return }
+        do {
+            if !task.containerID.isEmpty {
+                try await context.engine.containers.find(task.containerID).remove(force: true, volumes: true)
+            }
+        } catch let error as SkalaError where error.code == .notFound {
+        } catch {
+            context.log.error("service \(service.name): the container of task \(id) cannot be removed: \(error)")
+            wake(at: SystemClock.monotonicNanoseconds() + 1_000_000_000)
+            return
+        }
+        do {
+            try await context.store.remove("task", id)
+            tasks[id] = nil
+        } catch { context.log.error("cannot forget task \(id) of service \(service.name): \(error)") }
+    }
+
+    /// Of each slot so many ended tasks are kept, for `service ps` and `service logs`.
+    func forgetHistory() async {
+        let limit = await cluster.historyLimit
+        let ended = tasks.values.filter { !$0.state.isActive && $0.desired == .shutdown }
+        for (_, past) in Dictionary(grouping: ended, by: { $0.slot == 0 ? $0.nodeID : "\($0.slot)" }) {
+            let excess = past.sorted { $0.created > $1.created }.dropFirst(max(0, limit))
+            for task in excess { await want(task.id, .remove) }
+        }
+    }
+}
