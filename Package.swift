@@ -97,6 +97,7 @@ let package = Package(
         .target(
             name: "TestSupport", dependencies: ["Base", "Kernel"], path: "Tests/TestSupport", swiftSettings: settings),
         .testTarget(name: "BaseTests", dependencies: ["Base", "TestSupport"], swiftSettings: settings),
+        .testTarget(name: "YAMLTests", dependencies: ["YAML", "Base"], swiftSettings: settings),
         .testTarget(
             name: "KernelTests", dependencies: ["Kernel", "CLinux", "Base", "TestSupport"], swiftSettings: settings),
         .testTarget(name: "OCITests", dependencies: ["OCI", "Base", "TestSupport"], swiftSettings: settings),

@@ -28,7 +28,7 @@ struct ServiceConvergence {
             if settled >= 2 { return }
             guard SystemClock.monotonicNanoseconds() < deadline else {
                 let reasons = try late.map { name in "\(name)\(try lastError(of: name).map { " (\($0))" } ?? "")" }
-                throw SkalaError(.timedOut, "not running after \(Int(seconds)) s: \(reasons.joined(separator: ", "))")
+                throw SkalaError(.timedOut, "not running in time: \(reasons.joined(separator: ", "))")
             }
             Sleep.milliseconds(200)
         }

@@ -10,12 +10,14 @@ enum ContainerList {
             .all, .quiet, .noTruncation, .filter, .format, .flag("size", short: "s", "Show their sizes"),
             .value("last", short: "n", "NUMBER", "The last created, in any state"),
             .flag("latest", short: "l", "The last created one, in any state"),
-        ],
+        ] + ComposeTasks.location,
         examples: [
-            "skala ps -a", "skala ps -q --filter label=app=web", "skala ps --format '{{.Names}}\\t{{.Status}}'",
+            "skala ps -a", "skala ps --project shop", "skala ps -q --filter label=app=web",
+            "skala ps --format '{{.Names}}\\t{{.Status}}'",
         ]
     ) { call in
         let arguments = call.arguments
+        if ComposeTasks.isAsked(arguments) { return try ComposeTasks.list(call) }
         var query = try API.filters(arguments.list("filter"))
         if arguments.flag("all") { query.append(("all", "1")) }
         if arguments.flag("size") { query.append(("size", "1")) }

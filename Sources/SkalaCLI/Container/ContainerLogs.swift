@@ -5,15 +5,16 @@ import Kernel
 /// `skala logs`
 enum ContainerLogs {
     static let command = Command(
-        "logs", "Show what a container has written", "[OPTIONS] CONTAINER", 1...1, completes: .containers,
+        "logs", "Show what a container, or the services of a project, have written",
+        "[OPTIONS] CONTAINER | --project NAME [SERVICE...]", Command.atLeast(0), completes: .containers,
         options: [
             .flag("follow", short: "f", "Go on with what it writes from now on"),
             .flag("timestamps", short: "t", "Show when each line was written"),
             .value("tail", short: "n", "LINES", "Only the last lines (default all)"),
             .value("since", "TIME", "Only from then on: 10m (ago), or 2026-01-02T15:04:05"),
             .value("until", "TIME", "Only up to then"),
-        ],
-        examples: ["skala logs -f web", "skala logs --since 10m --tail 100 -t db"]
+        ] + ComposeTasks.location,
+        examples: ["skala logs -f web", "skala logs -f --project shop web", "skala logs --since 10m --tail 100 -t db"]
     ) { call in
         let arguments = call.arguments
         let now = SystemClock.now()
@@ -23,8 +24,12 @@ enum ContainerLogs {
         for name in ["since", "until"] {
             if let text = arguments[name] { query.append((name, try TimeText.unix(text, now: now))) }
         }
-        let response = try call.client.send(
-            .get(API.container(arguments.positional[0], "/logs"), query: query.map { (name: $0.0, value: $0.1) }))
+        let named = query.map { (name: $0.0, value: $0.1) }
+        if ComposeTasks.isAsked(arguments) { return try ComposeTasks.logs(call, query: named) }
+        guard arguments.positional.count == 1 else {
+            throw CommandFailure(2, "skala logs needs a CONTAINER, or --project NAME")
+        }
+        let response = try call.client.send(.get(API.container(arguments.positional[0], "/logs"), query: named))
         let isRaw = response.head.header("Content-Type") == "application/vnd.docker.raw-stream"
         var demultiplexer = StreamDemultiplexer()
         while true {
