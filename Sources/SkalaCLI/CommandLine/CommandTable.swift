@@ -21,6 +21,7 @@ enum CommandTable {
                 ImageTransfer.import, RegistryLogin.login, RegistryLogin.logout,
             ]
         ),
+        ("Services", [ServiceCommands.group, SwarmCommands.group]),
         (
             "Engine",
             [
