@@ -64,7 +64,7 @@ let package = Package(
         .target(
             name: "Services",
             dependencies: [
-                "CCrypto", "Base", "Kernel", "OCI", "Images", "Networks", "Store", "Planning", "Engine",
+                "CCrypto", "Base", "Kernel", "OCI", "Images", "Networks", "Machines", "Store", "Planning", "Engine",
             ],
             swiftSettings: settings),
         .target(

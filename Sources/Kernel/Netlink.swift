@@ -99,7 +99,7 @@ public struct NetlinkObject {
     }
 }
 
-/// A route netlink socket. It stays in the network namespace it was opened in. Threads take turns: one asks when another
+/// A netlink socket, of the route protocol if not said otherwise. It stays in the network namespace it was opened in. Threads take turns: one asks when another
 /// has its answer.
 public final class NetlinkSocket: Sendable {
     private static let dumpAttempts = 20
@@ -108,9 +108,10 @@ public final class NetlinkSocket: Sendable {
     /// The number of the last request.
     private let sequence = Mutex(UInt32(0))
 
-    public init() throws(KernelError) {
+    /// - Parameter number: netlink's protocol.
+    public init(protocol number: Int32 = NETLINK_ROUTE) throws(KernelError) {
         let type = Int32(SOCK_RAW.rawValue) | Int32(SOCK_CLOEXEC.rawValue)
-        descriptor = OwnedDescriptor(try checkErrno(socket(AF_NETLINK, type, NETLINK_ROUTE), "socket", "netlink"))
+        descriptor = OwnedDescriptor(try checkErrno(socket(AF_NETLINK, type, number), "socket", "netlink"))
         // A kernel that does not answer must not hang us.
         var limit = timeval(tv_sec: 10, tv_usec: 0)
         setsockopt(descriptor.raw, SOL_SOCKET, SO_RCVTIMEO, &limit, socklen_t(MemoryLayout<timeval>.size))

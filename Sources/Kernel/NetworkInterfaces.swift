@@ -99,6 +99,16 @@ extension NetlinkSocket {
         try request(message, "plug in", name)
     }
 
+    /// Lets a bridge send frames back through the port they came from.
+    public func reflect(_ index: UInt32) throws(KernelError) {
+        // struct ifinfomsg of AF_BRIDGE; IFLA_BRPORT_MODE in a nested IFLA_PROTINFO of linux/if_link.h.
+        var message = NetlinkMessage(
+            type: UInt16(RTM_SETLINK), flags: 0,
+            header: [7, 0, 0, 0] + NetlinkSocket.bytes(index) + NetlinkSocket.bytes(UInt64(0)))
+        message.add(Int(IFLA_PROTINFO) | 0x8000) { $0.add(4, bytes: [1]) }
+        try request(message, "reflect", "interface \(index)")
+    }
+
     public func deleteLink(_ name: String) throws(KernelError) {
         var message = NetlinkMessage(type: UInt16(RTM_DELLINK), flags: 0, header: NetlinkSocket.linkHeader())
         message.add(Int(IFLA_IFNAME), string: name)
@@ -134,7 +144,11 @@ extension NetlinkSocket {
     }
 
     /// Adds an address, 4 or 16 bytes in network order.
-    public func addAddress(_ address: [UInt8], prefix: UInt8, to index: UInt32) throws(KernelError) {
+    ///
+    /// - Parameter isPreferred: false for one that is not to be taken as the source of what the host sends (IPv6).
+    public func addAddress(
+        _ address: [UInt8], prefix: UInt8, to index: UInt32, isPreferred: Bool = true
+    ) throws(KernelError) {
         let family = UInt8(address.count == 4 ? AF_INET : AF_INET6)
         // struct ifaddrmsg; IFA_F_NODAD: an address we assign is free, and usable at once.
         let flags: UInt8 = address.count == 4 ? 0 : 0x02
@@ -143,6 +157,13 @@ extension NetlinkSocket {
             header: [family, prefix, flags, 0] + NetlinkSocket.bytes(index))
         message.add(Int(IFA_LOCAL), bytes: address)
         message.add(Int(IFA_ADDRESS), bytes: address)
+        if !isPreferred {
+            // struct ifa_cacheinfo: preferred for no time, valid for ever.
+            message.add(
+                Int(IFA_CACHEINFO),
+                bytes: NetlinkSocket.bytes(UInt32(0)) + NetlinkSocket.bytes(UInt32.max)
+                    + NetlinkSocket.bytes(UInt64(0)))
+        }
         try request(message, "add address", "interface \(index)")
     }
 
@@ -157,10 +178,15 @@ extension NetlinkSocket {
 
     /// Removes an IPv4 address and the routes that go with it.
     public func removeAddress(_ address: UInt32, prefix: UInt8, from index: UInt32) throws(KernelError) {
+        try removeAddress(NetlinkSocket.bytes(address.bigEndian), prefix: prefix, from: index)
+    }
+
+    /// Removes an address, 4 or 16 bytes in network order, and the routes that go with it.
+    public func removeAddress(_ address: [UInt8], prefix: UInt8, from index: UInt32) throws(KernelError) {
+        let family = UInt8(address.count == 4 ? AF_INET : AF_INET6)
         var message = NetlinkMessage(
-            type: UInt16(RTM_DELADDR), flags: 0,
-            header: [UInt8(AF_INET), prefix, 0, 0] + NetlinkSocket.bytes(index))
-        message.add(Int(IFA_LOCAL), number: address.bigEndian)
+            type: UInt16(RTM_DELADDR), flags: 0, header: [family, prefix, 0, 0] + NetlinkSocket.bytes(index))
+        message.add(Int(IFA_LOCAL), bytes: address)
         try request(message, "remove address", "interface \(index)")
     }
 
@@ -229,6 +255,18 @@ extension NetlinkSocket {
             interface: name, receivedPackets: field(0), sentPackets: field(1), receivedBytes: field(2),
             sentBytes: field(3), receivedErrors: field(4), sentErrors: field(5), receivedDropped: field(6),
             sentDropped: field(7))
+    }
+
+    /// The addresses of an interface, of both families, in network order.
+    public func addresses(of index: UInt32) throws(KernelError) -> [(address: [UInt8], prefix: UInt8)] {
+        let message = NetlinkMessage(
+            type: UInt16(RTM_GETADDR), flags: UInt16(NLM_F_DUMP), header: [0, 0, 0, 0, 0, 0, 0, 0])
+        return try dump(message, headerSize: 8, "list addresses").compactMap { object -> ([UInt8], UInt8)? in
+            guard NetlinkObject.number(object.header, at: 4) == index,
+                let address = object.attributes[Int(IFA_LOCAL)] ?? object.attributes[Int(IFA_ADDRESS)]
+            else { return nil }
+            return (address, object.header[1])
+        }
     }
 
     /// The IPv4 networks of all interfaces: address (host order) and prefix length.

@@ -27,14 +27,21 @@ extension IPFamily {
 /// process stands in the way of a packet.
 final class Firewall: Sendable {
     private let thread = WorkerThreads(limit: 1)
-    private let table: String
+    /// Wait for the kernel, so that the next transaction does not.
+    private let closing = WorkerThreads(limit: 2)
+    let table: String
 
     /// - Parameter tag: tells engines on one host apart.
     init(tag: String) { table = "skala_\(tag)" }
 
-    /// Makes the tables anew: without any network or port.
-    func reset() async throws {
-        try await run(IPFamily.allCases.map(emptyTable).joined(separator: "\n"))
+    /// Makes the tables anew, in one transaction.
+    ///
+    /// - Parameter ports: with the endpoint each leads to.
+    func reset(networks: [FirewallNetwork] = [], ports: [(port: PublishedPort, endpoint: Endpoint)] = []) async throws {
+        let tables = IPFamily.allCases.map { emptyTable($0) + "\n" }
+        let rules = IPFamily.allCases.map { self.rules(networks, $0) }
+        let elements = ports.flatMap { self.elements("add", $0.port, $0.endpoint) }.map { $0 + "\n" }
+        try await run((tables + rules + elements).joined())
     }
 
     private func emptyTable(_ family: IPFamily) -> String {
@@ -82,13 +89,16 @@ final class Firewall: Sendable {
 
     /// Writes the rules of all networks: who answers for names, what may leave, with which address, and who may reach whom.
     func setNetworks(_ networks: [FirewallNetwork]) async throws {
-        try await run(IPFamily.allCases.map { rules(networks, $0) }.joined())
+        let emptied = IPFamily.allCases.flatMap { family in
+            ["in", "out", "between"].map { "flush chain \(family.table) \(table) networks_\($0)\n" }
+        }
+        try await run((emptied + IPFamily.allCases.map { rules(networks, $0) }).joined())
     }
 
     private func rules(_ networks: [FirewallNetwork], _ family: IPFamily) -> String {
         let name = "\(family.table) \(table)"
         let header = family.table
-        var rules = ["in", "out", "between"].map { "flush chain \(name) networks_\($0)\n" }.joined()
+        var rules = ""
         for network in networks {
             guard let subnet = family == .v4 ? network.subnet : network.ipv6Subnet else { continue }
             let bridge = "\"\(network.bridge)\""
@@ -132,35 +142,53 @@ final class Firewall: Sendable {
     private func elements(_ verb: String, _ port: PublishedPort, _ endpoint: Endpoint) -> [String] {
         IPFamily.allCases.compactMap { family in
             let address = family == .v4 ? endpoint.ipv4 : endpoint.ipv6
-            guard !address.isEmpty, port.hostIP.isEmpty || port.hostIP.contains(":") == (family == .v6) else {
-                return nil
-            }
+            guard !address.isEmpty, port.isPublished(family) else { return nil }
             let name = "\(family.table) \(table)"
             let key = "\(port.protocol) . \(port.hostPort)"
             let value = verb == "add" ? " : \(address) . \(port.containerPort)" : ""
-            if ["", "0.0.0.0", "::"].contains(port.hostIP) {
+            if port.isOnEveryAddress {
                 return "\(verb) element \(name) ports { \(key)\(value) }"
             }
             return "\(verb) element \(name) addressed_ports { \(port.hostIP) . \(key)\(value) }"
         }
     }
 
+    /// Runs commands as one transaction; blocking.
+    typealias Run = (_ commands: String) throws -> Void
+
     /// Runs commands as one transaction.
-    private func run(_ commands: String) async throws {
-        try await thread.run { [thread] in
-            // A context a call: the library keeps every rule it has seen otherwise.
-            guard let context = nft_ctx_new(UInt32(NFT_CTX_DEFAULT)) else {
-                throw SkalaError(.system, "nftables: out of memory")
-            }
-            // Closing its socket waits until the kernel has freed what was deleted, 14 ms; nobody has to wait with it.
-            let address = UInt(bitPattern: context)
-            defer { thread.submit { nft_ctx_free(OpaquePointer(bitPattern: address)) } }
-            nft_ctx_buffer_error(context)
-            nft_ctx_buffer_output(context)
-            guard nft_run_cmd_from_buffer(context, commands) != 0 else { return }
-            let text = nft_ctx_get_error_buffer(context).map { String(cString: $0) } ?? ""
-            let first = text.split(separator: "\n").first.map(String.init) ?? "unknown error"
-            throw SkalaError(.system, "nftables: \(first)")
+    func run(_ commands: String) async throws { try await perform { run in try run(commands) } }
+
+    /// Does several transactions without one of another caller in between.
+    func perform(_ body: @escaping @Sendable (Run) throws -> Void) async throws {
+        try await thread.run { [self] in try body { _ = try execute($0) } }
+    }
+
+    /// Whether our tables are there, which somebody else may have deleted.
+    func isComplete(_ balancer: Balancer) async throws -> Bool {
+        try await thread.run { [self] in
+            let listed = Set(try execute("list tables").split(separator: "\n").map(String.init))
+            return balancer.isComplete(listed)
+                && IPFamily.allCases.allSatisfy { listed.contains("table \($0.table) \(table)") }
         }
+    }
+
+    /// - Returns: what the commands print.
+    private func execute(_ commands: String) throws -> String {
+        // A context a call: the library keeps every rule it has seen otherwise.
+        guard let context = nft_ctx_new(UInt32(NFT_CTX_DEFAULT)) else {
+            throw SkalaError(.system, "nftables: out of memory")
+        }
+        // Closing its socket waits until the kernel has freed what was deleted, 14 ms; nobody has to wait with it.
+        let address = UInt(bitPattern: context)
+        defer { closing.submit { nft_ctx_free(OpaquePointer(bitPattern: address)) } }
+        nft_ctx_buffer_error(context)
+        nft_ctx_buffer_output(context)
+        guard nft_run_cmd_from_buffer(context, commands) != 0 else {
+            return nft_ctx_get_output_buffer(context).map { String(cString: $0) } ?? ""
+        }
+        let text = nft_ctx_get_error_buffer(context).map { String(cString: $0) } ?? ""
+        let first = text.split(separator: "\n").first.map(String.init) ?? "unknown error"
+        throw SkalaError(.system, "nftables: \(first)")
     }
 }

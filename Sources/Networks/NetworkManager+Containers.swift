@@ -255,6 +255,10 @@ extension NetworkManager {
             try await firewall.unpublish(one.ports, from: endpoint)
             if let next = one.portTarget { try await firewall.publish(one.ports, to: next) }
         }
+        if updateServices(of: containerID) {
+            try await balancer.apply()
+            try await forgetConnections(to: [endpoint])
+        }
         free(endpoint, of: attached[containerID]?.place ?? .machine(taps: [:]))
         let name = hostInterface(endpoint)
         let netlink = netlink

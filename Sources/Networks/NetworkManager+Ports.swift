@@ -11,7 +11,7 @@ extension NetworkManager {
     /// - Throws: `.conflict` with Docker's text when one is taken, or all of a range.
     public func publish(containerID: String, ports: [PortRequest]) async throws -> [PublishedPort] {
         guard let target = attached[containerID]?.portTarget else { return [] }
-        var chosen = PortChoice(target: target)
+        var chosen = PortChoice(families: target.families, address: target.ipv4)
         for port in ports { try choose(port, &chosen) }
         // Recorded before the rules are there, so that nobody else takes the ports meanwhile.
         attached[containerID]?.ports = chosen.ports
@@ -35,35 +35,37 @@ extension NetworkManager {
         guard let one = attached[container], let target = one.portTarget else { return [] }
         var lost: [PublishedPort] = []
         for port in one.ports {
-            // The kernel may not have closed yet what a killed daemon held.
-            var left = 10
-            while left > 0 {
-                do {
-                    let held = try PortHold.take(port, families: target.families)
-                    attached[container]?.portHolds += held
-                    break
-                } catch {
-                    left -= 1
-                    guard left > 0 else {
-                        lost.append(port)
-                        break
-                    }
-                    try? await Task.sleep(nanoseconds: 5_000_000)  // never cancelled
-                }
+            guard let held = await holdAgain(port, families: target.families) else {
+                lost.append(port)
+                continue
             }
+            attached[container]?.portHolds += held
         }
         return lost
+    }
+
+    /// - Returns: nil when another program has it by now.
+    func holdAgain(_ port: PublishedPort, families: [IPFamily]) async -> [OwnedDescriptor]? {
+        // The kernel may not have closed yet what a killed daemon held.
+        for _ in 0..<10 {
+            if let held = try? PortHold.take(port, families: families) { return held }
+            try? await Task.sleep(nanoseconds: 5_000_000)  // never cancelled
+        }
+        return nil
     }
 
     /// Lets the bridge send frames back where they came from. Where the kernel hands bridged packets to the firewall
     /// (`bridge-nf-call-iptables`), a container's packet to its own published port is translated inside the bridge.
     func reflect(_ interface: String) {
-        // Without the file there is no such bridge, and nothing to allow.
-        try? SmallFile.write("1", to: "/sys/class/net/\(interface)/brport/hairpin_mode")
+        // It may go at this moment.
+        try? netlink.reflect(if_nametoindex(interface))
     }
 
-    private struct PortChoice {
-        let target: Endpoint
+    struct PortChoice {
+        /// Those the ports are published with.
+        let families: [IPFamily]
+        /// They lead to, in messages.
+        let address: String
         var ports: [PublishedPort] = []
         var holds: [OwnedDescriptor] = []
     }
@@ -72,16 +74,16 @@ extension NetworkManager {
     ///
     /// - Throws: `KernelError` when a program of the host has it, or the host has no such address.
     private func take(_ port: PublishedPort, _ choice: inout PortChoice) throws(KernelError) -> Bool {
-        let isTaken = (Array(attached.values) + releasing.values).contains {
-            $0.ports.contains { $0.collides(with: port) }
-        }
+        let isTaken =
+            (Array(attached.values) + releasing.values).contains { $0.ports.contains { $0.collides(with: port) } }
+            || services.values.contains { $0.spec.ports.contains { $0.collides(with: port) } }
         guard !isTaken, !choice.ports.contains(where: { $0.collides(with: port) }) else { return false }
-        choice.holds += try PortHold.take(port, families: choice.target.families)
+        choice.holds += try PortHold.take(port, families: choice.families)
         choice.ports.append(port)
         return true
     }
 
-    private func choose(_ request: PortRequest, _ choice: inout PortChoice) throws(SkalaError) {
+    func choose(_ request: PortRequest, _ choice: inout PortChoice) throws(SkalaError) {
         let address = request.hostIP.isEmpty ? "0.0.0.0" : request.hostIP
         let failure = "driver failed programming external connectivity on endpoint: "
         let range = request.hostPorts ?? NetworkManager.ephemeralPorts
@@ -93,7 +95,7 @@ extension NetworkManager {
             do throws(KernelError) {
                 if try take(request.published(at: port), &choice) { return }
             } catch {
-                let inside = "\(choice.target.ipv4):\(request.containerPort)/\(request.protocol)"
+                let inside = "\(choice.address):\(request.containerPort)/\(request.protocol)"
                 reason = "failed to bind host port for \(address):\(port):\(inside): \(error.reason)"
                 isFinal = isFinal || error.errno != EADDRINUSE
             }

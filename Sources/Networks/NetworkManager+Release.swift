@@ -5,7 +5,8 @@ extension NetworkManager {
     /// Frees everything a container has here. The kernel takes the interfaces down in the background; what cannot be
     /// removed now is tried again.
     public func destroySandbox(_ containerID: String) async {
-        guard let one = attached.removeValue(forKey: containerID) else { return }
+        guard var one = attached.removeValue(forKey: containerID) else { return }
+        one.wasBalanced = leaveServices(containerID)
         // Before anything is awaited: its ports are not free yet.
         releasing[one.id] = one
         // At once again, for a start that follows: a call that failed for a moment is no reason to refuse it.
@@ -40,6 +41,12 @@ extension NetworkManager {
         if !one.ports.isEmpty, let target = one.portTarget {
             do {
                 try await firewall.unpublish(one.ports, from: target)
+            } catch { return false }
+        }
+        if one.wasBalanced {
+            do {
+                try await balancer.apply()
+                if case .member = one.place {} else { try await forgetConnections(to: one.endpoints) }
             } catch { return false }
         }
         guard let one = releasing.removeValue(forKey: id) else { return true }

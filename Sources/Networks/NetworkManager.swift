@@ -36,6 +36,8 @@ public actor NetworkManager {
         /// Keep others from the ports while they are open.
         var portHolds: [OwnedDescriptor] = []
         var isBeingReleased = false
+        /// Rules of services led to it.
+        var wasBalanced = false
         /// What its guest is told by DHCP; nil for all but machines.
         var guest: GuestSettings?
         /// The endpoint published ports lead to.
@@ -49,11 +51,18 @@ public actor NetworkManager {
     let netlink: NetlinkSocket
     let threads = WorkerThreads(limit: 4)
     let firewall: Firewall
+    let balancer: Balancer
+    private var watch: FirewallWatch?
+    /// Where services are remembered over a restart of the daemon.
+    let servicesFolder: String
+    var services: [String: Service] = [:]
     let names = NameTable()
     var networks: [String: Network] = [:]
     var pools: [String: AddressPool] = [:]
     var ipv6Pools: [String: AddressPool] = [:]
     var bridges: [String: UInt32] = [:]
+    /// Network id → its bridge's own hardware address.
+    var bridgeAddresses: [String: [UInt8]] = [:]
     var attached: [String: Attached] = [:]
     /// Ended, and their rules are still there.
     var releasing: [UInt64: Attached] = [:]
@@ -71,8 +80,12 @@ public actor NetworkManager {
         namespaces = try NetworkNamespaces()
         netlink = try NetlinkSocket()
         firewall = Firewall(tag: tag)
+        balancer = Balancer(firewall: firewall)
+        servicesFolder = runDirectory + "/services"
         try FileContents.makeDirectories(folder, mode: 0o711)
     }
+
+    deinit { watch?.stop() }
 
     /// Four hexadecimal digits of the folder's name (FNV-1a): interface names have room for 15 characters.
     static func tag(_ path: String) -> String {
@@ -115,6 +128,7 @@ public actor NetworkManager {
             }
         }
         try await applyRules()
+        problems += try loadServices()
         for name in try FileContents.names(in: folder) where endpoints[name] == nil {
             NetworkNamespaces.remove(at: folder + "/" + name)
         }
@@ -126,6 +140,8 @@ public actor NetworkManager {
             }
         }
         try await removeStrayInterfaces()
+        problems += try await restoreServices()
+        watch = try FirewallWatch { [weak self] in Task { await self?.repairRules() } }
         return problems
     }
 
@@ -156,9 +172,12 @@ public actor NetworkManager {
             }
         }
         let netlink = netlink
-        bridges[network.id] = try await threads.run {
+        let link = try await threads.run {
             if try !netlink.links().contains(where: { $0.name == network.bridge }) {
                 try netlink.createBridge(network.bridge, address: [0x02, 0x42] + gateway.bytes)
+                // Its addresses are ours alone: without looking for others it can ask for neighbours at once, and not
+                // only after a second. A kernel without IPv6 has no such file.
+                try? SmallFile.write("0", to: "/proc/sys/net/ipv6/conf/\(network.bridge)/accept_dad")
             }
             guard let link = try netlink.links().first(where: { $0.name == network.bridge }) else {
                 throw SkalaError(.system, "bridge \(network.bridge) vanished")
@@ -176,8 +195,10 @@ public actor NetworkManager {
             let path = "/proc/sys/net/ipv4/conf/\(network.bridge)/route_localnet"
             try FileContents.overwrite(path, with: Array("1".utf8))
             try netlink.setUp(network.bridge)
-            return link.index
+            return link
         }
+        bridges[network.id] = link.index
+        bridgeAddresses[network.id] = link.address
         if network.name != "bridge" {
             servers[network.id] = try NameServer(address: gateway, network: network.id, names: names)
         }
@@ -190,14 +211,34 @@ public actor NetworkManager {
         return AddressPool(network: try IPNetwork(parsing: subnet.subnet), range: range, reserved: reserved)
     }
 
-    func applyRules() async throws {
-        let rules = networks.values.filter(\.isBridged).sorted { $0.id < $1.id }.map {
+    func applyRules() async throws { try await firewall.setNetworks(firewallNetworks) }
+
+    private var firewallNetworks: [FirewallNetwork] {
+        networks.values.filter(\.isBridged).sorted { $0.id < $1.id }.map {
             FirewallNetwork(
                 bridge: $0.bridge, subnet: $0.subnet(.v4)?.subnet ?? "", ipv6Subnet: $0.subnet(.v6)?.subnet,
                 isInternal: $0.isInternal,
                 nameServer: nameServer(of: $0))
         }
-        try await firewall.setNetworks(rules)
+    }
+
+    /// Makes rules anew that somebody has deleted.
+    private func repairRules() async {
+        if await tryRepair() { return }
+        BackgroundRetry.start { [weak self] in await self?.tryRepair() ?? true }
+    }
+
+    /// - Returns: false when the kernel refuses.
+    private func tryRepair() async -> Bool {
+        do {
+            if try await firewall.isComplete(balancer) { return true }
+            let ports = (Array(attached.values) + releasing.values).flatMap { one in
+                one.portTarget.map { target in one.ports.map { ($0, target) } } ?? []
+            }
+            try await firewall.reset(networks: firewallNetworks, ports: ports)
+            try await balancer.rewrite()
+            return true
+        } catch { return false }
     }
 
     private func nameServer(of network: Network) -> (address: String, port: UInt16)? {
@@ -312,6 +353,11 @@ public actor NetworkManager {
                 .forbidden,
                 "error while removing network: network \(network.name) id \(network.id) has active endpoints")
         }
+        if let service = services.values.first(where: { $0.spec.attachments.contains { $0.networkID == network.id } }) {
+            throw SkalaError(
+                .forbidden,
+                "error while removing network: network \(network.name) is used by service \(service.spec.id)")
+        }
         await takeDown(network)
         try await applyRules()
     }
@@ -321,6 +367,7 @@ public actor NetworkManager {
         pools[network.id] = nil
         ipv6Pools[network.id] = nil
         bridges[network.id] = nil
+        bridgeAddresses[network.id] = nil
         servers.removeValue(forKey: network.id)?.stop()
         addressServers.removeValue(forKey: network.id)?.stop()
         let netlink = netlink

@@ -13,6 +13,8 @@ enum PortHold {
     /// - Returns: what holds it until closed.
     /// - Throws: `EADDRINUSE` when another program has it, `EADDRNOTAVAIL` when the host has no such address.
     static func take(_ port: PublishedPort, families: [IPFamily]) throws(KernelError) -> [OwnedDescriptor] {
+        // Programs that listen with SCTP are rare, and many kernels have no sockets of it.
+        guard port.protocol != "sctp" else { return [] }
         let all = port.hostIP.isEmpty ? families : [port.hostIP.contains(":") ? .v6 : .v4]
         var held: [OwnedDescriptor] = []
         for family in all { held.append(try bound(port, family)) }

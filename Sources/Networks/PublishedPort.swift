@@ -5,7 +5,7 @@ public struct PortRequest: Sendable, Hashable {
     /// The first of these that is free; nil is any.
     public let hostPorts: ClosedRange<UInt16>?
     public let containerPort: UInt16
-    /// `tcp` or `udp`.
+    /// `tcp`, `udp` or `sctp`.
     public let `protocol`: String
 
     public init(hostIP: String, hostPorts: ClosedRange<UInt16>?, containerPort: UInt16, protocol: String) {
@@ -13,6 +13,11 @@ public struct PortRequest: Sendable, Hashable {
         self.hostPorts = hostPorts
         self.containerPort = containerPort
         self.protocol = `protocol`
+    }
+
+    func isMet(by port: PublishedPort) -> Bool {
+        port.hostIP == hostIP && port.containerPort == containerPort && port.protocol == `protocol`
+            && hostPorts?.contains(port.hostPort) != false
     }
 
     func published(at port: UInt16) -> PublishedPort {
@@ -26,7 +31,7 @@ public struct PublishedPort: Sendable, Hashable {
     public let hostIP: String
     public let hostPort: UInt16
     public let containerPort: UInt16
-    /// `tcp` or `udp`.
+    /// `tcp`, `udp` or `sctp`.
     public let `protocol`: String
 
     public init(hostIP: String, hostPort: UInt16, containerPort: UInt16, protocol: String) {
@@ -42,4 +47,9 @@ public struct PublishedPort: Sendable, Hashable {
         return hostPort == other.hostPort && `protocol` == other.protocol
             && (hostIP == other.hostIP || isAny(hostIP) || isAny(other.hostIP))
     }
+
+    /// Not of one of the host's addresses.
+    var isOnEveryAddress: Bool { ["", "0.0.0.0", "::"].contains(hostIP) }
+
+    func isPublished(_ family: IPFamily) -> Bool { hostIP.isEmpty || hostIP.contains(":") == (family == .v6) }
 }

@@ -71,8 +71,8 @@ extension Cluster {
         var file = try file(kind, reference)
         guard index == file.version.index else { throw Cluster.outOfSequence }
         let data = spec["Data"].string ?? ""
-        let isSame = kind == .config && Base64.decode(data) == file.contents
-        guard spec["Name"].string == file.name, data.isEmpty || isSame else {
+        let contents = data.isEmpty ? [] : try contents(of: file)
+        guard spec["Name"].string == file.name, data.isEmpty || Base64.decode(data) == contents else {
             throw SkalaError(.invalid, "only updates to Labels are allowed")
         }
         guard let labels = spec["Labels"].isNull ? [:] : spec["Labels"].stringDictionary else {
@@ -102,6 +102,10 @@ extension Cluster {
         try await context.store.remove(kind.rawValue, file.id)
         files[file.id] = nil
         context.publish(kind.rawValue, "remove", file.id, ["name": file.name])
+    }
+
+    private func contents(of file: SwarmFile) throws -> [UInt8] {
+        file.kind == .secret ? try vault().open(file.contents, id: file.id) : file.contents
     }
 
     // MARK: in tasks
@@ -154,7 +158,7 @@ extension Cluster {
                         .invalid, "the owner of \(kind.rawValue) \(file.name) is given as numbers: \(place.text)")
                 }
                 let mode = UInt32(clamping: place["Mode"].int ?? 0o444) & 0o7777
-                let contents = kind == .secret ? try vault().open(file.contents, id: file.id) : file.contents
+                let contents = try contents(of: file)
                 result.append(
                     TaskFiles.File(target: target, contents: contents, user: user, group: group, mode: mode))
             }

@@ -1,6 +1,7 @@
 public import Base
 import Engine
 import Kernel
+import Planning
 import Store
 
 extension Cluster {
@@ -68,6 +69,7 @@ extension Cluster {
         changed.version.advance(context.counter)
         try await context.store.put("node", changed.id, changed.document)
         node = changed
+        scheduler.set(changed.description)
         context.publish("node", "update", changed.id, ["name": changed.hostname])
         for reconciler in reconcilers.values { reconciler.ring() }
     }

@@ -116,8 +116,8 @@ extension Cluster {
         for network in task.spec.networks {
             let found = try await context.engine.networks.find(network.target)
             let isNamed = found.name != "bridge" && found.name != "host" && found.name != "none"
-            networks.append(
-                (found.name, isNamed ? network.aliases + [service.name, "tasks." + service.name] : []))
+            let names = network.aliases + [service.name]
+            networks.append((found.name, isNamed ? names + names.map { "tasks." + $0 } : []))
         }
         let mounts = context.files.mounts(task.id, try fileTargets(task.spec))
         return try TaskContainer(service: service, task: task, node: node, networks: networks, files: mounts).body()

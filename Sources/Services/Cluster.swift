@@ -16,6 +16,11 @@ public actor Cluster {
     /// Secrets and configs, by id.
     var files: [String: SwarmFile] = [:]
     var listener: Task<Void, Never>?
+    var scheduler = Scheduler()
+    /// By task.
+    var seats: [String: Seat] = [:]
+    /// Services with tasks that no node has room for.
+    var waiting: Set<String> = []
 
     public init(engine: Engine) { context = ClusterContext(engine: engine) }
 
@@ -59,6 +64,7 @@ public actor Cluster {
         ])
         self.record = record
         self.node = node
+        scheduler.set(node.description)
         listen()
         context.publish("node", "create", node.id, ["name": node.hostname])
         return node.id
@@ -94,6 +100,7 @@ public actor Cluster {
         changes += files.values.map { .remove(kind: $0.kind.rawValue, id: $0.id) }
         try await context.store.apply(changes)
         record = nil
+        if let node { scheduler.removeNode(node.id) }
         node = nil
         files = [:]
         listener?.cancel()
@@ -107,6 +114,7 @@ public actor Cluster {
         record = try ClusterRecord(json: json)
         context.counter.noteUsed(json["Version"]["Index"].int ?? 0)
         node = try await context.store.all("node").first.map { try NodeRecord(json: $0.body) }
+        if let node { scheduler.set(node.description) }
         var tasks: [String: [TaskRecord]] = [:]
         for (_, body) in try await context.store.all("task") {
             let task = try TaskRecord(json: body)
@@ -126,7 +134,12 @@ public actor Cluster {
         for (_, body) in try await context.store.all("service") {
             let service = try ServiceRecord(json: body)
             context.counter.noteUsed(service.version.index)
-            add(service, tasks: tasks.removeValue(forKey: service.id) ?? [])
+            let own = tasks.removeValue(forKey: service.id) ?? []
+            for task in own where task.state.isActive && !task.nodeID.isEmpty {
+                seats[task.id] = scheduler.occupy(
+                    Demand(service: service.spec, task: task.spec), of: service.name, on: task.nodeID)
+            }
+            add(service, tasks: own)
         }
         for task in tasks.values.joined() { try await context.store.remove("task", task.id) }
         for reconciler in reconcilers.values { reconciler.start() }

@@ -1,6 +1,7 @@
 public import Base
 import Engine
 import Kernel
+import Machines
 import Planning
 
 /// A node of the cluster. There is one, this host; the model has room for more.
@@ -38,6 +39,21 @@ public struct NodeRecord: Sendable {
         case "aarch64": "arm64"
         case let other: other
         }
+    }
+
+    /// As the scheduler sees it.
+    var description: NodeDescription {
+        var isolations: [String: TaskResources.Amounts] = [:]
+        for isolation in Isolation.allCases {
+            // A VM's kernel takes memory beside the tasks'.
+            isolations[isolation.rawValue] = .init(memoryBytes: isolation == .container ? 0 : MachineShape.overhead)
+        }
+        return NodeDescription(
+            id: id, hostname: hostname, role: .manager, address: address, architecture: architecture, labels: labels,
+            availability: NodeDescription.Availability(rawValue: availability.rawValue) ?? .active,
+            capacity: .init(
+                nanoCPUs: Int64(HostFacts.onlineCPUs) * 1_000_000_000, memoryBytes: Int64(HostFacts.memoryBytes)),
+            isolations: isolations)
     }
 
     /// As the API shows it, and as the store keeps it.

@@ -6,7 +6,13 @@ extension ServiceReconciler {
     /// Asks the planner what the tasks need, and writes it down; the steps that follow carry it out.
     func plan(_ node: NodeRecord) async {
         let now = SystemClock.now()
-        let plan = planner.plan(observed(node), at: now)
+        let observed = await observed(node)
+        let plan =
+            switch service.spec.mode {
+            case .replicatedJob(let concurrent, _): jobPlanner.plan(observed, maximumConcurrent: concurrent, at: now)
+            case .globalJob: jobPlanner.plan(observed, maximumConcurrent: .max, at: now)
+            case .replicated, .global: planner.plan(observed, at: now)
+            }
         notes = plan.notes
         if let time = plan.wakeAt {
             wake(at: SystemClock.monotonicNanoseconds() + max(0, time.nanoseconds(since: now)))
@@ -19,24 +25,30 @@ extension ServiceReconciler {
         }
         for action in plan.actions {
             switch action {
-            case .start(let start): await begin(start, node)
-            case .stop(let task, let reason): await tell(task, reason == .scaledDown ? .remove : .shutdown)
-            case .fail(let task, let fault): faults[task] = fault
+            case .start(let start):
+                note("slot \(start.slot): a task is started: \(start.reason)")
+                await begin(start, node)
+            case .stop(let task, let reason):
+                note("task \(name(task)) is stopped: \(reason.text)")
+                await tell(task, reason == .scaledDown ? .remove : .shutdown)
+            case .fail(let task, let fault):
+                if faults[task] == nil { note("task \(name(task)) is broken: \(fault)") }
+                faults[task] = fault
             case .rollBack: break
             }
         }
     }
 
-    private func observed(_ node: NodeRecord) -> ObservedService {
-        let isEligible = node.availability == .active
+    private func observed(_ node: NodeRecord) async -> ObservedService {
         let wanted: ObservedService.Wanted =
             switch service.spec.mode {
             case .replicated(let count): .replicas(count)
-            case .global: .nodes(isEligible ? [node.id] : [])
-            case .replicatedJob, .globalJob: .replicas(0)
+            case .replicatedJob(_, let total): .replicas(total)
+            case .global, .globalJob: .nodes(await cluster.nodes(for: service))
             }
+        let isJob = service.spec.mode.isJob
         return ObservedService(
-            wanted: wanted, version: service.templateVersion,
+            wanted: wanted, version: isJob ? UInt64(clamping: service.jobIteration) : service.templateVersion,
             previousVersion: service.previous == nil ? nil : service.previousTemplateVersion,
             update: service.spec.update, rollback: service.spec.rollback, restart: service.spec.task.restart,
             rollout: service.rollout, tasks: tasks.values.map { observed($0, node) })
@@ -45,7 +57,8 @@ extension ServiceReconciler {
     private func observed(_ task: TaskRecord, _ node: NodeRecord) -> ObservedTask {
         ObservedTask(
             id: task.id, slot: task.slot == 0 ? .node(task.nodeID) : .replica(task.slot),
-            version: task.templateVersion, state: task.state, isWanted: !task.isTold,
+            version: task.isJob ? UInt64(clamping: task.jobIteration) : task.templateVersion, state: task.state,
+            isWanted: !task.isTold,
             node: task.nodeID.isEmpty ? nil : task.nodeID,
             nodeCondition: node.availability == .drain && !task.nodeID.isEmpty ? .draining : .ready,
             isHealthy: task.isHealthy, createdAt: task.created, stateSince: task.stateTime,
@@ -54,7 +67,7 @@ extension ServiceReconciler {
     }
 
     private func begin(_ start: ServicePlan.Start, _ node: NodeRecord) async {
-        let isPrevious = start.version != service.templateVersion
+        let isPrevious = !service.spec.mode.isJob && start.version != service.templateVersion
         let spec = isPrevious ? service.previous?.task ?? service.spec.task : service.spec.task
         var slot = 0
         if case .replica(let number) = start.slot { slot = number }
@@ -63,7 +76,8 @@ extension ServiceReconciler {
         await add(
             TaskRecord(
                 service: service, slot: slot, nodeID: slot == 0 ? node.id : "", spec: spec,
-                templateVersion: start.version, history: start.history, counter: context.counter))
+                templateVersion: isPrevious ? start.version : service.templateVersion, history: start.history,
+                counter: context.counter))
         // The next look gives it a node.
         ring()
     }
@@ -71,11 +85,13 @@ extension ServiceReconciler {
     private func rollBack(_ rollout: RolloutStatus?) async {
         guard let previous = service.previous else { return }
         var changed = service
-        changed.previous = service.spec
+        // As Docker: there is no way back to what has failed.
+        changed.previous = nil
         changed.spec = previous
         changed.templateVersion = service.previousTemplateVersion
         changed.previousTemplateVersion = service.templateVersion
         changed.rollout = rollout
+        note(rollout?.message ?? "rolled back")
         changed.version.advance(context.counter)
         await keep(changed)
         ring()
@@ -88,20 +104,36 @@ extension ServiceReconciler {
     }
 
     /// Gives tasks that have none a node, or says why not.
-    func assign(_ node: NodeRecord) async {
-        for task in tasks.values where task.isWanted && task.state <= .pending {
-            if node.availability == .active {
-                await change(task.id) {
-                    $0.nodeID = node.id
+    func assign() async {
+        let homeless = tasks.values.filter { $0.isWanted && $0.state <= .pending }
+        guard !homeless.isEmpty else { return }
+        for (id, place) in await cluster.place(homeless, of: service) {
+            switch place {
+            case .success(let node):
+                await change(id) {
+                    $0.nodeID = node
                     $0.enter(.assigned, "scheduler assigned task to node")
                 }
-            } else {
-                await change(task.id) {
-                    $0.enter(
-                        .pending, "pending task scheduling",
-                        error: "no suitable node (1 node not available for new tasks)")
-                }
+            case .failure(let reason):
+                if tasks[id]?.error != reason.message { note("task \(name(id)): \(reason)") }
+                await change(id) { $0.enter(.pending, "pending task scheduling", error: reason.message) }
             }
+        }
+    }
+
+    private func name(_ id: String) -> String {
+        guard let task = tasks[id] else { return id }
+        return "\(task.slot == 0 ? task.nodeID : "\(task.slot)").\(id.prefix(12))"
+    }
+}
+
+extension ServicePlan.StopReason {
+    fileprivate var text: String {
+        switch self {
+        case .updated: "a task of another specification takes its place"
+        case .scaledDown: "fewer tasks are wanted"
+        case .replaced: "its successor serves"
+        case .drained: "its node is drained"
         }
     }
 }

@@ -22,7 +22,10 @@ actor ServiceReconciler {
     var faults: [String: Fault] = [:]
     /// What the last plan said of slots, for `service explain`.
     var notes: [ServicePlan.Note] = []
+    /// What was decided, the newest last.
+    var decisions: [Decision] = []
     let planner = ServicePlanner()
+    let jobPlanner = JobPlanner()
     /// Tasks whose container something has happened to.
     var touched: Set<String> = []
     private let bell: AsyncStream<Void>.Continuation
@@ -100,7 +103,7 @@ actor ServiceReconciler {
             for id in tasks.keys.sorted() { await tell(id, .remove) }
         } else if let node {
             await plan(node)
-            await assign(node)
+            await assign()
         }
         await forgetHistory()
         for task in tasks.values.sorted(by: { $0.created < $1.created }) where !underWay.contains(task.id) {
@@ -176,7 +179,10 @@ actor ServiceReconciler {
         let hasEnded = !task.state.isActive && tasks[id]?.state.isActive == true
         tasks[id] = task
         await save(task)
-        if hasEnded { await context.files.remove(id) }
+        if hasEnded {
+            await cluster.leaveSeat(id)
+            await context.files.remove(id)
+        }
     }
 
     func save(_ task: TaskRecord) async {

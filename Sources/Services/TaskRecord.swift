@@ -14,6 +14,7 @@ public struct TaskRecord: Sendable {
     public let spec: TaskSpec
     /// Of its specification, `ServiceRecord.templateVersion`.
     public let templateVersion: UInt64
+    public let isJob: Bool
     public let jobIteration: Int64
     public internal(set) var state = TaskState.new
     public var desired: TaskState
@@ -46,7 +47,8 @@ public struct TaskRecord: Sendable {
         self.nodeID = nodeID
         self.spec = spec ?? service.spec.task
         jobIteration = service.jobIteration
-        desired = service.spec.mode.isJob ? .complete : .running
+        isJob = service.spec.mode.isJob
+        desired = isJob ? .complete : .running
         stateTime = version.created
     }
 
@@ -69,7 +71,8 @@ public struct TaskRecord: Sendable {
         id = json["ID"].string ?? ""
         version = try DocumentVersion(json: json)
         serviceID = json["ServiceID"].string ?? ""
-        slot = Int(json["Slot"].int ?? 0)
+        slot = Int(json["Skala"]["Slot"].int ?? 0)
+        isJob = json["Skala"]["Job"].bool ?? false
         nodeID = json["NodeID"].string ?? ""
         spec = try TaskSpec(json: json["Spec"])
         jobIteration = json["JobIteration"]["Index"].int ?? 0
@@ -95,7 +98,8 @@ public struct TaskRecord: Sendable {
     var json: JSON {
         var json = document
         json["Skala"] = [
-            "Template": JSON(templateVersion), "RunningSince": JSON(runningSince?.text),
+            "Slot": JSON(slot), "Job": JSON(isJob), "Template": JSON(templateVersion),
+            "RunningSince": JSON(runningSince?.text),
             "Told": JSON(isTold), "ShortLives": JSON(history.shortLives), "Restarts": JSON(history.restarts),
             "WindowBegan": JSON(history.windowBegan?.text),
         ]
@@ -108,7 +112,8 @@ public struct TaskRecord: Sendable {
         json["Labels"] = [:]
         json["Spec"] = spec.json
         json["ServiceID"] = JSON(serviceID)
-        if slot != 0 { json["Slot"] = JSON(slot) }
+        // Clients count the slots of jobs from 0.
+        if slot != 0 { json["Slot"] = JSON(isJob ? slot - 1 : slot) }
         if !nodeID.isEmpty { json["NodeID"] = JSON(nodeID) }
         var status: JSON = [
             "Timestamp": JSON(stateTime.text), "State": JSON(state.rawValue), "Message": JSON(message),
@@ -122,7 +127,7 @@ public struct TaskRecord: Sendable {
         status["PortStatus"] = [:]
         json["Status"] = status
         json["DesiredState"] = JSON(desired.rawValue)
-        if desired == .complete || jobIteration != 0 { json["JobIteration"] = ["Index": JSON(jobIteration)] }
+        if isJob { json["JobIteration"] = ["Index": JSON(jobIteration)] }
         return json
     }
 }

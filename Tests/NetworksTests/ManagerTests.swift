@@ -7,29 +7,13 @@ import Testing
 @testable import Networks
 
 /// The manager with real bridges, namespaces and rules: in a network and mount namespace of the test's own, so that the
-/// host sees nothing of it. The test runs itself again there, for a process with threads cannot change its namespace.
+/// host sees nothing of it.
 @Suite(.serialized, .timeLimit(.minutes(2))) struct ManagerTests {
-    private static let marker = "SKALA_TEST_NAMESPACE"
-    private static let isInside = getenv(marker) != nil
+    private static let isInside = OwnNamespace.isInside
 
-    @Test(
-        .enabled(if: getuid() == 0 && access("/usr/bin/unshare", X_OK) == 0, "needs root and unshare"),
-        .disabled(if: isInside))
+    @Test(.enabled(if: OwnNamespace.isPossible, "needs root and unshare"), .disabled(if: isInside))
     func inANamespaceOfItsOwn() async throws {
-        var buffer = [CChar](repeating: 0, count: 4096)
-        let count = readlink("/proc/self/exe", &buffer, buffer.count)
-        let program = String(decoding: buffer.prefix(max(0, count)).map(UInt8.init(bitPattern:)), as: UTF8.self)
-        let bundle = CommandLine.arguments.dropFirst().filter { $0.hasSuffix(".xctest") }
-        let output = try TemporaryFolder()
-        // The shell keeps what the tests print, for the case that they fail.
-        let command =
-            [
-                "/bin/sh", "-c", "log=$1; shift; exec \"$@\" >\"$log\" 2>&1", "sh", output.path + "/log",
-                "/usr/bin/env",
-                ManagerTests.marker + "=1", "/usr/bin/unshare", "--net", "--mount", program,
-            ] + bundle + ["--testing-library", "swift-testing", "--filter", "NetworksTests.ManagerTests"]
-        let status = try await WorkerThreads(limit: 1).run { try Subprocess.run(command) }
-        let text = try output.text("log")
+        let (status, text) = try await OwnNamespace.run("ManagerTests")
         #expect(status == 0 && text.contains("containersAreConnected") && text.contains("enginesTakeTurns"), "\(text)")
     }
 

@@ -34,6 +34,9 @@ struct ServiceRoutes {
             try await cluster.remove(service: request.parameter("id"))
             return Response(status: 200)
         }
+        router.get("/skala/v1/services/{id}/explain") { request in
+            .json(try await cluster.explanation(of: request.parameter("id")))
+        }
         router.get("/services/{id}/logs") { request in
             let service = try await cluster.service(request.parameter("id"))
             return try await TaskLogs(engine: engine, cluster: cluster).response(
@@ -72,7 +75,9 @@ struct ServiceRoutes {
             switch service.spec.mode {
             case .replicated(let replicas): replicas
             case .replicatedJob(let concurrent, let total): min(concurrent, total - min(total, completed))
-            case .global, .globalJob: wanted.count
+            case .global: wanted.count
+            // Clients add those that have completed.
+            case .globalJob: wanted.count { $0.state.isActive }
             }
         return [
             "RunningTasks": JSON(tasks.count { $0.state == .running && $0.isWanted }), "DesiredTasks": JSON(desired),

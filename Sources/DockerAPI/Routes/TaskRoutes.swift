@@ -35,7 +35,8 @@ struct TaskRoutes {
         for task in try await cluster.tasks() {
             guard let service = services[task.serviceID] else { continue }
             let name = "\(service.name).\(task.slot == 0 ? task.nodeID : "\(task.slot)").\(task.id)"
-            guard filters.prefix("id", task.id), filters.any("name", name.hasPrefix), filters.labels([:]),
+            guard filters.prefix("id", task.id), filters.any("name", name.hasPrefix),
+                filters.labels(service.spec.labels),
                 filters.any("node", { task.nodeID.hasPrefix($0) || $0 == "self" }),
                 filters.any("service", { task.serviceID.hasPrefix($0) || service.name == $0 }),
                 filters.exact("runtime", "container"),

@@ -22,6 +22,7 @@ enum CommandTable {
                 ImageTransfer.import, RegistryLogin.login, RegistryLogin.logout,
             ]
         ),
+        ("Services", [ServiceCommands.group, SwarmCommands.group]),
         (
             "Engine",
             [

@@ -30,20 +30,25 @@ enum ContainerLogs {
             throw CommandFailure(2, "skala logs needs a CONTAINER, or --project NAME")
         }
         let response = try call.client.send(.get(API.container(arguments.positional[0], "/logs"), query: named))
+        return try show(response, call.output)
+    }
+
+    /// Writes a log as it comes.
+    static func show(_ response: HTTPResponse, _ output: Output) throws -> Int32 {
         let isRaw = response.head.header("Content-Type") == "application/vnd.docker.raw-stream"
         var demultiplexer = StreamDemultiplexer()
         while true {
             let bytes = try response.next()
             if bytes.isEmpty { return 0 }
             if isRaw {
-                try call.output.write(bytes)
+                try output.write(bytes)
                 continue
             }
             for piece in demultiplexer.take(bytes) {
                 if piece.channel == .error {
                     StandardStreams.write(2, Array(piece.bytes))
                 } else {
-                    try call.output.write(Array(piece.bytes))
+                    try output.write(Array(piece.bytes))
                 }
             }
         }

@@ -1,0 +1,117 @@
+import Base
+import Synchronization
+
+/// The balancer's rules in the kernel, in tables of their own: those of networks and ports are made anew by each daemon,
+/// and connections to services go on meanwhile.
+///
+/// Wanted and applied rules are told apart: a change writes what differs. Changes may come from several callers at once.
+final class Balancer: Sendable {
+    private struct State {
+        var wanted: [String: ResolvedService] = [:]
+        var applied: [String: BalancingRules] = [:]
+        var hasTables = false
+        /// nil until it is known whether the kernel can lead bridged packets to the host.
+        var keepsClients: Bool?
+    }
+
+    private let firewall: Firewall
+    private let state = Mutex(State())
+    let tables: String
+
+    init(firewall: Firewall) {
+        self.firewall = firewall
+        tables = firewall.table + "_services"
+    }
+
+    /// False when the clients of a service on its own networks are seen under the gateway's address; nil until there has
+    /// been a service.
+    var keepsClients: Bool? { state.withLock { $0.keepsClients } }
+
+    /// What is wanted from now on; `apply` makes it so.
+    func want(_ id: String, _ service: ResolvedService?) { state.withLock { $0.wanted[id] = service } }
+
+    /// Makes the rules what is wanted, in one transaction. Without any service there are no tables.
+    func apply() async throws {
+        try await firewall.perform { [self] run in
+            let (wanted, applied, hasTables) = state.withLock { ($0.wanted, $0.applied, $0.hasTables) }
+            guard !wanted.isEmpty else {
+                if hasTables { try remove(run) }
+                return
+            }
+            guard hasTables, let keepsClients else { return try write(run) }
+            let rules = wanted.mapValues { $0.rules(keepsClients: keepsClients) }
+            let commands = Balancer.changes(from: applied, to: rules, tables: tables)
+            guard !commands.isEmpty else { return }
+            do {
+                try run(commands)
+                state.withLock { $0.applied = rules }
+            } catch {
+                // Somebody else has changed something.
+                try write(run)
+            }
+        }
+    }
+
+    /// Writes all rules anew: after a start of the daemon, or when somebody has deleted them.
+    func rewrite() async throws {
+        try await firewall.perform { [self] run in
+            if state.withLock({ $0.wanted.isEmpty }) { try remove(run) } else { try write(run) }
+        }
+    }
+
+    /// Whether the tables that should be there are; a table of an earlier daemon that should not is not looked for.
+    ///
+    /// - Parameter listed: nftables' list of tables.
+    func isComplete(_ listed: Set<String>) -> Bool {
+        let (hasTables, keepsClients) = state.withLock { ($0.hasTables, $0.keepsClients == true) }
+        guard hasTables else { return true }
+        return BalancingTable.allCases.filter { keepsClients || $0 != .bridge }.allSatisfy {
+            listed.contains("table \($0.rawValue) \(tables)")
+        }
+    }
+
+    private func remove(_ run: Firewall.Run) throws {
+        do {
+            try run(BalancingRules.removal(tables, keepsClients: true))
+        } catch {
+            // A kernel without tables for bridges.
+            try run(BalancingRules.removal(tables, keepsClients: false))
+        }
+        state.withLock {
+            $0.applied = [:]
+            $0.hasTables = false
+        }
+    }
+
+    private func write(_ run: Firewall.Run) throws {
+        let (wanted, known) = state.withLock { ($0.wanted, $0.keepsClients) }
+        func attempt(_ keepsClients: Bool) throws {
+            let rules = wanted.mapValues { $0.rules(keepsClients: keepsClients) }
+            let changes = Balancer.changes(from: [:], to: rules, tables: tables)
+            try run(BalancingRules.emptyTables(tables, keepsClients: keepsClients) + changes)
+            state.withLock {
+                $0.applied = rules
+                $0.hasTables = true
+                $0.keepsClients = keepsClients
+            }
+        }
+        do {
+            try attempt(known ?? true)
+        } catch {
+            guard known == nil else { throw error }
+            try attempt(false)
+        }
+    }
+
+    private static func changes(
+        from old: [String: BalancingRules], to new: [String: BalancingRules], tables: String
+    ) -> String {
+        Set(old.keys).union(new.keys).sorted().map { id in
+            let (before, after) = (old[id] ?? BalancingRules(), new[id] ?? BalancingRules())
+            guard before != after else { return "" }
+            return BalancingRules.change(from: before, to: after, tables: tables) { element in
+                new.contains { $0.key != id && $0.value.elements[element] != nil }
+            }
+        }.joined()
+    }
+}
