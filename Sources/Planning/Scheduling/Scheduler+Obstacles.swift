@@ -39,7 +39,7 @@ extension Scheduler {
         }
         let name = service < 0 ? name ?? "" : services[service].name
         var neighbours = demand.keepsAwayFrom.compactMap { serviceIndexes[$0] }
-        neighbours += (shunners[name] ?? [:]).keys.sorted()
+        neighbours += (shunners[name] ?? [:]).keys.filter { $0 != service }.sorted()
         for neighbour in neighbours {
             for node in services[neighbour].nodes.keys where blocks[node] == nil {
                 blocks[node] = .neighbour(services[neighbour].name)
