@@ -24,6 +24,12 @@ actor ServiceReconciler {
     var notes: [ServicePlan.Note] = []
     /// What was decided, the newest last.
     var decisions: [Decision] = []
+    /// Of a service that follows its load.
+    var autoscaler: Autoscaler?
+    var meter: Task<Void, Never>?
+    var usage: [String: Usage] = [:]
+    /// What it last saw and decided.
+    var lastLoad: ScalingDecision?
     let planner = ServicePlanner()
     let jobPlanner = JobPlanner()
     /// Tasks whose container something has happened to.
@@ -70,6 +76,7 @@ actor ServiceReconciler {
             }
         }
         alarm?.cancel()
+        meter?.cancel()
     }
 
     /// Rings at a time of the monotonic clock, or earlier.
@@ -97,6 +104,7 @@ actor ServiceReconciler {
             lastSweep = now
         }
         wake(at: lastSweep + ServiceReconciler.sweepInterval)
+        meterAsNeeded()
         await observe()
         let node = await cluster.node
         if service.isRemoved {
