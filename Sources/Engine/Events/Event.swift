@@ -2,13 +2,10 @@ public import Base
 
 /// Something that happened to a container, image, network or volume, as `docker events` shows it.
 public struct Event: Sendable {
-<<<<<<< HEAD
     private static let clusterTypes: Set = ["service", "node", "secret", "config"]
 
-    /// `container`, `image`, `network`, `volume`, `daemon`, `service`, `node`, `secret`, `config`.
-=======
-    /// `container`, `image`, `network`, `volume`, `daemon`; and Skala's own `template`, of VMs.
->>>>>>> balancer/balancer
+    /// `container`, `image`, `network`, `volume`, `daemon`, `service`, `node`, `secret`, `config`; and Skala's own
+    /// `template`, of VMs.
     public let type: String
     /// `create`, `start`, `die`, … with details after a colon for execs (`exec_start: ls`).
     public let action: String
