@@ -1,4 +1,4 @@
-/// What a node has, and what its tasks hold of it: 64 bytes, so that a placement touches one line of the cache.
+/// What a node has, and what its tasks hold of it, together: a placement reads and writes all of it.
 struct NodeLoad: Sendable {
     var cpuCapacity: Int64 = 0
     var memoryCapacity: Int64 = 0
@@ -12,6 +12,10 @@ struct NodeLoad: Sendable {
     var tasks: Int32 = 0
     /// None while the node takes no tasks.
     var maximumTasks: Int32 = 0
+
+    /// One divided by the budgets; 0 when there is nothing to promise.
+    private var perCPU: Float = 0
+    private var perMemory: Float = 0
 
     /// What may be promised: the capacity times the overcommit ratio. What is dedicated counts as often.
     var cpuBudget: Int64 { cpuCapacity * Int64(cpuPercent) / 100 }
@@ -32,11 +36,7 @@ struct NodeLoad: Sendable {
     var freeDedicatedMemory: Int64 { freeMemory * 100 / Int64(memoryPercent) }
 
     /// The larger share that is promised, 0 to 1.
-    var share: Double {
-        let cpu = cpuCapacity > 0 ? Double(cpuUsed) / Double(cpuBudget) : 0
-        let memory = memoryCapacity > 0 ? Double(memoryUsed) / Double(memoryBudget) : 0
-        return min(1, max(cpu, memory, 0))
-    }
+    var share: Float { min(1, max(Float(cpuUsed) * perCPU, Float(memoryUsed) * perMemory)) }
 
     /// Takes, or with a sign of -1 gives back.
     mutating func take(_ demand: Demand, sign: Int64) {
@@ -61,6 +61,8 @@ struct NodeLoad: Sendable {
         memoryCapacity = node.capacity.memoryBytes
         cpuPercent = Int32(clamping: node.overcommit.cpuPercent)
         memoryPercent = Int32(clamping: node.overcommit.memoryPercent)
+        perCPU = cpuBudget > 0 ? 1 / Float(cpuBudget) : 0
+        perMemory = memoryBudget > 0 ? 1 / Float(memoryBudget) : 0
         maximumTasks = node.isOpen ? Int32(clamping: node.maximumTasks) : 0
     }
 }

@@ -58,17 +58,17 @@ struct NodeTree: Sendable {
         }
     }
 
-    /// The leaf with the lowest key among those with that much free; the leftmost of equal ones on the way.
+    /// The leaf with the lowest key among those with that much free, and of equal ones the first.
     ///
     /// - Parameter blind: leaves that were met and have no room, some of them. Who searches for the same again blocks them
     ///   first, so that many full nodes with low keys cost each search less.
     func lowest(cpu: Int64, memory: Int64, blind: inout [Int]) -> Int? {
         entries.withUnsafeBufferPointer { entries in
             var best = UInt64.max
-            var found: Int?
+            var found = 0
             func descend(_ index: Int) {
                 let entry = entries[index]
-                if entry.key >= best { return }
+                if entry.key > best || (entry.key == best && firstLeaf(index) >= found) { return }
                 if entry.cpu < cpu || entry.memory < memory {
                     if index >= base, blind.count < 64 { blind.append(index - base) }
                     return
@@ -83,7 +83,12 @@ struct NodeTree: Sendable {
                 descend(isLeftFirst ? 2 * index + 1 : 2 * index)
             }
             descend(1)
-            return found
+            return best == .max ? nil : found
         }
+    }
+
+    /// The leaf furthest to the left below an entry.
+    private func firstLeaf(_ index: Int) -> Int {
+        index << (index.leadingZeroBitCount - base.leadingZeroBitCount) - base
     }
 }

@@ -47,31 +47,30 @@ struct NodeView: Sendable {
     }
 
     let key: ViewKey
+    /// Its number, for what a sandbox costs.
+    let isolation: Int
     var branches: [Branch]
     var trees: [NodeTree] = []
     /// By tree and leaf.
     var nodes: [[Int32]] = []
     /// By node.
     var places: ContiguousArray<Place>
-    /// What a sandbox costs on each node, by node; empty when it costs nothing anywhere.
-    var overheads: ContiguousArray<TaskResources.Amounts> = []
     /// Which change of a node it has seen last, and when it was used last.
     var seen = 0
     var usedAt = 0
     /// The structure it was made of.
     let structure: Int
 
-    init(_ key: ViewKey, _ descriptions: [NodeDescription?], structure: Int) {
+    init(_ key: ViewKey, isolation: Int, _ descriptions: [NodeDescription?], structure: Int) {
         self.key = key
+        self.isolation = isolation
         self.structure = structure
         branches = [Branch(parent: -1)]
         places = ContiguousArray(repeating: Place(branch: -1, leaf: -1), count: descriptions.count)
         var members: [Int: [Int32]] = [:]
         var children: [[String]: Int] = [:]
-        var hasOverhead = false
         for (index, description) in descriptions.enumerated() {
             guard let description, key.obstacle(description) == nil else { continue }
-            if description.isolations[key.isolation] != TaskResources.Amounts() { hasOverhead = true }
             var branch = 0
             var path: [String] = []
             for preference in key.spread {
@@ -93,15 +92,6 @@ struct NodeView: Sendable {
             nodes.append(members[branch] ?? [])
             trees.append(NodeTree(count: members[branch]?.count ?? 0))
         }
-        if hasOverhead {
-            overheads = ContiguousArray(descriptions.map { $0?.isolations[key.isolation] ?? TaskResources.Amounts() })
-        }
-    }
-
-    var count: Int { nodes.reduce(0) { $0 + $1.count } }
-
-    func overhead(_ node: Int) -> TaskResources.Amounts {
-        overheads.isEmpty ? TaskResources.Amounts() : overheads[node]
     }
 
     mutating func set(_ node: Int, _ entry: NodeTree.Entry) {

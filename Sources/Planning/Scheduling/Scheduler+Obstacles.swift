@@ -19,11 +19,16 @@ extension Scheduler {
         if demand.maximumReplicas > 0, own >= demand.maximumReplicas { return .maximumReplicas(demand.maximumReplicas) }
         var load = loads[node]
         if load.tasks >= load.maximumTasks { return .maximumTasks }
-        if !hasMachine(demand, node) { load.take(1, of: description.isolations[demand.isolation] ?? .init()) }
+        // A sandbox of its own counts as a part of what the task wants.
+        let cost = hasMachine(demand, node) ? .init() : description.isolations[demand.isolation] ?? .init()
+        load.take(1, of: cost)
         let cpu = demand.isDedicated ? load.freeDedicatedCPU : load.freeCPU
-        if cpu < demand.cpu { return .cpu(wanted: demand.cpu, free: cpu) }
+        if cpu < demand.cpu { return .cpu(wanted: demand.cpu + cost.nanoCPUs, free: cpu + cost.nanoCPUs) }
         let memory = demand.isDedicated ? load.freeDedicatedMemory : load.freeMemory
-        return memory < demand.memory ? .memory(wanted: demand.memory, free: memory) : nil
+        if memory < demand.memory {
+            return .memory(wanted: demand.memory + cost.memoryBytes, free: memory + cost.memoryBytes)
+        }
+        return nil
     }
 
     private func hasMachine(_ demand: Demand, _ node: Int) -> Bool {
@@ -39,7 +44,8 @@ extension Scheduler {
         }
         let name = service < 0 ? name ?? "" : services[service].name
         var neighbours = demand.keepsAwayFrom.compactMap { serviceIndexes[$0] }
-        neighbours += (shunners[name] ?? [:]).keys.sorted()
+        let others = (shunners[name] ?? [:]).keys.filter { $0 != service }
+        neighbours += others.sorted { services[$0].name < services[$1].name }
         for neighbour in neighbours {
             for node in services[neighbour].nodes.keys where blocks[node] == nil {
                 blocks[node] = .neighbour(services[neighbour].name)

@@ -14,7 +14,7 @@ extension Scheduler {
         let node = Int(seat.node)
         let demand = demands[seat.demand].demand
         loads[node].take(demand, sign: -1)
-        if demand.tenancy == nil || leaves(seat, demand) { pay(-1, demand.isolation, node) }
+        if demand.tenancy == nil || leaves(seat, demand) { pay(-1, demands[seat.demand].isolation, node) }
         for port in demand.hostPorts { Scheduler.decrement(&portNodes, port, seat.node) }
         for name in demand.keepsAwayFrom { Scheduler.decrement(&shunners, name, seat.service) }
         Scheduler.decrement(&services[seat.service].nodes, seat.node)
@@ -35,13 +35,13 @@ extension Scheduler {
         var machine = -1
         if let tenancy = demand.tenancy {
             machine = given ?? Scheduler.machine(of: machines[tenancy.tenant]?[Int32(node)] ?? [], tenancy.places)
-            var counts = machines[tenancy.tenant, default: [:]][Int32(node), default: []]
+            var counts = machines[tenancy.tenant]?[Int32(node)] ?? []
             while counts.count <= machine { counts.append(0) }
-            if counts[machine] == 0 { pay(1, demand.isolation, node) }
+            if counts[machine] == 0 { pay(1, demands[demandIndex].isolation, node) }
             counts[machine] += 1
-            machines[tenancy.tenant]?[Int32(node)] = counts
+            machines[tenancy.tenant, default: [:]][Int32(node)] = counts
         } else {
-            pay(1, demand.isolation, node)
+            pay(1, demands[demandIndex].isolation, node)
         }
         for port in demand.hostPorts { portNodes[port, default: [:]][Int32(node), default: 0] += 1 }
         for name in demand.keepsAwayFrom { shunners[name, default: [:]][service, default: 0] += 1 }
@@ -72,9 +72,9 @@ extension Scheduler {
     }
 
     /// What a sandbox costs is a sum a node and isolation, so that it follows when the cost is measured anew.
-    private mutating func pay(_ count: Int, _ isolation: String, _ node: Int) {
-        sandboxes[node][isolation, default: 0] += count
-        if let cost = descriptions[node]?.isolations[isolation] { loads[node].take(Int64(count), of: cost) }
+    private mutating func pay(_ count: Int32, _ isolation: Int, _ node: Int) {
+        sandboxes[isolation][node] += count
+        loads[node].take(Int64(count), of: costs[isolation][node])
     }
 
     // MARK: Records
@@ -88,7 +88,7 @@ extension Scheduler {
 
     mutating func enter(_ demand: Demand) -> Int32 {
         if let index = demandIndexes[demand] { return index }
-        let index = demands.add(DemandRecord(demand: demand))
+        let index = demands.add(DemandRecord(demand: demand, isolation: enter(isolation: demand.isolation)))
         demandIndexes[demand] = index
         return index
     }

@@ -7,13 +7,14 @@ extension Scheduler {
         if let known = viewIndexes[key] {
             index = known
             if views[index].structure != structure {
-                views[index] = NodeView(key, descriptions, structure: structure)
+                views[index] = NodeView(
+                    key, isolation: enter(isolation: key.isolation), descriptions, structure: structure)
                 fill(index)
             } else {
                 catchUp(index)
             }
         } else {
-            let view = NodeView(key, descriptions, structure: structure)
+            let view = NodeView(key, isolation: enter(isolation: key.isolation), descriptions, structure: structure)
             if views.count < Scheduler.maximumViews {
                 index = views.count
                 views.append(view)
@@ -55,7 +56,8 @@ extension Scheduler {
 
     /// What a node is to a service that has nothing to do with it yet.
     func plainEntry(_ node: Int, _ view: Int) -> NodeTree.Entry {
-        entry(loads[node], views[view].overhead(node), isDedicated: views[view].key.isDedicated, own: 0, flags: 0)
+        entry(
+            loads[node], costs[views[view].isolation][node], isDedicated: views[view].key.isDedicated, own: 0, flags: 0)
     }
 
     /// What a node is to the call at work.
@@ -63,7 +65,7 @@ extension Scheduler {
         let (own, flags) = (scratch.own[node], scratch.flags[node])
         if flags & Scratch.blocked != 0 { return .none }
         if demand.maximumReplicas > 0, Int(own) >= demand.maximumReplicas { return .none }
-        let overhead = flags & Scratch.hasMachine == 0 ? views[view].overhead(node) : TaskResources.Amounts()
+        let overhead = flags & Scratch.hasMachine == 0 ? costs[views[view].isolation][node] : TaskResources.Amounts()
         return entry(loads[node], overhead, isDedicated: demand.isDedicated, own: own, flags: flags)
     }
 
@@ -75,7 +77,7 @@ extension Scheduler {
         _ load: NodeLoad, _ overhead: TaskResources.Amounts, isDedicated: Bool, own: Int32, flags: UInt8
     ) -> NodeTree.Entry {
         guard load.tasks < load.maximumTasks else { return .none }
-        let promised = UInt64(load.share * Double(Scheduler.wholeShare))
+        let promised = UInt64(max(0, load.share) * Float(Scheduler.wholeShare))
         let tasks = UInt64(min(load.tasks, Int32(Scheduler.mostTasks)))
         var key: UInt64 = flags & Scratch.avoided == 0 ? 0 : 1 << 62
         key |= flags & Scratch.hasMachine == 0 ? 1 << 45 : 0

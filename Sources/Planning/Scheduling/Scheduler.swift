@@ -23,8 +23,10 @@ public struct Scheduler: Sendable {
     var descriptions: [NodeDescription?] = []
     var loads: ContiguousArray<NodeLoad> = []
     var indexes: [String: Int] = [:]
-    /// Sandboxes that are paid for, by node and isolation.
-    var sandboxes: [[String: Int]] = []
+    /// Isolations have numbers; by them and by node: what a sandbox costs, and how many there are.
+    var isolations: [String: Int] = [:]
+    var costs: [ContiguousArray<TaskResources.Amounts>] = []
+    var sandboxes: [ContiguousArray<Int32>] = []
     var freePlaces: [Int] = []
     /// Raised when constraints or spreading may have other results.
     var structure = 0
@@ -63,6 +65,7 @@ public struct Scheduler: Sendable {
 
     struct DemandRecord: Sendable {
         let demand: Demand
+        let isolation: Int
         var tasks = 0
     }
 
@@ -75,25 +78,26 @@ public struct Scheduler: Sendable {
             if index == descriptions.count {
                 descriptions.append(nil)
                 loads.append(NodeLoad())
-                sandboxes.append([:])
+                for isolation in costs.indices {
+                    costs[isolation].append(.init())
+                    sandboxes[isolation].append(0)
+                }
                 scratch.grow()
             }
             indexes[node.id] = index
             descriptions[index] = node
             loads[index] = NodeLoad()
-            sandboxes[index] = [:]
             loads[index].adopt(node)
+            for isolation in costs.indices { sandboxes[isolation][index] = 0 }
+            setCosts(node, index)
             structure += 1
             return
         }
         guard let old = descriptions[index], old != node else { return }
-        for (isolation, count) in sandboxes[index] {
-            loads[index].take(-Int64(count), of: old.isolations[isolation] ?? .init())
-            loads[index].take(Int64(count), of: node.isolations[isolation] ?? .init())
-        }
+        setCosts(node, index)
         descriptions[index] = node
         loads[index].adopt(node)
-        if !old.isAlike(node) { structure += 1 }
+        if !old.isAlike(to: node) { structure += 1 }
         changed(index)
     }
 
@@ -125,6 +129,24 @@ public struct Scheduler: Sendable {
         return Int(services[service].nodes[Int32(index)] ?? 0)
     }
 
+    /// Sandboxes that are there cost from now on what new ones cost.
+    private mutating func setCosts(_ node: NodeDescription, _ index: Int) {
+        for (name, isolation) in isolations {
+            let cost = node.isolations[name] ?? .init()
+            loads[index].take(-Int64(sandboxes[isolation][index]), of: costs[isolation][index])
+            loads[index].take(Int64(sandboxes[isolation][index]), of: cost)
+            costs[isolation][index] = cost
+        }
+    }
+
+    mutating func enter(isolation name: String) -> Int {
+        if let known = isolations[name] { return known }
+        isolations[name] = costs.count
+        costs.append(ContiguousArray(descriptions.map { $0?.isolations[name] ?? .init() }))
+        sandboxes.append(ContiguousArray(repeating: 0, count: descriptions.count))
+        return costs.count - 1
+    }
+
     mutating func changed(_ node: Int) {
         changes.append(Int32(node))
         // What so many views have not read is read faster from the nodes themselves.
@@ -135,8 +157,8 @@ public struct Scheduler: Sendable {
 }
 
 extension NodeDescription {
-    /// Whether constraints, platforms, spreading and sandboxes' costs are the same.
-    fileprivate func isAlike(_ other: NodeDescription) -> Bool {
+    /// Whether constraints, platforms, spreading and isolations have the same results.
+    fileprivate func isAlike(to other: NodeDescription) -> Bool {
         var same = self
         same.availability = other.availability
         same.isReady = other.isReady

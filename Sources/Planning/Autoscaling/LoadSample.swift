@@ -1,0 +1,28 @@
+public import Base
+
+/// What was measured of a service at one time.
+public struct LoadSample: Sendable, Hashable {
+    public var at: Timestamp
+    /// That serve.
+    public var tasks: Int
+    /// Of those, the ones whose CPU, memory and pressure were measured; a new one has no measurement yet.
+    public var measuredTasks: Int
+    /// What is not known is not in it.
+    public var values: [Signal: Double]
+    /// Requests that wait for a first task.
+    public var held: Int
+
+    public init(at: Timestamp, tasks: Int, measuredTasks: Int? = nil, values: [Signal: Double], held: Int = 0) {
+        self.at = at
+        self.tasks = tasks
+        self.measuredTasks = min(measuredTasks ?? tasks, tasks)
+        self.values = values
+        self.held = held
+    }
+
+    /// Whether it is known that nobody asks for anything.
+    var isIdle: Bool {
+        let requests = [Signal.requestsPerSecond, .concurrency].compactMap { values[$0] }
+        return held == 0 && !requests.isEmpty && requests.allSatisfy { $0 <= 0 }
+    }
+}
