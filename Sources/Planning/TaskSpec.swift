@@ -90,6 +90,11 @@ public struct TaskSpec: Sendable, Hashable {
         }
     }
 
+    /// Clients write it in one of two ways.
+    public var healthcheck: JSON {
+        container["Healthcheck"].isNull ? container["HealthCheck"] : container["Healthcheck"]
+    }
+
     /// How resources are given; nil for the engine's default.
     public var allocation: String? { labels[Label.allocation] }
     public var pod: String? { labels[Label.pod] }

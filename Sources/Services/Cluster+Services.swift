@@ -13,6 +13,10 @@ extension Cluster {
     ///   be made from, `.notFound` for networks, secrets and configs that do not exist.
     public func create(service json: JSON) async throws -> (id: String, warnings: [String]) {
         try requireActive()
+        return try await turn.withPlace { try await make(service: json) }
+    }
+
+    private func make(service json: JSON) async throws -> (id: String, warnings: [String]) {
         try RefusedFields.check("TaskSpec", json["TaskTemplate"])
         let service = ServiceRecord(spec: try ServiceSpec(json: json), counter: context.counter)
         try await check(service)
@@ -24,8 +28,10 @@ extension Cluster {
         }
         add(service, tasks: [])
         do {
+            try await reconcilers[service.id]?.tryBalance(service.spec)
             try await context.store.put("service", service.id, service.json)
         } catch {
+            await reconcilers[service.id]?.endBalancing()
             reconcilers[service.id] = nil
             throw error
         }
@@ -44,6 +50,14 @@ extension Cluster {
         service reference: String, index: Int64, isRollback: Bool, to json: JSON
     ) async throws -> [String] {
         try requireActive()
+        return try await turn.withPlace {
+            try await change(service: reference, index: index, isRollback: isRollback, to: json)
+        }
+    }
+
+    private func change(
+        service reference: String, index: Int64, isRollback: Bool, to json: JSON
+    ) async throws -> [String] {
         let reconciler = try await reconciler(reference)
         let current = await reconciler.service
         var spec: ServiceSpec
@@ -89,11 +103,7 @@ extension Cluster {
         _ = try taskFiles(task.spec)
         try await context.engine.containers.check(body)
         let ports = service.spec.endpoint.ports
-        if let port = ports.first(where: { $0.publishMode == .ingress }) {
-            throw SkalaError(
-                .unsupported,
-                "port \(port.targetPort): ports are published in mode host only (mode=host,target=…,published=…)")
-        }
+        _ = try ServiceReconciler.algorithm(of: service.spec)
         for other in reconcilers.values {
             let other = await other.service
             guard other.id != service.id, !other.isRemoved else { continue }
@@ -117,7 +127,7 @@ extension Cluster {
             let found = try await context.engine.networks.find(network.target)
             let isNamed = found.name != "bridge" && found.name != "host" && found.name != "none"
             let names = network.aliases + [service.name]
-            networks.append((found.name, isNamed ? names + names.map { "tasks." + $0 } : []))
+            networks.append((found.name, isNamed ? names.map { "tasks." + $0 } : []))
         }
         let mounts = context.files.mounts(task.id, try fileTargets(task.spec))
         return try TaskContainer(service: service, task: task, node: node, networks: networks, files: mounts).body()
@@ -206,7 +216,13 @@ extension ServiceReconciler {
             changed.jobExecuted = SystemClock.now().text
         }
         changed.version.advance(context.counter)
-        try await replace(changed)
+        do {
+            try await tryBalance(spec)
+            try await replace(changed)
+        } catch {
+            await balance()
+            throw error
+        }
         ring()
     }
 

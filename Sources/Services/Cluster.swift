@@ -1,6 +1,7 @@
 public import Base
 public import Engine
 import Kernel
+import Networks
 import Planning
 import Store
 
@@ -16,6 +17,8 @@ public actor Cluster {
     /// Secrets and configs, by id.
     var files: [String: SwarmFile] = [:]
     var listener: Task<Void, Never>?
+    /// Services are made and changed one at a time: names and ports are looked at first.
+    let turn = AsyncSemaphore(limit: 1)
     var scheduler = Scheduler()
     /// By task.
     var seats: [String: Seat] = [:]
@@ -95,6 +98,11 @@ public actor Cluster {
         }
         for id in reconcilers.keys.sorted() { try await remove(service: id) }
         while !reconcilers.isEmpty { try await Task.sleep(nanoseconds: 20_000_000) }
+        for network in await context.engine.networks.list() where network.driver == "overlay" {
+            do {
+                try await context.engine.removeNetwork(network.id)
+            } catch { context.log.warning("the network \(network.name) stays: \(error)") }
+        }
         var changes: [Store.Change] = [.remove(kind: "cluster", id: "cluster")]
         if let node { changes.append(.remove(kind: "node", id: node.id)) }
         changes += files.values.map { .remove(kind: $0.kind.rawValue, id: $0.id) }
@@ -140,6 +148,9 @@ public actor Cluster {
                     Demand(service: service.spec, task: task.spec), of: service.name, on: task.nodeID)
             }
             add(service, tasks: own)
+        }
+        for stray in await context.engine.networks.balancedServices() where reconcilers[stray.id] == nil {
+            try await context.engine.networks.removeService(stray.id)
         }
         for task in tasks.values.joined() { try await context.store.remove("task", task.id) }
         for reconciler in reconcilers.values { reconciler.start() }

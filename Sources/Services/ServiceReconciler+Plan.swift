@@ -7,11 +7,13 @@ extension ServiceReconciler {
     func plan(_ node: NodeRecord) async {
         let now = SystemClock.now()
         let observed = await observed(node)
+        let patience = patience
+        let jobPlanner = JobPlanner(patience: patience)
         let plan =
             switch service.spec.mode {
             case .replicatedJob(let concurrent, _): jobPlanner.plan(observed, maximumConcurrent: concurrent, at: now)
             case .globalJob: jobPlanner.plan(observed, maximumConcurrent: .max, at: now)
-            case .replicated, .global: planner.plan(observed, at: now)
+            case .replicated, .global: ServicePlanner(patience: patience).plan(observed, at: now)
             }
         notes = plan.notes
         if let time = plan.wakeAt {
@@ -37,6 +39,19 @@ extension ServiceReconciler {
             case .rollBack: break
             }
         }
+    }
+
+    /// A task gets as long to become healthy as its health check may take to give up.
+    private var patience: Patience {
+        var patience = Patience()
+        let check = service.spec.task.healthcheck
+        func nanoseconds(_ key: String, _ standard: Int64) -> Int64 {
+            check[key].int.flatMap { $0 > 0 ? min($0, 86_400_000_000_000) : nil } ?? standard
+        }
+        let round = nanoseconds("Interval", 30_000_000_000) + nanoseconds("Timeout", 30_000_000_000)
+        let rounds = 1 + min(1000, check["Retries"].int.flatMap { $0 > 0 ? $0 : nil } ?? 3)
+        patience.starting = max(patience.starting, nanoseconds("StartPeriod", 0) + round * rounds)
+        return patience
     }
 
     private func observed(_ node: NodeRecord) async -> ObservedService {

@@ -25,8 +25,8 @@ extension ServiceReconciler {
             switch task.state {
             case .assigned, .accepted, .preparing: return .prepare
             case .ready: return task.desired == .ready ? nil : .start
-            // The daemon was killed in the middle of it.
-            case .starting: return underWay.contains(task.id) || touched.contains(task.id) ? nil : .start
+            // A daemon was killed in the middle of it; else a health check is waited for.
+            case .starting: return started.contains(task.id) ? nil : .start
             default: return nil
             }
         }
@@ -36,8 +36,10 @@ extension ServiceReconciler {
 
     func carryOut(_ step: Step, _ id: String) async {
         switch step {
-        case .prepare: await context.makers.withPlace { await prepare(id) }
-        case .start: await context.makers.withPlace { await startContainer(id) }
+        case .prepare: await prepare(id)
+        case .start:
+            await context.makers.withPlace { await startContainer(id) }
+            started.insert(id)
         case .stop: await stop(id) { $0.enter(.shutdown, "shutdown") }
         case .fail(let fault):
             await stop(id) { $0.enter(.failed, "stopped", error: fault.description) }
@@ -56,7 +58,9 @@ extension ServiceReconciler {
             guard let node = await cluster.node else { return }
             await change(id) { $0.enter(.preparing, "preparing") }
             try await pullIfMissing(task.spec.image)
-            let container = try await container(of: task, node)
+            let container = try await context.makers.withPlace {
+                try await self.container(of: task, node)
+            }
             await change(id) {
                 $0.containerID = container
                 $0.enter(.ready, "prepared")
@@ -112,6 +116,8 @@ extension ServiceReconciler {
 
     private func stop(_ id: String, _ end: (inout TaskRecord) -> Void) async {
         guard let task = tasks[id] else { return }
+        // Out of the balancer first: no new connection finds a task that is stopping.
+        await balance()
         do {
             // A container that a killed daemon made, and did not write down, has the task's name.
             let name = TaskContainer.name(of: task, service: service)
@@ -150,6 +156,7 @@ extension ServiceReconciler {
         do {
             try await context.store.remove("task", id)
             tasks[id] = nil
+            started.remove(id)
         } catch { context.log.error("cannot forget task \(id) of service \(service.name): \(error)") }
     }
 

@@ -1,6 +1,7 @@
 import Base
 import Engine
 import Kernel
+import Networks
 import Planning
 import Store
 
@@ -18,6 +19,8 @@ actor ServiceReconciler {
     var tasks: [String: TaskRecord] = [:]
     /// Tasks that a step is under way for.
     var underWay: Set<String> = []
+    /// Tasks that this daemon has started, or found running.
+    var started: Set<String> = []
     /// Why active tasks are ended although they are wanted.
     var faults: [String: Fault] = [:]
     /// What the last plan said of slots, for `service explain`.
@@ -30,8 +33,11 @@ actor ServiceReconciler {
     var usage: [String: Usage] = [:]
     /// What it last saw and decided.
     var lastLoad: ScalingDecision?
-    let planner = ServicePlanner()
-    let jobPlanner = JobPlanner()
+    /// What the kernel was told last; nil: nothing yet.
+    var balanced: BalancedService?
+    /// An earlier daemon may have told it something.
+    var isFirstBalance = true
+    let balancing = AsyncSemaphore(limit: 1)
     /// Tasks whose container something has happened to.
     var touched: Set<String> = []
     private let bell: AsyncStream<Void>.Continuation
@@ -71,6 +77,7 @@ actor ServiceReconciler {
         for await _ in rings {
             await reconcile()
             if service.isRemoved, tasks.isEmpty {
+                await endBalancing()
                 await cluster.forget(service.id)
                 bell.finish()
             }
@@ -113,6 +120,7 @@ actor ServiceReconciler {
             await plan(node)
             await assign()
         }
+        await balance()
         await forgetHistory()
         for task in tasks.values.sorted(by: { $0.created < $1.created }) where !underWay.contains(task.id) {
             guard let step = nextStep(of: task) else { continue }

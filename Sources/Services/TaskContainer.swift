@@ -35,8 +35,9 @@ struct TaskContainer {
         var body: JSON = ["Image": spec["Image"]]
         for (key, target) in [
             ("Command", "Entrypoint"), ("Args", "Cmd"), ("Dir", "WorkingDir"), ("User", "User"), ("TTY", "Tty"),
-            ("OpenStdin", "OpenStdin"), ("StopSignal", "StopSignal"), ("HealthCheck", "Healthcheck"),
+            ("OpenStdin", "OpenStdin"), ("StopSignal", "StopSignal"),
         ] where !spec[key].isNull { body[target] = spec[key] }
+        if !task.spec.healthcheck.isNull { body["Healthcheck"] = task.spec.healthcheck }
         if let hostname = spec["Hostname"].string { body["Hostname"] = JSON(try template.fill(hostname)) }
         if let grace = spec["StopGracePeriod"].int { body["StopTimeout"] = JSON((grace + 999_999_999) / 1_000_000_000) }
         var variables: [String] = []

@@ -26,7 +26,8 @@ enum ComposeTasks {
                 let state = task["Status"]["State"].plain
                 let isOver = task["DesiredState"].plain == "shutdown" || task["DesiredState"].plain == "remove"
                 guard call.arguments.flag("all") || !isOver || state == "running" else { continue }
-                let since = (try? Timestamp(parsing: task["Status"]["Timestamp"].plain)) ?? now  // the engine's own text
+                // The engine's own text.
+                let since = (try? Timestamp(parsing: task["Status"]["Timestamp"].plain)) ?? now
                 rows.append([
                     "ID": JSON(Identifier.short(task["ID"].plain)),
                     "Name": JSON("\(name.dropFirst(project.count + 1)).\(task["Slot"].int ?? 0)"),

@@ -174,6 +174,52 @@ import Testing
         }
     }
 
+    @Test func connectionsGoToWhatServes() async throws {
+        try await inSwarm { t in
+            try await t.sh("docker tag busybox busybox:2; docker network create -d overlay --attachable net >/dev/null")
+            let serve = "httpd -p 80 -h /w; trap \"exit 0\" TERM; while :; do sleep 0.05; done"
+            try await t.sh(
+                """
+                \(ServiceTests.create) web --network net --replicas 3 -p 18790:80 --update-monitor 500ms \
+                busybox sh -c 'mkdir /w; hostname > /w/index.html; \(serve)'
+                """)
+            try await running(t, "web", 3)
+            let ask =
+                "for i in 1 2 3 4 5 6; do curl -s --max-time 2 http://127.0.0.1:18790/; done | sort | uniq -c | wc -l"
+            try await t.eventually(ask, prints: "3")
+            let inside = "docker run --rm --network net busybox"
+            try await t.sh(
+                "\(inside) sh -c 'nslookup -type=a web | grep -c ^Name; nslookup -type=a tasks.web | grep -c ^Name'",
+                prints: "1\n3")
+            try await t.sh(
+                "\(inside) sh -c 'for i in 1 2 3; do wget -qO- http://web/; done' | sort -u | wc -l", prints: "3")
+            try await t.fails(
+                "\(ServiceTests.create) other -p 18790:80 busybox true", 1, "already in use by service 'web'")
+            // An update, and fewer and more tasks, lose nobody's request.
+            try await t.sh(
+                """
+                (for i in $(seq 400); do curl -s -o /dev/null --max-time 2 http://127.0.0.1:18790/ || echo lost; sleep 0.01; done) >lost &
+                docker service update -q -d --no-resolve-image --image busybox:2 web >/dev/null; sleep 3
+                docker service scale -d web=1; sleep 1; docker service scale -d web=4; wait; cat lost | wc -l
+                """, prints: "web scaled to 1\nweb scaled to 4\n0")
+            // A task that never becomes healthy gets nothing.
+            try await t.sh(
+                """
+                \(ServiceTests.create) ill -p 18791:80 --health-cmd false --health-interval 200ms --health-retries 100 \
+                busybox sh -c 'mkdir /w; \(serve)'
+                """)
+            try await t.eventually(
+                "docker service ps ill --format '{{.CurrentState}}' | cut -d' ' -f1", prints: "Starting")
+            try await t.fails("curl -s --max-time 1 http://127.0.0.1:18791/", 7, "")
+            t.engine.endDaemon(SIGKILL)
+            try await t.sh(ask, prints: "4")
+            try await t.engine.startDaemon()
+            try await t.sh(ask, prints: "4")
+            try await t.sh("docker service rm web ill >/dev/null; docker network rm net", prints: "net")
+            try await t.fails("curl -s --max-time 1 http://127.0.0.1:18790/", 7, "")
+        }
+    }
+
     @Test func aKilledDaemonGoesOn() async throws {
         try await inSwarm { t in
             let engine = t.engine

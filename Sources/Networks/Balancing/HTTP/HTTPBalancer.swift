@@ -1,0 +1,267 @@
+import Base
+import Glibc
+import Kernel
+
+/// Balances the requests of HTTP services by one HAProxy process, which is started with the first service and ended with
+/// the last. A change of members is a few commands to it; only a change of listeners, routes or services replaces it, and
+/// its connections go on. It outlives the daemon; one that crashes is started again.
+public actor HTTPBalancer {
+    private static let pauses: [UInt64] = [0, 100, 500, 2000, 5000]
+    private static let stable: Int64 = 10_000_000_000
+
+    private let process: HTTPProxyProcess
+    private let threads = WorkerThreads(limit: 16)
+    private let log: Log
+    private var services: [String: HTTPService] = [:]
+    private var slots: [String: HTTPSlots] = [:]
+    private var pid: pid_t?
+    /// Those whose end is wanted.
+    private var replaced: Set<pid_t> = []
+    /// Without the servers: what must be the same for a change by commands.
+    private var structure = ""
+    private var crashes = 0
+    private var started: Int64 = 0
+    /// Changes one after another, in the order they came.
+    private var last: Task<Void, any Error>?
+
+    /// - Parameters:
+    ///   - folder: of its own; short, for a socket is below it.
+    ///   - groups: control groups of its own, one for each hierarchy, as folders.
+    ///   - program: HAProxy 2.4 or later.
+    public init(folder: String, groups: [String] = [], program: String = "/usr/sbin/haproxy", log: Log = Log()) throws {
+        try FileContents.makeDirectories(folder + "/empty", mode: 0o700)
+        let limit = HTTPBalancer.descriptorLimit()
+        process = HTTPProxyProcess(
+            program: program,
+            configuration: HTTPConfiguration(
+                folder: folder, user: HTTPBalancer.user(), maximumConnections: max(100, min(20_000, limit / 2 - 200)),
+                hasIPv6: access("/proc/net/if_inet6", F_OK) == 0),
+            groups: groups)
+        self.log = log
+    }
+
+    /// The groups a host's layout has room for.
+    public static func groups(_ name: String, _ layout: CgroupLayout) -> [String] {
+        ([layout.version2] + ["memory", "cpu", "pids"].map { layout.version1[$0] }).compactMap {
+            $0.map { $0 + "/" + name }
+        }
+    }
+
+    private static func descriptorLimit() -> Int {
+        var limit = rlimit()
+        getrlimit(__rlimit_resource_t(RLIMIT_NOFILE.rawValue), &limit)
+        return Int(clamping: limit.rlim_max)
+    }
+
+    /// The package's own user, or nobody.
+    private static func user() -> (uid: UInt32, gid: UInt32) {
+        // Every host has the file.
+        let text = (try? SmallFile.text("/etc/passwd")) ?? ""
+        for line in text.split(separator: "\n") where line.hasPrefix("haproxy:") {
+            let fields = line.split(separator: ":", omittingEmptySubsequences: false)
+            if fields.count > 3, let uid = UInt32(fields[2]), let gid = UInt32(fields[3]) { return (uid, gid) }
+        }
+        return (65534, 65534)
+    }
+
+    /// Takes over the services, and the process, of the daemon before; to be called once, first.
+    public func restore() async throws {
+        try await inOrder { try await $0.takeOver() }
+    }
+
+    /// Makes a service reachable, or changes it. Idempotent. When it returns new requests go where it says.
+    ///
+    /// - Throws: `.invalid` for a malformed route or certificate, `.system` when a port is another's; then what was before
+    ///   goes on.
+    public func set(_ service: HTTPService) async throws {
+        try service.validate()
+        try await inOrder { try await $0.change(service.id, service) }
+    }
+
+    /// Changes who answers a service's requests. Those being answered are finished.
+    ///
+    /// - Throws: `.notFound` for an unknown service.
+    public func setMembers(of id: String, _ members: [HTTPService.Member]) async throws {
+        try await inOrder { balancer in
+            guard var service = await balancer.services[id] else {
+                throw SkalaError(.notFound, "no such HTTP service: \(id)")
+            }
+            service.members = members
+            try await balancer.change(id, service)
+        }
+    }
+
+    /// Takes a service away; with the last one the process ends, after 30 s at most. No error when it is not there.
+    public func remove(_ id: String) async throws { try await inOrder { try await $0.change(id, nil) } }
+
+    public func service(_ id: String) -> HTTPService? { services[id] }
+    public var processID: Int32? { pid }
+
+    /// What was counted of each service; empty while no process runs.
+    public func metrics() async throws -> [String: HTTPMetrics] {
+        guard pid != nil else { return [:] }
+        let process = process
+        let counted = HTTPMetrics.parse(try await threads.run { try process.ask("show stat") })
+        var result: [String: HTTPMetrics] = [:]
+        for id in services.keys {
+            guard let (metrics, servers) = counted[HTTPConfiguration.backend(id)] else { continue }
+            result[id] = metrics
+            for (slot, member) in (slots[id]?.members ?? []).enumerated() {
+                guard let member else { continue }
+                result[id]?.concurrencyOfMembers[member.id] = servers[HTTPSlots.name(slot)] ?? 0
+            }
+        }
+        return result
+    }
+
+    private func inOrder(_ body: @escaping @Sendable (HTTPBalancer) async throws -> Void) async throws {
+        let before = last
+        let task = Task {
+            _ = await before?.result
+            try await body(self)
+        }
+        last = task
+        try await task.value
+    }
+
+    // MARK: changes
+
+    private func change(_ id: String, _ service: HTTPService?) async throws {
+        let (oldServices, oldSlots) = (services, slots)
+        services[id] = service
+        do {
+            guard !services.isEmpty else { return try await stop() }
+            let commands = service.map { service in
+                slots[id]?.change(to: service.members, backend: HTTPConfiguration.backend(id))
+            }
+            if service == nil { slots[id] = nil }
+            if let service, slots[id] == nil || commands == .some(.none) { slots[id] = HTTPSlots(service.members) }
+            if pid != nil, let commands = commands ?? nil, structureText() == structure {
+                try await write()
+                if commands.isEmpty { return }
+                do {
+                    let process = process
+                    return try await threads.run { try process.change(commands) }
+                } catch { log.warning("\(error); it is started anew") }
+            }
+            try await startAnew()
+        } catch {
+            (services, slots) = (oldServices, oldSlots)
+            // What runs is what was before; the file is for a start after a crash.
+            if !services.isEmpty { try? await write() }
+            throw error
+        }
+    }
+
+    /// The configuration with no server but for their number.
+    private func structureText() -> String {
+        let text = process.configuration.text(Array(services.values), [:])
+        let counts = slots.sorted { $0.key < $1.key }.map { "\($0.key) \($0.value.members.count)" }
+        return text + counts.joined(separator: "\n")
+    }
+
+    private func write() async throws {
+        let configuration = process.configuration
+        let text = configuration.text(Array(services.values), slots)
+        let certificates = Set(services.values.flatMap { $0.listeners.map(\.certificate) }).subtracting([""])
+        let record = JSON(services.values.sorted { $0.id < $1.id }.map(\.json))
+        try await threads.run {
+            for certificate in certificates {
+                try FileContents.replace(
+                    configuration.certificateFile(certificate), with: Array(certificate.utf8), mode: 0o600)
+            }
+            try FileContents.replace(configuration.folder + "/services.json", with: record.bytes, mode: 0o600)
+            try FileContents.replace(configuration.file, with: Array(text.utf8), mode: 0o600)
+            // Certificates that no service has any more.
+            let kept = Set(certificates.map(configuration.certificateFile))
+            for name in try FileContents.names(in: configuration.folder) where name.hasSuffix(".pem") {
+                let path = configuration.folder + "/" + name
+                if !kept.contains(path) { unlink(path) }
+            }
+        }
+    }
+
+    private func startAnew() async throws {
+        try await write()
+        let (process, old) = (process, pid)
+        if let old { replaced.insert(old) }
+        do {
+            let new = try await threads.run {
+                try process.check(process.configuration.file)
+                // One that has just crashed cannot hand over its sockets.
+                return try process.start(replacing: process.running() == old ? old : nil)
+            }
+            begin(new)
+        } catch {
+            if let old, replaced.remove(old) == nil {
+                // It has ended meanwhile, and was not started again.
+                Task { await ended(old) }
+            }
+            throw error
+        }
+    }
+
+    private func begin(_ new: pid_t) {
+        pid = new
+        started = SystemClock.monotonicNanoseconds()
+        structure = structureText()
+        threads.submit { [weak self] in
+            HTTPProxyProcess.wait(new)
+            Task { [weak self] in await self?.ended(new) }
+        }
+    }
+
+    private func ended(_ process: pid_t) async {
+        // One that was replaced, or should end.
+        guard replaced.remove(process) == nil, pid == process else { return }
+        pid = nil
+        crashes = SystemClock.monotonicNanoseconds() - started > HTTPBalancer.stable ? 0 : crashes + 1
+        while pid == nil, !services.isEmpty {
+            let pause = HTTPBalancer.pauses[min(crashes, HTTPBalancer.pauses.count - 1)]
+            log.error("haproxy (process \(process)) has ended; it is started again in \(pause) ms")
+            try? await Task.sleep(nanoseconds: pause * 1_000_000)  // never cancelled
+            do {
+                try await inOrder { balancer in
+                    guard await balancer.pid == nil, await !balancer.services.isEmpty else { return }
+                    try await balancer.startAnew()
+                }
+            } catch {
+                log.error("\(error)")
+                crashes += 1
+            }
+        }
+    }
+
+    private func stop() async throws {
+        let (process, old) = (process, pid)
+        pid = nil
+        slots = [:]
+        structure = ""
+        try await threads.run {
+            if let old { kill(old, SIGUSR1) }
+            let folder = process.configuration.folder
+            for name in try FileContents.names(in: folder) where name != "empty" { unlink(folder + "/" + name) }
+        }
+        guard let old else { return }
+        threads.submit {
+            HTTPProxyProcess.wait(old)
+            process.removeGroups()
+        }
+    }
+
+    private func takeOver() async throws {
+        let process = process
+        let (bytes, running) = try await threads.run {
+            // None when there was no service.
+            (try? FileContents.read(process.configuration.folder + "/services.json"), process.running())
+        }
+        for json in try bytes.map({ try JSON(parsing: $0) })?.array ?? [] {
+            let service = try HTTPService(json: json)
+            services[service.id] = service
+            slots[service.id] = HTTPSlots(service.members)
+        }
+        pid = running
+        // Which member has which of its servers is not known: the new one has the same by the file.
+        if services.isEmpty { try await stop() } else { try await startAnew() }
+    }
+}

@@ -1,0 +1,141 @@
+import Base
+
+/// HAProxy's configuration for a set of services.
+struct HTTPConfiguration: Sendable {
+    /// Absolute; holds the socket, certificates and the folder the process is locked in.
+    let folder: String
+    /// Whom the process runs as.
+    let user: (uid: UInt32, gid: UInt32)
+    let maximumConnections: Int
+    var hasIPv6 = true
+
+    static func backend(_ id: String) -> String { "service_" + ResolvedService.word(id) }
+    var socket: String { folder + "/socket" }
+    var file: String { folder + "/haproxy.cfg" }
+
+    /// A certificate's file: by its contents, so that services share it.
+    func certificateFile(_ certificate: String) -> String {
+        // FNV-1a; a name only, the file's own contents count.
+        let hash = certificate.utf8.reduce(UInt64(14_695_981_039_346_656_037)) {
+            ($0 ^ UInt64($1)) &* 1_099_511_628_211
+        }
+        return "\(folder)/\(String(hash, radix: 16)).pem"
+    }
+
+    func text(_ services: [HTTPService], _ slots: [String: HTTPSlots]) -> String {
+        let services = services.sorted { $0.id < $1.id }
+        var listeners: [String: [(HTTPService, HTTPService.Listener)]] = [:]
+        for service in services {
+            for listener in service.listeners {
+                listeners["\(listener.address)_\(listener.port)", default: []].append((service, listener))
+            }
+        }
+        let fronts = listeners.sorted { $0.key < $1.key }.map { frontend($0.key, $0.value) }
+        let backs = services.map { backend($0, slots[$0.id]?.members ?? []) }
+        return head + fronts.joined() + backs.joined()
+    }
+
+    private var head: String {
+        """
+        global
+            stats socket \(socket) mode 600 level admin expose-fd listeners
+            uid \(user.uid)
+            gid \(user.gid)
+            chroot \(folder)/empty
+            hard-stop-after 30s
+            maxconn \(maximumConnections)
+            ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets
+            log stderr format raw daemon warning
+
+        defaults
+            mode http
+            timeout connect 1s
+            timeout client 60s
+            timeout server 60s
+            timeout queue 5s
+            timeout http-request 10s
+            timeout http-keep-alive 60s
+            timeout tunnel 1h
+            option redispatch 1
+            option forwardfor
+
+        backend nowhere
+            http-request return status 404 content-type text/plain string "no service has this host and path"
+
+
+        """
+    }
+
+    /// The most particular route first: a longer path, then a host before none, then a name before a pattern.
+    private func frontend(_ name: String, _ users: [(service: HTTPService, listener: HTTPService.Listener)]) -> String {
+        var text = "frontend port_\(ResolvedService.word(name))\n"
+        let listener = users[0].listener
+        let certificates = Set(users.map(\.listener.certificate)).subtracting([""]).sorted()
+        // Each family by itself: a client's IPv4 address is to be seen as one.
+        let addresses =
+            listener.address.isEmpty
+            ? ["0.0.0.0"] + (hasIPv6 ? ["[::]"] : [])
+            : [listener.address.contains(":") ? "[\(listener.address)]" : listener.address]
+        for address in addresses {
+            text += "    bind \(address):\(listener.port)" + (address.hasPrefix("[") ? " v6only" : "")
+            if !certificates.isEmpty {
+                text += " ssl" + certificates.map { " crt \(certificateFile($0))" }.joined() + " alpn h2,http/1.1"
+            }
+            text += "\n"
+        }
+        if !certificates.isEmpty { text += "    http-request set-header X-Forwarded-Proto https\n" }
+        let routes = users.flatMap { user in
+            (user.service.routes.isEmpty ? [HTTPService.Route()] : user.service.routes).map { ($0, user.service.id) }
+        }.sorted { a, b in
+            func rank(_ route: HTTPService.Route) -> (Int, Int) {
+                (route.path.utf8.count, route.host.isEmpty ? 0 : route.host.hasPrefix("*") ? 1 : 2)
+            }
+            return rank(a.0) == rank(b.0) ? (a.0.host, a.1) < (b.0.host, b.1) : rank(a.0) > rank(b.0)
+        }
+        for (route, id) in routes {
+            var conditions: [String] = []
+            if route.host.hasPrefix("*") {
+                conditions.append("{ req.hdr(host),field(1,:),lower -m end \(route.host.dropFirst().lowercased()) }")
+            } else if !route.host.isEmpty {
+                conditions.append("{ req.hdr(host),field(1,:),lower -m str \(route.host.lowercased()) }")
+            }
+            let path = route.path.hasSuffix("/") ? String(route.path.dropLast()) : route.path
+            var alternatives = [conditions.joined(separator: " ")]
+            if !path.isEmpty {
+                alternatives = ["{ path \(path) }", "{ path_beg \(path)/ }"].map {
+                    (conditions + [$0]).joined(separator: " ")
+                }
+            }
+            text += "    use_backend \(HTTPConfiguration.backend(id))"
+            text += alternatives == [""] ? "\n" : " if " + alternatives.joined(separator: " or ") + "\n"
+        }
+        return text + "    default_backend nowhere\n\n"
+    }
+
+    private func backend(_ service: HTTPService, _ slots: [HTTPService.Member?]) -> String {
+        let balance =
+            switch service.algorithm {
+            case .roundRobin: "roundrobin"
+            case .random: "random"
+            case .sourceHash: "source\n    hash-type consistent"
+            }
+        var text = """
+            backend \(HTTPConfiguration.backend(service.id))
+                balance \(balance)
+                retries \(service.retries)
+                retry-on conn-failure empty-response
+                http-request disable-l7-retry unless { method GET HEAD OPTIONS }
+
+            """
+        if service.slowStart > 0 { text += "    default-server slowstart \(service.slowStart)s\n" }
+        for (slot, member) in slots.enumerated() {
+            let target = member.map { "\(HTTPConfiguration.address($0.address)):\($0.port) weight \($0.weight)" }
+            text += "    server \(HTTPSlots.name(slot)) \(target ?? "127.0.0.1:1 disabled")\n"
+        }
+        return text + "\n"
+    }
+
+    private static func address(_ address: IPAddress) -> String {
+        address.family == .v4 ? "\(address)" : "ipv6@\(address)"
+    }
+}
