@@ -45,7 +45,8 @@ struct DocumentTests {
             for link in links(in: file) {
                 guard let path = path(of: link, from: file) else { continue }
                 count += 1
-                #expect(repository.exists(path), "\(file.path) links to \(link), which does not exist")
+                let exists = repository.exists(path)  // a failed expectation shows its operands: not all files
+                #expect(exists, "\(file.path) links to \(link), which does not exist")
             }
         }
         #expect(count > 0)

@@ -28,7 +28,7 @@ struct ServiceTranslation {
         serviceLabels[ComposeProject.label] = JSON(surroundings.project)
         labels[ComposeProject.label] = JSON(surroundings.project)
         try process()
-        try system()
+        try kernelSettings()
         try names()
         try health()
         try mounts()
@@ -126,7 +126,7 @@ struct ServiceTranslation {
         do { return try ShellWords.split(try value.string()) } catch { throw value.fault(error.message) }
     }
 
-    private mutating func system() throws {
+    private mutating func kernelSettings() throws {
         for (name, text) in try value["sysctls"]?.pairs() ?? [] { container["Sysctls"][name] = JSON(text ?? "") }
         for (key, field) in [("cap_add", "CapabilityAdd"), ("cap_drop", "CapabilityDrop")] {
             if let names = try value[key]?.strings() { container[field] = JSON(names) }
