@@ -17,8 +17,6 @@ public struct ServiceSpec: Sendable, Hashable {
     /// Nil: the defaults, `rollback`.
     public var givenRollback: UpdateConfig?
     public var endpoint: EndpointSpec
-    /// How it follows its load; nil for a service that stays as it is.
-    public private(set) var autoscale: AutoscalePolicy?
 
     public var update: UpdateConfig { givenUpdate ?? UpdateConfig() }
     public var rollback: UpdateConfig { givenRollback ?? UpdateConfig() }
@@ -44,8 +42,6 @@ public struct ServiceSpec: Sendable, Hashable {
         name = json["Name"].string ?? ""
         try ServiceSpec.check(name: name)
         labels = try json["Labels"].labels("Labels")
-        autoscale = try labels[AutoscalePolicy.label].map { text throws(SkalaError) in try AutoscalePolicy(label: text)
-        }
         task = try TaskSpec(json: json["TaskTemplate"])
         // Older clients name the networks beside the task.
         if task.networks.isEmpty { task.networks = try NetworkTarget.list(json["Networks"], "Networks") }
@@ -61,9 +57,6 @@ public struct ServiceSpec: Sendable, Hashable {
                 throw SkalaError(.invalid, "a job's restart condition is none or on-failure, not any")
             }
             if !endpoint.ports.isEmpty { throw SkalaError(.invalid, "jobs publish no ports") }
-        }
-        if autoscale != nil, mode.name != "replicated" {
-            throw SkalaError(.invalid, "label \(AutoscalePolicy.label): only replicated services scale")
         }
         if mode.isGlobal, task.placement.maximumReplicas > 0 {
             throw SkalaError(.invalid, "a limit of replicas per node is for replicated services, not global ones")

@@ -38,7 +38,6 @@ extension ServiceReconciler {
                     ]
                 }),
             "Notes": JSON(notes.map { ["Slot": JSON($0.slot.description), "Text": JSON($0.text)] }),
-            "Load": lastLoad.map { JSON("\($0)") } ?? .null,
             "Decisions": JSON(decisions.map { ["Time": JSON($0.time.text), "Text": JSON($0.text)] }),
         ]
     }

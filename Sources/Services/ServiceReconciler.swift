@@ -27,12 +27,6 @@ actor ServiceReconciler {
     var notes: [ServicePlan.Note] = []
     /// What was decided, the newest last.
     var decisions: [Decision] = []
-    /// Of a service that follows its load.
-    var autoscaler: Autoscaler?
-    var meter: Task<Void, Never>?
-    var usage: [String: Usage] = [:]
-    /// What it last saw and decided.
-    var lastLoad: ScalingDecision?
     /// What the kernel was told last; nil: nothing yet.
     var balanced: BalancedService?
     /// An earlier daemon may have told it something.
@@ -83,7 +77,6 @@ actor ServiceReconciler {
             }
         }
         alarm?.cancel()
-        meter?.cancel()
     }
 
     /// Rings at a time of the monotonic clock, or earlier.
@@ -111,7 +104,6 @@ actor ServiceReconciler {
             lastSweep = now
         }
         wake(at: lastSweep + ServiceReconciler.sweepInterval)
-        meterAsNeeded()
         await observe()
         let node = await cluster.node
         if service.isRemoved {
