@@ -104,6 +104,9 @@ extension Cluster {
         try await context.engine.containers.check(body)
         let ports = service.spec.endpoint.ports
         _ = try ServiceReconciler.algorithm(of: service.spec)
+        if try AutoscalePolicy(labels: service.spec.labels) != nil, service.spec.mode.name != "replicated" {
+            throw SkalaError(.invalid, "only replicated services scale by themselves, not \(service.spec.mode.name)s")
+        }
         for other in reconcilers.values {
             let other = await other.service
             guard other.id != service.id, !other.isRemoved else { continue }

@@ -136,6 +136,7 @@ public actor Cluster {
                 files[file.id] = file
             }
         }
+        try await removeStrayContainers(known: Set(tasks.values.joined().map(\.id)))
         let active = tasks.values.joined().filter { $0.state.isActive }
         try await context.files.removeStrays(known: Set(active.map(\.id)))
         listen()
@@ -154,6 +155,19 @@ public actor Cluster {
         }
         for task in tasks.values.joined() { try await context.store.remove("task", task.id) }
         for reconciler in reconcilers.values { reconciler.start() }
+    }
+
+    /// Containers of tasks that nobody knows: the store could not be written when they were made.
+    private func removeStrayContainers(known: Set<String>) async throws {
+        for container in await context.engine.containers.all() {
+            let record = await container.snapshot
+            // An image may have the label, too: of a container that was committed. Then the name is another one.
+            guard let task = record.config["Labels"][TaskContainer.Label.taskID].string,
+                record.name.hasSuffix("." + task), !known.contains(task)
+            else { continue }
+            context.log.warning("container \(container.id) belongs to task \(task), which is not known: it is removed")
+            try await container.remove(force: true, volumes: true)
+        }
     }
 
     /// Stops looking after services; their containers go on.

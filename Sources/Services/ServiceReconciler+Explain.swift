@@ -26,7 +26,7 @@ extension ServiceReconciler {
         let sorted = tasks.values.sorted { ($0.slot, $0.created) < ($1.slot, $1.created) }
         return [
             "Service": JSON(service.name), "ID": JSON(service.id), "Mode": service.spec.mode.json,
-            "UpdateStatus": service.rollout?.json ?? .null,
+            "Autoscaler": JSON(lastScaling.map { "\($0)" }), "UpdateStatus": service.rollout?.json ?? .null,
             "Tasks": JSON(
                 sorted.filter { $0.state.isActive || $0.isWanted }.map { task in
                     [
@@ -44,6 +44,7 @@ extension ServiceReconciler {
 
     private func why(_ task: TaskRecord) -> String {
         if !task.error.isEmpty { return task.error }
+        if !task.isWanted { return "it was told to stop, and has its grace period" }
         if !task.isHealthy { return "its health checks fail" }
         switch task.state {
         case .new, .allocated, .pending: return "it waits for a node"

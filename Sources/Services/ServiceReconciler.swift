@@ -27,6 +27,11 @@ actor ServiceReconciler {
     var notes: [ServicePlan.Note] = []
     /// What was decided, the newest last.
     var decisions: [Decision] = []
+    var autoscaler: Autoscaler?
+    var meter = LoadMeter()
+    var sampling: Task<Void, Never>?
+    /// What it saw and decided last.
+    var lastScaling: ScalingDecision?
     /// What the kernel was told last; nil: nothing yet.
     var balanced: BalancedService?
     /// An earlier daemon may have told it something.
@@ -77,6 +82,7 @@ actor ServiceReconciler {
             }
         }
         alarm?.cancel()
+        sampling?.cancel()
     }
 
     /// Rings at a time of the monotonic clock, or earlier.
@@ -104,6 +110,7 @@ actor ServiceReconciler {
             lastSweep = now
         }
         wake(at: lastSweep + ServiceReconciler.sweepInterval)
+        followLoad()
         await observe()
         let node = await cluster.node
         if service.isRemoved {

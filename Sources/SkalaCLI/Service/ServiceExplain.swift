@@ -21,6 +21,8 @@ enum ServiceExplain {
         var text = "\(explanation["Service"].plain): \(explanation["Mode"].text)\n"
         let update = explanation["UpdateStatus"]
         if !update.isNull { text += "update \(update["State"].plain): \(update["Message"].plain)\n" }
+        let scaling = explanation["Autoscaler"].plain
+        if !scaling.isEmpty { text += "autoscaler: \(scaling)\n" }
         var table = Table(["SLOT", "TASK", "NODE", "ISOLATION", "STATE", "WHY"])
         for task in explanation["Tasks"].array ?? [] {
             let node = explanation["Nodes"][task["Node"].plain]["Hostname"].plain

@@ -220,6 +220,27 @@ import Testing
         }
     }
 
+    @Test func tasksFollowTheLoad() async throws {
+        try await inSwarm { t in
+            let labels = ["min=1", "max=3", "cpu=50", "scale-down-after=2s"].map { "--label skala.autoscale.\($0)" }
+            try await t.sh(
+                """
+                \(ServiceTests.create) web --limit-cpu 0.1 \(labels.joined(separator: " ")) --stop-grace-period 1s \
+                busybox sh -c 'while :; do [ -e /busy ] || sleep 0.1; done'
+                """)
+            try await running(t, "web", 1)
+            try await t.sh("docker exec $(docker ps -q --filter name=web.1.) touch /busy")
+            try await t.eventually(
+                "docker service ps -f desired-state=running web --format x | wc -l | awk '{print ($1 > 1)}'",
+                prints: "1")
+            try await t.sh("$PROGRAMS/skala service explain web", has: "autoscaler: 1 → ", "cpu ")
+            try await t.sh("docker exec $(docker ps -q --filter name=web.1.) rm /busy")
+            try await running(t, "web", 1)
+            try await t.fails(
+                "\(ServiceTests.create) bad --label skala.autoscale.max=2 busybox true", 1, "needs a target")
+        }
+    }
+
     @Test func aKilledDaemonGoesOn() async throws {
         try await inSwarm { t in
             let engine = t.engine
