@@ -20,11 +20,13 @@ struct LoadMeter {
     ///
     /// - Parameter statistics: by container, with the time of the monotonic clock they were read at.
     mutating func sample(
-        _ statistics: [(container: String, time: Int64, document: JSON)], serving: Int, limits: TaskResources.Amounts
+        _ statistics: [(container: String, time: Int64, document: JSON)], serving: Int, resources: TaskResources
     ) -> LoadSample {
         var (cpu, memory, pressure): ([Double], [Double], [Double]) = ([], [], [])
         var next: [String: Reading] = [:]
-        let cores = limits.nanoCPUs > 0 ? Double(limits.nanoCPUs) / 1e9 : Double(HostFacts.onlineCPUs)
+        // What a task may use: its limit, or what is kept for it, or one core, since several share the host.
+        let nano = [resources.limits.nanoCPUs, resources.reservations.nanoCPUs].first { $0 > 0 } ?? 1_000_000_000
+        let cores = Double(nano) / 1e9
         for (container, time, document) in statistics {
             let waited = Dictionary(
                 uniqueKeysWithValues: ["cpu", "memory", "io"].map {

@@ -38,7 +38,7 @@ extension ServiceReconciler {
             else { continue }
             statistics.append((task.containerID, SystemClock.monotonicNanoseconds(), document))
         }
-        let sample = meter.sample(statistics, serving: serving.count, limits: service.spec.task.resources.limits)
+        let sample = meter.sample(statistics, serving: serving.count, resources: service.spec.task.resources)
         guard case .replicated(let replicas) = service.spec.mode, !service.isRemoved,
             let decision = autoscaler?.decide(replicas: replicas, sample, at: SystemClock.now())
         else { return }

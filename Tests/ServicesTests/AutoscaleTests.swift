@@ -36,17 +36,17 @@ struct AutoscaleTests {
 
     @Test func loadIsTheMeanOfThoseMeasuredTwice() {
         var meter = LoadMeter()
-        let limits = TaskResources.Amounts(nanoCPUs: 500_000_000)
+        let resources = TaskResources(limits: .init(nanoCPUs: 500_000_000))
         let second: Int64 = 1_000_000_000
         let first = meter.sample(
-            [("a", 0, document(cpu: 0, memory: 10, waited: 0))], serving: 1, limits: limits)
+            [("a", 0, document(cpu: 0, memory: 10, waited: 0))], serving: 1, resources: resources)
         #expect(first.values.isEmpty)
         #expect(first.measuredTasks == 0)
         let next = meter.sample(
             [
                 ("a", second, document(cpu: second / 4, memory: 20, waited: 100_000)),
                 ("b", second, document(cpu: 99, memory: 99, waited: 0)),
-            ], serving: 2, limits: limits)
+            ], serving: 2, resources: resources)
         // A quarter of a core of half a core; a tenth of a second.
         #expect(next.values == [.cpu: 50, .memory: 20, .pressure: 10])
         #expect(next.tasks == 2)

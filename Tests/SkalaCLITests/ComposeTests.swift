@@ -135,7 +135,8 @@ struct ComposeProjectTests {
         #expect(spec["TaskTemplate"]["Placement"]["Constraints"] == ["node.labels.x == y"])
         #expect(spec["TaskTemplate"]["Networks"] == [["Target": "shop_default", "Aliases": ["web"]]])
         #expect(
-            spec["Labels"]["skala.autoscale"] == "{\"max\":5,\"cpu\":0.7,\"scale-down-after\":60000000000}")
+            spec["Labels"]["skala.autoscale.cpu"] == "70%" && spec["Labels"]["skala.autoscale.scale-down-after"] == "1m"
+        )
         #expect(project.networks.map(\.name) == ["shop_default"])
     }
 

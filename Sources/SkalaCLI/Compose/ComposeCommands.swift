@@ -122,7 +122,9 @@ enum ComposeCommands {
             do {
                 try client.json(.delete(path))
                 return
-            } catch let error as SkalaError where [.conflict, .forbidden].contains(error.code) { Sleep.milliseconds(50) }
+            } catch let error as SkalaError where [.conflict, .forbidden].contains(error.code) {
+                Sleep.milliseconds(50)
+            }
         }
         try client.json(.delete(path))
     }

@@ -143,7 +143,7 @@ struct ComposeRollout {
                 return
             }
             // An autoscaled service keeps the number it has; what was forced to be new stays so.
-            if !spec["Labels"]["skala.autoscale"].isNull { spec["Mode"] = existing["Spec"]["Mode"] }
+            if !spec["Labels"]["skala.autoscale.max"].isNull { spec["Mode"] = existing["Spec"]["Mode"] }
             spec["TaskTemplate"]["ForceUpdate"] = existing["Spec"]["TaskTemplate"]["ForceUpdate"]
             existing["Spec"] = spec
             try ComposeCommands.update(existing, client)

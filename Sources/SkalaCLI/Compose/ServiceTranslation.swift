@@ -241,41 +241,18 @@ struct ServiceTranslation {
             labels["skala.allocation"] = JSON(allocation)
         }
         for key in ["pod", "tenant"] { if let text = try own[key]?.string() { labels["skala.\(key)"] = JSON(text) } }
-        if let autoscale = own["autoscale"] {
-            serviceLabels["skala.autoscale"] = JSON(try ServiceTranslation.autoscale(autoscale).text)
-        }
+        if let autoscale = own["autoscale"] { try follow(autoscale) }
         if let http = own["http"] { serviceLabels["skala.http"] = JSON(try ServiceTranslation.json(http).text) }
     }
 
-    /// Numbers as the engine's autoscaler takes them: shares of 1, bytes, nanoseconds.
-    private static func autoscale(_ value: YAMLValue) throws -> JSON {
+    /// The labels of a service that follows its load; the engine says what is wrong with a value.
+    private mutating func follow(_ value: YAMLValue) throws {
         try value.allowOnly([
             "min", "max", "cpu", "memory", "requests-per-second", "concurrency", "latency-p95", "pressure",
             "scale-down-after",
         ])
-        var json: JSON = [:]
-        for key in ["min", "max"] { if let count = try value[key]?.integer(0...100_000) { json[key] = JSON(count) } }
-        guard let most = json["max"].int, most >= 1, most >= json["min"].int ?? 1 else {
-            throw value.fault("max is needed, and not less than min")
-        }
-        for key in ["cpu", "memory", "pressure"] {
-            guard let target = value[key] else { continue }
-            let text = try target.string()
-            let share = text.hasSuffix("%") ? Double(text.dropLast()).map { $0 / 100 } : Double(text)
-            guard let share, share > 0, share <= 1 else {
-                throw target.fault("a share such as 70% is expected, not '\(text)'")
-            }
-            json[key] = JSON(share)
-        }
-        for key in ["requests-per-second", "concurrency"] {
-            guard let target = value[key] else { continue }
-            guard try target.number() > 0 else { throw target.fault("a number above 0 is expected") }
-            json[key] = JSON(try target.number())
-        }
-        for key in ["latency-p95", "scale-down-after"] {
-            if let duration = try value[key]?.duration() { json[key] = JSON(duration) }
-        }
-        return json
+        for (key, entry) in try value.entries() { serviceLabels["skala.autoscale.\(key)"] = JSON(try entry.string()) }
+        guard value["max"] != nil else { throw value.fault("max is needed") }
     }
 
     /// A document as it stands.
