@@ -25,7 +25,8 @@ struct LoadMeter {
         var (cpu, memory, pressure): ([Double], [Double], [Double]) = ([], [], [])
         var next: [String: Reading] = [:]
         // What a task may use: its limit, or what is kept for it, or one core, since several share the host.
-        let nano = [resources.limits.nanoCPUs, resources.reservations.nanoCPUs].first { $0 > 0 } ?? 1_000_000_000
+        let amounts = [resources.limits.nanoCPUs, resources.reservations.nanoCPUs]
+        let nano = amounts.first(where: { $0 > 0 }) ?? 1_000_000_000
         let cores = Double(nano) / 1e9
         for (container, time, document) in statistics {
             let waited = Dictionary(
