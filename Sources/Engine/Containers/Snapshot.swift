@@ -23,6 +23,9 @@ public struct Snapshot: Sendable {
         let hasDisk: Bool
         /// What the warden in it knows the container by.
         let guestID: String
+        /// Of a machine with a disk of its own: the addresses its guest has; empty without a network.
+        var address = ""
+        var hardware = ""
     }
 
     public var hasMemory: Bool { machine != nil }
@@ -61,6 +64,7 @@ extension Snapshot {
                 "memory": JSON(machine.shape.memory), "processors": JSON(machine.shape.processors),
                 "accelerator": JSON(machine.accelerator.rawValue), "key": machine.key,
                 "hasDisk": JSON(machine.hasDisk), "guest": JSON(machine.guestID),
+                "address": JSON(machine.address), "hardware": JSON(machine.hardware),
             ]
         }
         return json
@@ -83,6 +87,7 @@ extension Snapshot {
         self.machine = Machine(
             shape: MachineShape(memory: machine["memory"].int ?? 0, processors: Int(machine["processors"].int ?? 1)),
             accelerator: accelerator, key: machine["key"], hasDisk: machine["hasDisk"].bool ?? false,
-            guestID: machine["guest"].string ?? "")
+            guestID: machine["guest"].string ?? "", address: machine["address"].string ?? "",
+            hardware: machine["hardware"].string ?? "")
     }
 }
