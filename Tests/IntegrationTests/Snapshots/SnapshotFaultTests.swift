@@ -31,7 +31,7 @@ extension Integration {
                         "docker exec \(name) sh -c 'echo kept >/kept'; \(skala) snapshot -q \(name) base",
                         prints: "base")
                 }
-                for delay in [30, 120, 250, 400, 700] {
+                for delay in [40, 250, 600] {
                     let warden = try #require(engine.wardenProcess)
                     let command =
                         switch verb {
@@ -80,6 +80,59 @@ extension Integration {
                     "docker rm -f \(names.joined(separator: " ")) >/dev/null; ls $ENGINE/data/containers | wc -l",
                     prints: "0")
                 try await t.sh("ls $ENGINE/data/machines/running | wc -l; ls $ENGINE/data/pods | wc -l", prints: "0\n0")
+            }
+        }
+
+        /// The daemon dies while one of a pod's containers is captured, restored, cloned or converted: that one is whole, and its
+        /// neighbour has noticed nothing.
+        @Test(arguments: ["snapshot", "clone --count 2", "restore", "convert"]) func daemonIsKilledInAPod(verb: String)
+            async throws
+        {
+            try await EngineFixture.with(options: SnapshotFaultTests.options) { engine in
+                let t = try Session(engine)
+                let (skala, counts) = (SnapshotFaultTests.skala, SnapshotFaultTests.counts)
+                let run = "docker run -d --runtime pod --annotation skala.pod=web --name"
+                try await t.sh("\(run) bb busybox \(SnapshotFaultTests.counter)", deadline: 180)
+                try await t.sh("\(run) aa busybox \(SnapshotFaultTests.counter)")
+                try await t.sh("docker exec aa sh -c 'echo kept >/kept'; \(skala) snapshot -q aa base", prints: "base")
+                let neighbour = try await t.sh("docker inspect -f '{{.State.Pid}} {{.State.StartedAt}}' bb")
+                for delay in [20, 150, 500] {
+                    let command =
+                        switch verb {
+                        case "convert":
+                            """
+                            if [ $(docker inspect -f '{{.HostConfig.Runtime}}' aa) = pod ]; then \(skala) convert aa --to microvm
+                            else \(skala) convert aa --to pod --pod web; fi
+                            """
+                        case "restore": "\(skala) restore aa base"
+                        default: "\(skala) \(verb) aa"
+                        }
+                    async let working = t.raw("(\(command)) 2>&1", deadline: 60)
+                    try await Task.sleep(for: .milliseconds(delay))
+                    engine.endDaemon(SIGKILL)
+                    _ = try await working
+                    try await engine.startDaemon(options: SnapshotFaultTests.options)
+                    try await t.sh("docker start aa >/dev/null; docker exec aa cat /kept", prints: "kept")
+                    try await t.sh("\(counts); counts aa && counts bb")
+                    try await t.sh("docker inspect -f '{{.State.Pid}} {{.State.StartedAt}}' bb", prints: neighbour)
+                    try await t.sh("docker ps -aq --filter name=aa- | xargs -r docker rm -f >/dev/null")
+                    try await t.sh("ls $ENGINE/data/containers | wc -l; ls $ENGINE/data/pods | wc -l", prints: "2\n1")
+                    try await t.sh(
+                        "id=$(docker inspect -f '{{.Id}}' aa); \(skala) snapshot ls -q aa | sort >a; ls -A $ENGINE/data/containers/$id/snapshots | sort | diff a -",
+                        prints: "")
+                    try await t.sh("ls $ENGINE/data/containers/* | grep -c '\\.new' || true", prints: "0")
+                    try await t.sh(
+                        "ls $ENGINE/run/vm | grep -vc root || true",
+                        prints: t.sh("[ $(docker inspect -f '{{.HostConfig.Runtime}}' aa) = pod ] && echo 1 || echo 2"))
+                }
+                // Its places are its containers': there are as many free ones as there should be.
+                try await t.sh(
+                    "docker rm -f aa >/dev/null; for i in $(seq 15); do \(run) cc$i busybox sleep 1000; done | wc -l",
+                    prints: "15",
+                    deadline: 120)
+                try await t.sh(
+                    "\(skala) pod rm -f web >/dev/null; ls $ENGINE/data/containers $ENGINE/data/machines/running | wc -w",
+                    has: "2")
             }
         }
 
