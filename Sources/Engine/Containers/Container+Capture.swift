@@ -2,6 +2,7 @@ import Base
 import Glibc
 import Kernel
 import Machines
+import Networks
 
 /// What an instance is at one moment, copied for a snapshot or for clones.
 extension Container {
@@ -24,6 +25,7 @@ extension Container {
         do { try await threads.run { try FileContents.removeTree(folder) } } catch {
             engine.log.error("cannot remove \(folder): \(error)")
         }
+        if case .failure = result { await containers.proceedAfterFullDisk() }
         return try result.get()
     }
 
@@ -107,13 +109,7 @@ extension Container {
         defer { isBeingCaptured = false }
         let (control, pid, threads) = (machine.control, machine.pid, engine.threads)
         let (shape, accelerator) = try await threads.run { try control.describe() }
-        let hasMoreCards = try await threads.run { try !control.cards().isEmpty }
-        guard filesOnly || !hasMoreCards else {
-            throw SkalaError(
-                .invalid,
-                "the memory of \(record.name) cannot be captured: its VM has network cards that were plugged in; take its "
-                    + "files alone with --disk-only")
-        }
+        let cards = filesOnly ? [] : try await cardsInUse(machine)
         let key = try engine.machines.snapshotKey(shape, accelerator)
         // So that the disk alone is of use too.
         if filesOnly || isKept { _ = try await helper(machine).document("sync", [:], limit: 64) }
@@ -149,6 +145,25 @@ extension Container {
                 + "\(stood) us; \(ByteSize.decimal(capture.ownMemory)) of its own memory")
         guard !filesOnly else { return nil }
         return Snapshot.Machine(
-            shape: shape, accelerator: accelerator, key: key, hasDisk: hasDisk, guestID: id)
+            shape: shape, accelerator: accelerator, key: key, hasDisk: hasDisk, guestID: id, cards: cards)
+    }
+
+    /// The network cards of the VM, in the order of their names in the guest.
+    ///
+    /// - Throws: `.invalid` when it has some that a VM could not be started with.
+    private func cardsInUse(_ machine: VirtualMachine) async throws -> [Int] {
+        let taps = await engine.networks.taps(of: id)
+        let endpoints = await engine.networks.endpoints(of: id).sorted { $0.number < $1.number }
+        let cards = endpoints.compactMap { taps[$0.endpointID].flatMap(VirtualMachine.card) }
+        let control = machine.control
+        let plugged = try await engine.threads.run { try control.cards() }
+        guard plugged.isSubset(of: cards), plugged.count <= MachineCommand.maximumSavedCards else {
+            throw SkalaError(
+                .invalid,
+                "the memory of \(record.name) cannot be captured: its VM has more network cards plugged in than "
+                    + "\(MachineCommand.maximumSavedCards), or one that its guest does not let go of; take its files alone with "
+                    + "--disk-only")
+        }
+        return cards
     }
 }

@@ -40,6 +40,7 @@ extension Container {
                 try await exchangeFiles()
             } catch {
                 await removeHalfMade()
+                await containers.proceedAfterFullDisk()
                 throw error
             }
             record.currentSnapshot = name

@@ -70,8 +70,11 @@ extension VirtualMachines {
             ["file": JSON(fifo), "mode": "append"],
         ]
         if saved.hasDisk { descriptors.append(["file": JSON(request.disk), "mode": "write"]) }
+        let cards = saved.cards.filter { $0 > 0 }
+        descriptors += cards.map { ["tap": JSON(VirtualMachine.tap(of: id, card: $0))] }
         let machine = try await spawn(
-            files, shape: saved.shape, accelerator: saved.accelerator, origin: .snapshot(hasDisk: saved.hasDisk),
+            files, shape: saved.shape, accelerator: saved.accelerator,
+            origin: .snapshot(hasDisk: saved.hasDisk, cards: cards),
             descriptors: descriptors)
         times.end("spawn")
         do {

@@ -142,7 +142,7 @@ extension Integration {
             defer { engine.stop() }
             let data = engine.folder + "/data"
             try FileContents.makeDirectories(data)
-            _ = try await engine.run("mount -t tmpfs -o size=700m skala-test \(data)")
+            _ = try await engine.run("mount -t tmpfs -o size=1200m skala-test \(data)")
             try await engine.startDaemon(options: SnapshotFaultTests.options)
             try await engine.importBusybox()
             let t = try Session(engine)
@@ -179,6 +179,21 @@ extension Integration {
                 try await t.sh("rm $ENGINE/data/filler; \(counts); counts \(isolation)")
                 try await t.sh("\(skala) restore -q \(isolation) s; docker exec \(isolation) cat /kept", has: "kept")
                 try await t.sh("docker rm -f \(isolation) >/dev/null")
+            }
+            // A VM beside that, which needs ever more of the disk, goes on when there is room again.
+            try await t.sh(
+                "docker run -d --name writer --runtime microvm busybox sh -c 'while :; do head -c 16384 /dev/urandom >>/w; sync; date +%s%N >/count; done'"
+            )
+            try await t.sh(
+                "docker run -d --name big busybox sh -c 'dd if=/dev/zero of=/big bs=1M count=300; sleep 1000'")
+            try await t.eventually("docker exec big ls -l /big | grep -c 314572800", prints: "1")
+            for _ in 1...4 {
+                try await t.sh(
+                    """
+                    free=$(($(stat -f -c '%a * %S' $ENGINE/data) / 1048576 - 60)); [ $free -lt 1 ] || fallocate -l ${free}M $ENGINE/data/filler
+                    """)
+                try await t.fails("\(skala) snapshot -q big", 1, "o space left")
+                try await t.sh("\(counts); counts writer; rm -f $ENGINE/data/filler")
             }
         }
     }

@@ -158,6 +158,55 @@ extension Integration {
             }
         }
 
+        /// Cards that were plugged in are there again, as those of others.
+        @Test func networksComeAlong() async throws {
+            try await Session.run { t in
+                let skala = SnapshotTests.skala
+                try await t.sh("for n in 1 2 3; do docker network create ${N}n$n; done")
+                for server in 1...3 {
+                    try await t.sh(
+                        "docker run -d --name ${N}s\(server) --network ${N}n\(server) busybox sh -c 'mkdir w; echo net\(server) >w/index.html; httpd -f -h w'"
+                    )
+                }
+                try await t.sh(
+                    "docker run -d --name ${N}a --runtime microvm --network ${N}n1 busybox \(SnapshotTests.counter)",
+                    deadline: 180)
+                try await t.sh(
+                    "docker network connect ${N}n2 ${N}a; sleep 1; \(skala) snapshot -q ${N}a two", prints: "two")
+                let ask = "docker exec $c sh -c 'for n in 1 2; do wget -qO- http://'$N's$n/; done'"
+                let before = try #require(Int(try await t.sh("docker exec ${N}a cat /count")))
+                try await t.sh(
+                    "sleep 2; \(skala) restore -q ${N}a two; c=${N}a; \(ask)", prints: "\(t.name)a\nnet1\nnet2")
+                let after = try #require(Int(try await t.sh("docker exec ${N}a cat /count")))
+                #expect(after < before + 40)
+                // Clones have addresses of their own on each.
+                try await t.sh(
+                    "\(skala) clone -q --count 2 ${N}a; for c in ${N}a-1 ${N}a-2; do \(ask); done",
+                    prints: "\(t.name)a-1\n\(t.name)a-2\nnet1\nnet2\nnet1\nnet2")
+                try await t.sh(
+                    "for c in ${N}a ${N}a-1 ${N}a-2; do docker exec $c ip -4 -o addr show | awk '$2 != \"lo\" { print $4 }'; done | sort -u | wc -l",
+                    prints: "6")
+                // The networks are those it is on now: one more, and two less, than the memory knows.
+                try await t.sh(
+                    "docker network connect ${N}n3 ${N}a; \(skala) restore -q ${N}a two", prints: "\(t.name)a")
+                try await t.sh("docker exec ${N}a wget -qO- http://\(t.name)s3/", prints: "net3")
+                try await t.sh(
+                    "\(skala) snapshot -q ${N}a three; docker network disconnect ${N}n1 ${N}a; docker network disconnect ${N}n2 ${N}a"
+                )
+                try await t.sh(
+                    "\(skala) restore -q ${N}a three; docker exec ${N}a wget -qO- http://\(t.name)s3/",
+                    prints: "\(t.name)a\nnet3")
+                try await t.sh("docker exec ${N}a ls /sys/class/net | grep -c eth", prints: "1")
+                // And it is connected and disconnected as any.
+                try await t.sh(
+                    "docker network connect ${N}n2 ${N}a; docker exec ${N}a wget -qO- http://\(t.name)s2/",
+                    prints: "net2")
+                try await t.sh(
+                    "docker network disconnect ${N}n3 ${N}a; docker exec ${N}a ls /sys/class/net | grep -c eth",
+                    prints: "1")
+            }
+        }
+
         @Test func conversionKeepsWhatItIs() async throws {
             try await Session.run { t in
                 let (skala, look) = (SnapshotTests.skala, SnapshotTests.look)
