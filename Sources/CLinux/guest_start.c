@@ -1,6 +1,7 @@
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <linux/random.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -96,4 +97,13 @@ int cl_unmount(const char *target) { return umount2(target, MNT_DETACH) < 0 ? -e
 int cl_power_off(void) {
     sync();
     return reboot(RB_POWER_OFF) < 0 ? -errno : 0;
+}
+
+int cl_freeze_files(const char *path, int freeze) {
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return -errno;
+    int result = ioctl(fd, freeze ? FIFREEZE : FITHAW, 0) < 0 ? -errno : 0;
+    close(fd);
+    // That is what they say of one that is so already.
+    return result == (freeze ? -EBUSY : -EINVAL) ? 0 : result;
 }

@@ -90,3 +90,5 @@ int cl_pin_thread(pid_t thread, unsigned core) {
 int cl_exchange(const char *one, const char *other) {
     return result(renameat2(AT_FDCWD, one, AT_FDCWD, other, RENAME_EXCHANGE));
 }
+
+int cl_sync_files(int fd) { return result(syncfs(fd)); }

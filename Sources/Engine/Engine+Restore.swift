@@ -147,6 +147,7 @@ extension Container {
             record.state.pid = machine?.pid ?? Int32(clamping: observed?["pid"].int ?? 0)
             if record.state.startedAt == nil { record.state.startedAt = SystemClock.now() }
             startHealthMonitor()
+            if record.isolation == .machine, !isPaused { await endMachineCapture() }
         } else if record.state.isAlive {
             wasRunningBefore = true
             if let observed, status == "stopped" {

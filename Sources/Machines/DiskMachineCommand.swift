@@ -5,7 +5,7 @@
 public struct DiskMachineCommand: Sendable {
     /// What QEMU finds as descriptor 3, 4, …, in this order.
     public enum Inherited: Sendable {
-        case disk, base, seed, tap, firmware, variables
+        case disk, base, seed, tap, firmware, variables, state
     }
 
     let program: String
@@ -24,10 +24,12 @@ public struct DiskMachineCommand: Sendable {
     let hasUEFI: Bool
     /// 32 hexadecimal digits that name the machine to its guest.
     let uuid: String
+    /// Whether it goes on from a snapshot, whose memory and devices are in `state`.
+    let continues: Bool
 
     public init(
         program: String, accelerator: Accelerator, folder: String, processors: Int, memory: Int64, reservesMemory: Bool,
-        baseDriver: String, macAddress: String?, hasUEFI: Bool, uuid: String
+        baseDriver: String, macAddress: String?, hasUEFI: Bool, uuid: String, continues: Bool = false
     ) {
         self.program = program
         self.accelerator = accelerator
@@ -39,11 +41,16 @@ public struct DiskMachineCommand: Sendable {
         self.macAddress = macAddress
         self.hasUEFI = hasUEFI
         self.uuid = uuid
+        self.continues = continues
     }
 
     public var inherited: [Inherited] {
         [.disk, .base, .seed] + (macAddress == nil ? [] : [.tap]) + (hasUEFI ? [.firmware, .variables] : [])
+            + (continues ? [.state] : [])
     }
+
+    /// What `MachineControl.loadMachine` finds the snapshot by.
+    public var stateNumber: Int { number(.state) }
 
     private func number(_ one: Inherited) -> Int { 3 + (inherited.firstIndex(of: one) ?? 0) }
 
@@ -59,7 +66,9 @@ public struct DiskMachineCommand: Sendable {
             "-m", "\(memory >> 20)M",
             "-object", "memory-backend-ram,id=memory,size=\(memory >> 20)M,prealloc=\(reservesMemory ? "on" : "off")",
         ]
-        for one in inherited where one != .tap { arguments += ["-add-fd", "fd=\(number(one)),set=\(number(one))"] }
+        for one in inherited where ![.tap, .state].contains(one) {
+            arguments += ["-add-fd", "fd=\(number(one)),set=\(number(one))"]
+        }
         arguments += [
             // The console: the process's own input and output, which its warden keeps and hands on.
             "-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
@@ -88,6 +97,7 @@ public struct DiskMachineCommand: Sendable {
                 "-device", "virtio-net-pci,netdev=net,mac=\(macAddress),addr=4,romfile=",
             ]
         }
+        if continues { arguments += ["-incoming", "defer"] }
         return arguments
     }
 

@@ -12,8 +12,10 @@ public struct MachineCommand: Sendable {
     /// Whether the VM boots, to become a template, or continues where its template or a snapshot was stopped.
     public enum Origin: Sendable, Equatable {
         case boot, clone
-        /// - Parameter hasDisk: whether what it writes goes to the disk `disk`, and not to `scratch`.
-        case snapshot(hasDisk: Bool)
+        /// - Parameters:
+        ///   - hasDisk: whether what it writes goes to the disk `disk`, and not to `scratch`.
+        ///   - cards: the network cards that had been plugged in, whose taps follow all else that is inherited.
+        case snapshot(hasDisk: Bool, cards: [Int])
 
         /// What becomes descriptor 3, 4, …; a pod's VM has no disks of its own, the last ones.
         public func inherited(_ kind: MachineShape.Kind) -> [Inherited] {
@@ -21,8 +23,8 @@ public struct MachineCommand: Sendable {
                 switch self {
                 case .boot: [.memory, .tap, .kernel, .initramfs, .scratch]
                 case .clone: [.memory, .tap, .state, .scratch, .root]
-                case .snapshot(hasDisk: false): [.memory, .tap, .state, .scratch, .root, .log]
-                case .snapshot(hasDisk: true): [.memory, .tap, .state, .scratch, .root, .log, .disk]
+                case .snapshot(hasDisk: false, _): [.memory, .tap, .state, .scratch, .root, .log]
+                case .snapshot(hasDisk: true, _): [.memory, .tap, .state, .scratch, .root, .log, .disk]
                 }
             return kind == .pod ? all.filter { ![.scratch, .root].contains($0) } : all
         }
@@ -49,6 +51,9 @@ public struct MachineCommand: Sendable {
 
     /// How many network cards a VM can have: as many as there are slots for.
     public static let maximumCards = 16
+
+    /// How many of them a VM can have been plugged in that continues from a snapshot: what a process can inherit is bounded.
+    public static let maximumSavedCards = 9
 
     /// The slot of a card that is plugged while the VM runs.
     static func cardSlot(_ number: Int) -> Int { 15 + number }
@@ -121,6 +126,16 @@ public struct MachineCommand: Sendable {
         ]
         if isSnapshot { arguments += ["-global", "migration.send-configuration=off"] }
         arguments += shape.kind == .pod ? MachinePlace.all.flatMap(place) : belongings
+        if case .snapshot(_, let cards) = origin {
+            let first = 3 + origin.inherited(shape.kind).count
+            for (index, card) in cards.enumerated() {
+                arguments += [
+                    "-netdev", "tap,id=net\(card),fd=\(first + index)", "-device",
+                    "virtio-net-pci,netdev=net\(card),id=card\(card),mac=\(MachineCommand.hardwareAddress(card: card)),"
+                        + "romfile=,addr=\(String(MachineCommand.cardSlot(card), radix: 16))",
+                ]
+            }
+        }
         if hasShare {
             arguments += ["-chardev", "socket,id=share,path=\(folder)/\(MachineCommand.shareSocket)"]
         }

@@ -49,7 +49,7 @@ extension MachineControl {
     /// before: the guest learns from that that the engine it knew has gone.
     public func resumeSnapshot() throws {
         let control = try connect(seconds: 30)
-        let number = MachineCommand.Origin.snapshot(hasDisk: false).number(.state)
+        let number = MachineCommand.Origin.snapshot(hasDisk: false, cards: []).number(.state)
         try control.run("migrate-incoming", ["uri": JSON("fd:\(number)")])
         try MachineControl.wait("loading the VM") {
             let status = try control.run("query-migrate")
@@ -73,6 +73,12 @@ extension MachineControl {
     public func proceedIfStopped() throws {
         let control = try connect(seconds: 5)
         if try control.run("query-status")["running"].bool == false { try control.run("cont") }
+    }
+
+    /// Lets a VM go on that QEMU stopped when the host had no room for what it wrote: it writes that again.
+    public func proceedAfterFullDisk() throws {
+        let control = try connect(seconds: 5)
+        if try control.run("query-status")["status"].string == "io-error" { try control.run("cont") }
     }
 
     /// The file among those that QEMU has open whose path begins so, as a path to open it by: it may have no name any more.

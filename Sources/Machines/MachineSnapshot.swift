@@ -5,9 +5,12 @@ public struct MachineSnapshot: Sendable {
     public init(folder: String) { self.folder = folder }
 
     public var memory: String { folder + "/memory" }
+    /// Its devices; of a machine with a disk of its own the memory, too.
     public var state: String { folder + "/state" }
     /// What the container wrote; missing when it never started.
     public var disk: String { folder + "/disk" }
+    /// What a machine's UEFI firmware keeps.
+    public var variables: String { folder + "/variables" }
     /// The template's disk, when the container's is another one: it is mounted in the VM all the same.
     public var scratch: String { folder + "/scratch" }
 }

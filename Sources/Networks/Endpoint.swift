@@ -34,6 +34,8 @@ public struct Endpoint: Sendable {
     public let networkName: String
     /// Its name in the container, `eth0`.
     public let interface: String
+    /// Of the interface: its name is `eth` and this.
+    public var number: Int { Int(interface.dropFirst(3)) ?? 0 }
     public let macAddress: String
     public let ipv4: String
     public let prefixLength: Int

@@ -33,6 +33,16 @@ extension Guest {
         return [:]
     }
 
+    /// Writes out one container's disk and lets nobody write to it, while the host copies it; or lets it be written again.
+    /// What would write meanwhile waits, in that container only.
+    func freeze(_ request: JSON, _ isFrozen: Bool) throws -> JSON {
+        let path = try Guest.path(request["path"])
+        // Never the warden's own file system, on which everything would wait.
+        guard mounted.contains(path) else { throw SkalaError(.notFound, "nothing is mounted at \(path)") }
+        try check(cl_freeze_files(path, isFrozen ? 1 : 0), isFrozen ? "freeze" : "thaw", path)
+        return [:]
+    }
+
     /// Mounts are gone only when the last one who sees them is: who opens a disk for himself learns whether it is free.
     private func checkUnused(_ device: String) throws {
         do throws(KernelError) {

@@ -44,9 +44,14 @@ struct MachineTests {
             ).arguments
             return arguments.indices.filter { arguments[$0] == "-device" }.map { arguments[$0 + 1] }
         }
-        for origin in [.clone, .snapshot(hasDisk: false), .snapshot(hasDisk: true)] as [MachineCommand.Origin] {
+        for origin in [.clone, .snapshot(hasDisk: false, cards: []), .snapshot(hasDisk: true, cards: [])]
+            as [MachineCommand.Origin]
+        {
             #expect(devices(.boot) == devices(origin))
         }
+        // Cards that were plugged in come on top, each where it was.
+        let more = devices(.snapshot(hasDisk: true, cards: [1, 3]))
+        #expect(more.filter { !devices(.boot).contains($0) }.count == 2 && more.count == devices(.boot).count + 2)
         #expect(devices(.boot).count >= 6)
     }
 

@@ -15,6 +15,9 @@ int cl_load_module(const char *path);
 // Adds random bytes to the kernel's pool, counts them as entropy, and makes the generators start anew from the pool.
 int cl_add_entropy(const void *bytes, uint32_t count);
 int cl_set_clock(int64_t nanoseconds);
+
+/// Writes out the file system that `path` lies on and stops all writing to it, or lets it go on; it may be as it shall be.
+int cl_freeze_files(const char *path, int freeze);
 int cl_set_hostname(const char *name);
 int cl_mount(const char *source, const char *target, const char *type, unsigned long flags, const char *data);
 int cl_unmount(const char *target);

@@ -20,6 +20,9 @@ int cl_unshare(int flags);
 int64_t cl_copy_file_range(int from, int to, size_t size);
 // renameat2(2) with RENAME_EXCHANGE: two files or folders change places at once.
 int cl_exchange(const char *one, const char *other);
+
+/// syncfs(2).
+int cl_sync_files(int fd);
 int cl_pidfd_open(pid_t pid, unsigned flags);
 int cl_pidfd_send_signal(int pidfd, int signal);
 // pidfd_getfd(2): a copy of another process's descriptor.

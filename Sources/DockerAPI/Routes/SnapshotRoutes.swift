@@ -45,14 +45,15 @@ struct SnapshotRoutes {
         }
         router.post(SnapshotRoutes.base + "/convert") { request in
             let container = try await find(request)
-            let text = try await request.body.json()["Isolation"].string ?? ""
+            let body = try await request.body.json()
+            let text = body["Isolation"].string ?? ""
             guard let isolation = Isolation(rawValue: text) else {
                 let known = Isolation.allCases.map(\.rawValue).joined(separator: ", ")
                 throw SkalaError(.invalid, "unknown isolation '\(text)': the isolations are \(known)")
             }
             return work { report in
-                try await container.convert(to: isolation, report: report)
-                return [:]
+                let notes = try await container.convert(to: isolation, pod: body["Pod"].string, report: report)
+                return ["Warnings": JSON(notes)]
             }
         }
     }

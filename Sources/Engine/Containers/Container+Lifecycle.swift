@@ -51,7 +51,7 @@ extension Container {
         let prepared = try await prepareStart()
         isStarting = true
         earlyExit = nil
-        if let resumption { return try await resume(prepared, resumption) }
+        if let resumption, record.isolation != .machine { return try await resume(prepared, resumption) }
         if record.isolation.hasOwnWarden { try await startMachine(prepared) }
         let attachments = pendingAttachments
         for attachment in attachments { try sandbox.open(attachment.stream) }
@@ -66,7 +66,10 @@ extension Container {
         do {
             let answer = try await sandbox.request("create", message)
             for attachment in attachments { attachment.stream.connected() }
-            if record.isolation == .machine { try await runDiskMachine(Int32(clamping: answer["pid"].int ?? 0)) }
+            if record.isolation == .machine {
+                try await runDiskMachine(
+                    Int32(clamping: answer["pid"].int ?? 0), continuingFrom: prepared.stateNumber)
+            }
             record.state = ContainerState()
             record.state.status = .running
             record.state.pid = machine?.pid ?? Int32(clamping: answer["pid"].int ?? 0)

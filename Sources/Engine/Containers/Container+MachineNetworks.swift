@@ -44,12 +44,37 @@ extension Container {
         return interfaces
     }
 
-    /// The card of a VM that had one and is another's now: where it was it is no more.
-    static func onlyCard(_ endpoint: Endpoint?) -> JSON {
-        guard let endpoint else { return absentCard(0) }
-        var card = endpoint.guestInterface(card: 0, gateways: endpoint.defaultGateways(after: []))
-        card["clear"] = true
-        return card
+    /// The cards of a VM that continues from a snapshot: where they were they are no more. Each gets the name that it has or one
+    /// that is free by then, since both lists are in the order of their names.
+    static func resumedCards(_ cards: [Int], _ endpoints: [Endpoint]) -> [JSON] {
+        var interfaces = zip(cards, endpoints).enumerated().map { index, pair in
+            var card = pair.1.guestInterface(
+                card: pair.0, gateways: pair.1.defaultGateways(after: Array(endpoints[..<index])))
+            card["clear"] = true
+            return card
+        }
+        interfaces += cards.dropFirst(endpoints.count).map(absentCard)
+        // What nobody has used is none, either.
+        if cards.isEmpty, endpoints.isEmpty { interfaces.append(absentCard(0)) }
+        return interfaces
+    }
+
+    /// Connects those to the networks; networks that came since get cards of their own, cards without a network go.
+    func plugResumedCards(of machine: VirtualMachine, _ cards: [Int], _ endpoints: [Endpoint]) async throws {
+        let rate = try ContainerResources.networkRate(record.hostConfig)
+        for (index, endpoint) in endpoints.enumerated() {
+            guard !cards.indices.contains(index) else {
+                let tap = VirtualMachine.tap(of: machine.id, card: cards[index])
+                try await engine.networks.plug(tap, to: endpoint, containerID: id, rate: rate)
+                continue
+            }
+            let interfaces = try await plugCards(of: machine, into: [endpoint], after: Array(endpoints[..<index]))
+            try await machine.request(
+                "configure", ["interfaces": JSON(interfaces)], seconds: Container.configureDeadline)
+        }
+        for card in cards.dropFirst(endpoints.count) {
+            await releaseCard(of: machine, tap: VirtualMachine.tap(of: machine.id, card: card))
+        }
     }
 
     static func absentCard(_ number: Int) -> JSON {

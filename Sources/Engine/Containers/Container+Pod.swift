@@ -58,6 +58,9 @@ extension Container {
         }
         self.pod = pod
         machine = found.machine
+        // The last daemon may have been killed while it took a snapshot. Fails only when the VM has ended.
+        let disk: JSON = ["path": JSON(GuestFolder(of: id).disk)]
+        if found.state != nil { _ = try? await found.machine.request("thaw", disk, seconds: 10) }
         return found.state
     }
 

@@ -17,6 +17,8 @@ extension Container {
         var networkSysctls: [String: String] = [:]
         /// What its process inherits, as the warden opens it.
         var descriptors: [JSON] = []
+        /// Of a machine that goes on from a snapshot: the descriptor that is read from.
+        var stateNumber: Int?
     }
 
     /// Folders, files and the network namespace, and from them the specification.

@@ -43,7 +43,7 @@ extension Container {
         let endpoints = await engine.networks.endpoints(of: id)
         var configuration: JSON = [
             "hostname": prepared.spec["hostname"], "sysctls": JSON(prepared.networkSysctls),
-            "interfaces": [Container.onlyCard(endpoints.first)],
+            "interfaces": JSON(Container.resumedCards(saved.cards, endpoints)),
         ]
         for (key, value) in try fileConfiguration(isNew: true).object?.members ?? [] where key != "disks" {
             configuration[key] = value
@@ -52,13 +52,8 @@ extension Container {
         var identity: JSON = ["id": JSON(saved.guestID), "to": JSON(id), "hostname": prepared.spec["hostname"]]
         if saved.guestID != id { identity["machineID"] = JSON(String(Identifier.make().prefix(32))) }
         try await machine.request("identify", identity, seconds: Container.configureDeadline)
-        // Not before: it would answer for the address it had.
-        for (index, endpoint) in endpoints.enumerated() {
-            let interfaces = try await plugCards(of: machine, into: [endpoint], after: Array(endpoints[..<index]))
-            guard index > 0 else { continue }
-            try await machine.request(
-                "configure", ["interfaces": JSON(interfaces)], seconds: Container.configureDeadline)
-        }
+        // Not before: it would answer for the addresses it had.
+        try await plugResumedCards(of: machine, saved.cards, endpoints)
         // Once more, now that its code has run: the first time it may have taken a while to hear it.
         let time: JSON = ["time": JSON(SystemClock.now().nanoseconds)]
         try await machine.request("configure", time, seconds: Container.configureDeadline)

@@ -64,7 +64,8 @@ extension Containers {
             for clone in names { await existing(clone.id)?.persistClone() }
             return names
         } catch {
-            for clone in names { await undoClone(clone.id) }
+            // Who gave up does not give up this, too.
+            await Task { for clone in names { await self.undoClone(clone.id) } }.value
             throw error
         }
     }
@@ -100,6 +101,8 @@ extension Containers {
         let container = Container(record: record, engine: engine, containers: self)
         try await container.takeFiles(from: loan.folder)
         adopt(container, name: clone.name)
+        // Of a pod it is one, too. There is one: the source is in it.
+        await pods.adopt(clone.id, of: record.podID)
         await container.publish("create", ["clone-of": loan.record.id])
         try await container.startClone(loan)
     }
@@ -120,11 +123,34 @@ extension Containers {
         }
     }
 
+    /// What could not be written whole has been removed again. VMs that found no room meanwhile stand still.
+    func proceedAfterFullDisk() async {
+        var machines: [VirtualMachine] = []
+        for pod in await pods.all() { if let machine = await pod.machine { machines.append(machine) } }
+        for container in all() {
+            // A paused one does not answer.
+            guard await container.snapshot.state.status == .running, let machine = await container.machine else {
+                continue
+            }
+            if await container.pod == nil { machines.append(machine) }
+        }
+        let controls = machines.filter(\.isAlive).map(\.control)
+        do {
+            try await engine.threads.run { for control in controls { try control.proceedAfterFullDisk() } }
+        } catch { engine.log.error("cannot tell whether a VM stands still: \(error)") }
+    }
+
     private func undoClone(_ id: String) async {
         if let container = existing(id) {
-            do { try await container.remove(force: true, volumes: true) } catch {
-                engine.log.error("cannot remove the clone \(id): \(error)")
+            // Until it is known that the warden has ended, and all that ran with it, nothing can be asked of it.
+            for pause in BackgroundRetry.pauses {
+                do {
+                    try await container.remove(force: true, volumes: true)
+                    break
+                } catch { engine.log.error("cannot remove the clone \(id) yet: \(error)") }
+                try? await Task.sleep(nanoseconds: UInt64(pause) * 1_000_000)  // never cancelled
             }
+            await pods.forget(id, of: container.snapshot.podID)
         }
         forget(id)
         await engine.images.release(holder: id)
@@ -147,7 +173,7 @@ extension Container {
         _ request: CloneRequest, report: ProgressReport, _ body: @Sendable (Loan) async throws -> Value
     ) async throws -> Value {
         try await lifecycle.withLock {
-            try checkCanBeCaptured()
+            try requireThere()
             guard let name = request.snapshot else {
                 report("Capturing \(record.name)")
                 return try await withCapture(filesOnly: request.filesOnly, isKept: false) { folder, machine in
@@ -162,7 +188,8 @@ extension Container {
                     "snapshot '\(name)' is of isolation \(snapshot.isolation.rawValue), and \(record.name) is now at "
                         + "\(record.isolation.rawValue)")
             }
-            let machine = request.filesOnly ? nil : snapshot.machine
+            // Nobody in a machine could be told that it is another one now: its clones boot.
+            let machine = request.filesOnly || record.isolation == .machine ? nil : snapshot.machine
             if let machine { try engine.machines.checkLoads(machine) }
             let loan = Loan(
                 record: record, folder: snapshotFolder + "/" + name, machine: machine,
@@ -184,13 +211,7 @@ extension Container {
 
     /// Copies the files of a snapshot into the folder of a new instance.
     func takeFiles(from folder: String) async throws {
-        guard record.isolation != .container else {
-            return try await FolderCopy.copy(folder + "/upper", to: directory + "/upper", threads: engine.threads)
-        }
-        let (source, target) = (MachineSnapshot(folder: folder).disk, diskPath)
-        try await engine.threads.run {
-            if access(source, F_OK) == 0 { try DiskImage.copy(source, to: target) }
-        }
+        for file in files(in: folder) where access(file.copy, F_OK) == 0 { try await copy(file.copy, to: file.place) }
     }
 
     func startClone(_ loan: Loan) async throws {
@@ -225,12 +246,7 @@ extension ContainerRecord {
         }
         if !config["MacAddress"].isNull { clone.config["MacAddress"] = "" }
         for (network, settings) in networks.members {
-            var settings = settings
-            if !settings["MacAddress"].isNull { settings["MacAddress"] = "" }
-            for key in ["IPv4Address", "IPv6Address"] where !settings["IPAMConfig"][key].isNull {
-                settings["IPAMConfig"][key] = ""
-            }
-            clone.networks[network] = settings
+            clone.networks[network] = settings.withoutAddresses
         }
         for (port, bindings) in hostConfig["PortBindings"].object?.members ?? [] {
             let free = (bindings.array ?? []).map { binding in
@@ -241,5 +257,17 @@ extension ContainerRecord {
             clone.hostConfig["PortBindings"][port] = JSON(free)
         }
         return clone
+    }
+}
+
+extension JSON {
+    /// The settings of an endpoint without the addresses that were asked for.
+    var withoutAddresses: JSON {
+        var settings = self
+        if !settings["MacAddress"].isNull { settings["MacAddress"] = "" }
+        for key in ["IPv4Address", "IPv6Address"] where !settings["IPAMConfig"][key].isNull {
+            settings["IPAMConfig"][key] = ""
+        }
+        return settings
     }
 }

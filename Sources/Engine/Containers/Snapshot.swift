@@ -23,6 +23,11 @@ public struct Snapshot: Sendable {
         let hasDisk: Bool
         /// What the warden in it knows the container by.
         let guestID: String
+        /// The network cards that were in use, in the order of their names in the guest.
+        var cards = [0]
+        /// Of a machine with a disk of its own: the addresses its guest has; empty without a network.
+        var address = ""
+        var hardware = ""
     }
 
     public var hasMemory: Bool { machine != nil }
@@ -61,6 +66,8 @@ extension Snapshot {
                 "memory": JSON(machine.shape.memory), "processors": JSON(machine.shape.processors),
                 "accelerator": JSON(machine.accelerator.rawValue), "key": machine.key,
                 "hasDisk": JSON(machine.hasDisk), "guest": JSON(machine.guestID),
+                "cards": JSON(machine.cards.map { JSON($0) }), "address": JSON(machine.address),
+                "hardware": JSON(machine.hardware),
             ]
         }
         return json
@@ -83,6 +90,9 @@ extension Snapshot {
         self.machine = Machine(
             shape: MachineShape(memory: machine["memory"].int ?? 0, processors: Int(machine["processors"].int ?? 1)),
             accelerator: accelerator, key: machine["key"], hasDisk: machine["hasDisk"].bool ?? false,
-            guestID: machine["guest"].string ?? "")
+            guestID: machine["guest"].string ?? "",
+            cards: machine["cards"].array?.compactMap { $0.int.map(Int.init(clamping:)) } ?? [0],
+            address: machine["address"].string ?? "",
+            hardware: machine["hardware"].string ?? "")
     }
 }

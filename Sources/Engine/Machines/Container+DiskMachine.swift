@@ -13,7 +13,7 @@ extension Container {
     /// What it has written over the image's disk.
     var machineDisk: String { directory + "/disk.qcow2" }
     var seedPath: String { directory + "/seed.iso" }
-    private var variablesPath: String { directory + "/variables.fd" }
+    var variablesPath: String { directory + "/variables.fd" }
 
     func control(_ pid: Int32) -> MachineControl {
         MachineControl(folder: diskMachineFiles.folder) { Glibc.kill(pid, 0) == 0 }
@@ -62,9 +62,14 @@ extension Container {
         guard access(program, X_OK) == 0 else {
             throw SkalaError(.unavailable, "machines need \(program) (Debian: qemu-system-x86), which is not installed")
         }
-        let hasUEFI = record.hostConfig["Annotations"][DiskMachineLimits.firmwareAnnotation].string == "uefi"
         let firmware = hasUEFI ? try Firmware.find() : nil
-        let accelerator = try await engine.machines.machineAccelerator()
+        if let resumption { try checkAddress(of: resumption, endpoint) }
+        let accelerator: Accelerator
+        if let resumption {
+            accelerator = resumption.machine.accelerator
+        } else {
+            accelerator = try await engine.machines.machineAccelerator()
+        }
         let files = diskMachineFiles
         let (seed, variables, seedPath) = (try seed(endpoint, network), variablesPath, seedPath)
         try await engine.threads.run {
@@ -86,10 +91,9 @@ extension Container {
                 engine.log.error("machine \(record.name) gets no answer by DHCP: \(error)")
             }
         }
-        let command = DiskMachineCommand(
-            program: program, accelerator: accelerator, folder: MachineSpec.socketFolder, processors: processors(cores),
-            memory: machineMemory, reservesMemory: allocation == .dedicated, baseDriver: base.format.driver,
-            macAddress: endpoint?.macAddress, hasUEFI: hasUEFI, uuid: String(id.prefix(32)))
+        let command = try await diskMachineCommand(
+            program: program, accelerator, processors: resumption?.machine.shape.processors ?? processors(cores),
+            hardware: endpoint?.macAddress, continues: resumption != nil)
         var resources = machineResources(record.hostConfig)
         allocation.adjust(&resources, cores: cores)
         var spec = MachineSpec(
@@ -100,7 +104,7 @@ extension Container {
         ).json(resources: resources, hasTerminal: hasTerminal)
         let priority = record.hostConfig["OomScoreAdj"].int ?? 0
         spec["process"]["oomScoreAdj"] = JSON(priority == 0 ? allocation.oomScoreAdjustment : priority)
-        let machineDisk = machineDisk
+        let (machineDisk, state) = (machineDisk, resumption?.files.state ?? "")
         let descriptors = command.inherited.map { inherited -> JSON in
             switch inherited {
             case .disk: ["file": JSON(machineDisk), "mode": "write"]
@@ -109,9 +113,27 @@ extension Container {
             case .tap: ["tap": JSON(VirtualMachine.tap(of: id))]
             case .firmware: ["file": JSON(firmware?.code ?? "")]
             case .variables: ["file": JSON(variables), "mode": "write"]
+            case .state: ["file": JSON(state)]
             }
         }
-        return PreparedStart(spec: spec, rootfs: .null, hostResources: [:], descriptors: descriptors)
+        return PreparedStart(
+            spec: spec, rootfs: .null, hostResources: [:], descriptors: descriptors,
+            stateNumber: resumption == nil ? nil : command.stateNumber)
+    }
+
+    private var hasUEFI: Bool {
+        record.hostConfig["Annotations"][DiskMachineLimits.firmwareAnnotation].string == "uefi"
+    }
+
+    /// How its QEMU is called.
+    func diskMachineCommand(
+        program: String, _ accelerator: Accelerator, processors: Int, hardware: String?, continues: Bool
+    ) async throws -> DiskMachineCommand {
+        DiskMachineCommand(
+            program: program, accelerator: accelerator, folder: MachineSpec.socketFolder, processors: processors,
+            memory: machineMemory, reservesMemory: allocation == .dedicated,
+            baseDriver: try await imageDisk().format.driver, macAddress: hardware, hasUEFI: hasUEFI,
+            uuid: String(id.prefix(32)), continues: continues)
     }
 
     private func seed(_ endpoint: Endpoint?, _ network: PreparedNetwork) throws -> [(name: String, content: String)] {
@@ -186,12 +208,18 @@ extension Container {
     }
 
     /// Lets the machine run, which QEMU holds so far: with its disk's size, its network and its cores.
-    func runDiskMachine(_ pid: Int32) async throws {
+    ///
+    /// - Parameter number: of the descriptor that a snapshot's memory and devices are read from; nil boots.
+    func runDiskMachine(_ pid: Int32, continuingFrom number: Int?) async throws {
         let control = control(pid)
         do {
             // A GiB a second, when it is taken before the machine runs.
             let seconds = 10 + (allocation == .dedicated ? machineMemory >> 30 : 0)
             try await engine.threads.run { try control.waitUntilReady(seconds: seconds) }
+            if let number {
+                // Long: not on the threads everybody waits for.
+                try await WorkerThreads(limit: 1).run { try control.loadMachine(number: number) }
+            }
             let wanted = try DiskMachineLimits.diskSize(record.hostConfig)
             let size = try diskSize()
             if let wanted, wanted > size { try await engine.threads.run { try control.resizeDisk(to: wanted) } }

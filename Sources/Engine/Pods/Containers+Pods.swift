@@ -8,11 +8,24 @@ extension Containers {
     /// - Throws: `.invalid` with the reason when it does not fit in there; `.conflict` when the pod of its own has a name
     ///   that is another's.
     func joinPod(_ record: inout ContainerRecord, _ body: JSON) async throws {
-        let wish = PodWish(record, body)
+        try await join(
+            &record, PodWish(record, body), try PodName.asked(by: record.hostConfig, labels: body["Labels"]))
+    }
+
+    /// Makes a container that there is one of the pod of that name, or of one of its own; on the network it is on.
+    ///
+    /// - Throws: as `joinPod(_:_:)`.
+    func joinPod(_ record: inout ContainerRecord, named name: String?) async throws {
+        if let name { try PodName.check(name, "pod") }
+        let network = record.networks.keys.first ?? "none"
+        try await join(&record, PodWish(record, ["HostConfig": ["NetworkMode": JSON(network)]]), name)
+        if let name { record.hostConfig["Annotations"][PodName.annotation] = JSON(name) }
+    }
+
+    private func join(_ record: inout ContainerRecord, _ wish: PodWish, _ asked: String?) async throws {
         guard record.networks.members.count <= 1 else {
             throw MachineLimits.refused("more than one network", "its VM has one network card", .pod)
         }
-        let asked = try PodName.asked(by: record.hostConfig, labels: body["Labels"])
         let name = asked ?? record.name
         if asked == nil, (try? await pods.find(name)) != nil {  // nobody has it: that is what is wanted
             throw SkalaError(

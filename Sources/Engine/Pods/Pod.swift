@@ -133,6 +133,12 @@ public actor Pod {
         }
     }
 
+    /// The address it had last, or has; nil before its first.
+    var address: String? { previousAddress }
+
+    /// What it takes if nobody has it; one that had an address keeps that.
+    func prefer(address: String) { previousAddress = previousAddress ?? address }
+
     private func removeNetwork() async {
         guard hasNetwork else { return }
         hasNetwork = false

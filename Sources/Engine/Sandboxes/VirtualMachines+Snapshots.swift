@@ -26,12 +26,14 @@ extension VirtualMachines {
     /// - Throws: `.conflict` when such a VM cannot be loaded here any more.
     nonisolated func checkLoads(_ machine: Snapshot.Machine) throws {
         guard try snapshotKey(machine.shape, machine.accelerator) == machine.key else {
-            throw SkalaError(
-                .conflict,
-                "the memory was saved by another version of QEMU or of Skala, or on another kernel: "
-                    + "its files can be had with --disk-only")
+            throw VirtualMachines.cannotLoad
         }
     }
+
+    static let cannotLoad = SkalaError(
+        .conflict,
+        "the memory was saved by another version of QEMU or of Skala, or on another kernel: "
+            + "its files can be had with --disk-only")
 
     /// A new VM that continues where the snapshot was taken, its containers still standing still. `request.disk` is the
     /// snapshot's, or a copy.
@@ -68,8 +70,11 @@ extension VirtualMachines {
             ["file": JSON(fifo), "mode": "append"],
         ]
         if saved.hasDisk { descriptors.append(["file": JSON(request.disk), "mode": "write"]) }
+        let cards = saved.cards.filter { $0 > 0 }
+        descriptors += cards.map { ["tap": JSON(VirtualMachine.tap(of: id, card: $0))] }
         let machine = try await spawn(
-            files, shape: saved.shape, accelerator: saved.accelerator, origin: .snapshot(hasDisk: saved.hasDisk),
+            files, shape: saved.shape, accelerator: saved.accelerator,
+            origin: .snapshot(hasDisk: saved.hasDisk, cards: cards),
             descriptors: descriptors)
         times.end("spawn")
         do {

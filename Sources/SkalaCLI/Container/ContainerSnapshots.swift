@@ -107,14 +107,21 @@ enum ContainerSnapshots {
     }
 
     static let convert = Command(
-        "convert", "Give an instance another isolation; its files, name and addresses stay",
+        "convert", "Give an instance another isolation; its files, volumes and name stay, and its address where it can",
         "[OPTIONS] --to ISOLATION CONTAINER", 1...1, completes: .containers,
-        options: [.value("to", "ISOLATION", "container or microvm", .words(["container", "microvm"])), .quiet],
-        examples: ["skala convert web --to microvm"]
+        options: [
+            .value("to", "ISOLATION", "container, pod or microvm", .words(["container", "pod", "microvm"])),
+            .value("pod", "NAME", "The pod it comes into, made when there is none; without, one of its own"), .quiet,
+        ],
+        examples: ["skala convert web --to microvm", "skala convert web --to pod --pod shop"]
     ) { call in
         guard let target = call.arguments["to"] else { throw SkalaError(.invalid, "--to is missing: --to microvm") }
         let name = call.arguments.positional[0]
-        _ = try work(call, path(name, "/convert"), ["Isolation": JSON(target)])
+        var body: JSON = ["Isolation": JSON(target)]
+        if let pod = call.arguments["pod"] { body["Pod"] = JSON(pod) }
+        for warning in try work(call, path(name, "/convert"), body)["Warnings"].strings ?? [] {
+            StandardStreams.error("skala: warning: \(warning)\n")
+        }
         try call.output.line(name)
         return 0
     }

@@ -6,16 +6,16 @@ extension Integration {
     /// VMs from a disk of their own. The disk is made of Debian packages by Scripts/disk.sh; it boots in some seconds.
     @Suite(.serialized) struct MachineTests {
         /// What a machine's console shows within a minute.
-        private static let waiting = """
+        static let waiting = """
             shows() { timeout 60 sh -c 'until docker logs '$1' 2>&1 | grep -q "'"$2"'"; do sleep 0.1; done' \
             || { docker logs $1 | tail -n 20 >&2; return 1; }; }
             """
         /// Logs in at the console of machine `$1`, runs the command `$2`, and leaves.
-        private static let console = """
+        static let console = """
             at() { $SUPPORT/terminal.py '' '\\n' "${3:-# }" "$2; echo do\\"ne\\"\\n" 'done' '' '# ' '\\x10\\x11' -- docker attach $1 || true; }
             """
 
-        private static func obstacle() -> String? {
+        static func obstacle() -> String? {
             let needed = ["syslinux", "mcopy", "mkfs.fat", "sfdisk", "qemu-img", "depmod", "cpio", "mkfs.ext4"]
             let folders = ["/usr/bin/", "/usr/sbin/", "/bin/", "/sbin/"]
             let missing = needed.filter { name in !folders.contains { access($0 + name, X_OK) == 0 } }
@@ -23,22 +23,22 @@ extension Integration {
         }
 
         /// Runs `body` with the image `${N}disk`.
-        private func withDisk(_ body: (Session) async throws -> Void) async throws {
+        static func withDisk(_ body: (Session) async throws -> Void) async throws {
             if let obstacle = MachineTests.obstacle() { return skip("MachineTests", obstacle) }
             try await Session.run { t in
-                try await importDisk(t)
+                try await MachineTests.importDisk(t)
                 try await body(t)
             }
         }
 
-        private func importDisk(_ t: Session) async throws {
+        static func importDisk(_ t: Session) async throws {
             try await t.sh(
                 "$PROGRAMS/skala machine import ${N}disk $(REAL_HOME=~root sh $SUPPORT/disk.sh 2>disk.log || cat disk.log >&2)",
                 deadline: 120)
         }
 
         @Test func lifeOfAMachine() async throws {
-            try await withDisk { t in
+            try await MachineTests.withDisk { t in
                 let (waiting, console) = (MachineTests.waiting, MachineTests.console)
                 try await t.sh("docker network create ${N}n")
                 try await t.sh(
@@ -93,7 +93,7 @@ extension Integration {
         }
 
         @Test func addressByDHCPAndImagesOfDisks() async throws {
-            try await withDisk { t in
+            try await MachineTests.withDisk { t in
                 let waiting = MachineTests.waiting
                 try await t.sh("printf '#cloud-config\\n# say: NETWORK=dhcp\\n# say: from the user\\n' >data")
                 try await t.sh(
@@ -130,7 +130,7 @@ extension Integration {
             if let obstacle = MachineTests.obstacle() { return skip("MachineTests", obstacle) }
             try await EngineFixture.with(options: ["--accelerator", "tcg", "--spare-vms", "0"]) { engine in
                 let t = try Session(engine)
-                try await importDisk(t)
+                try await MachineTests.importDisk(t)
                 try await t.sh(
                     """
                     docker run -dit --runtime machine --name mm -m 128m --cpus 1 --restart on-failure -p 127.0.0.1::80 \
@@ -166,7 +166,7 @@ extension Integration {
 
         /// QEMU is nobody, alone, and cannot leave; a dedicated machine has its cores and all of its memory.
         @Test func wallAndAllocation() async throws {
-            try await withDisk { t in
+            try await MachineTests.withDisk { t in
                 try await t.sh(
                     """
                     docker run -d --runtime machine --name ${N}a -m 128m --cpus 1 --annotation skala.allocation=dedicated \
@@ -197,7 +197,7 @@ extension Integration {
             guard access("/usr/share/OVMF/OVMF_CODE_4M.fd", R_OK) == 0 else {
                 return skip("firmwareThatIsUEFI", "needs ovmf")
             }
-            try await withDisk { t in
+            try await MachineTests.withDisk { t in
                 let run = "docker run -d --runtime machine --name ${N}a --network none -m 128m --cpus 1"
                 try await t.sh("\(run) --annotation skala.firmware=uefi ${N}disk", deadline: 120)
                 try await t.sh(
@@ -206,7 +206,7 @@ extension Integration {
         }
 
         @Test func whatIsRefused() async throws {
-            try await withDisk { t in
+            try await MachineTests.withDisk { t in
                 let run = "docker run --rm --runtime machine"
                 for (options, reason) in [
                     ("-v /tmp:/tmp", "folders of the host do not reach it"), ("--privileged", "its kernel is its own"),

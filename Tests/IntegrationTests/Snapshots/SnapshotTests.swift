@@ -30,8 +30,7 @@ extension Integration {
             vol
             """
 
-        /// Pods refuse it.
-        @Test(arguments: ["container", "microvm"]) func filesGoBack(isolation: String) async throws {
+        @Test(arguments: ["container", "pod", "microvm"]) func filesGoBack(isolation: String) async throws {
             try await Session.run { t in
                 let (skala, look) = (SnapshotTests.skala, SnapshotTests.look)
                 try await t.sh(
@@ -159,6 +158,55 @@ extension Integration {
             }
         }
 
+        /// Cards that were plugged in are there again, as those of others.
+        @Test func networksComeAlong() async throws {
+            try await Session.run { t in
+                let skala = SnapshotTests.skala
+                try await t.sh("for n in 1 2 3; do docker network create ${N}n$n; done")
+                for server in 1...3 {
+                    try await t.sh(
+                        "docker run -d --name ${N}s\(server) --network ${N}n\(server) busybox sh -c 'mkdir w; echo net\(server) >w/index.html; httpd -f -h w'"
+                    )
+                }
+                try await t.sh(
+                    "docker run -d --name ${N}a --runtime microvm --network ${N}n1 busybox \(SnapshotTests.counter)",
+                    deadline: 180)
+                try await t.sh(
+                    "docker network connect ${N}n2 ${N}a; sleep 1; \(skala) snapshot -q ${N}a two", prints: "two")
+                let ask = "docker exec $c sh -c 'for n in 1 2; do wget -qO- http://'$N's$n/; done'"
+                let before = try #require(Int(try await t.sh("docker exec ${N}a cat /count")))
+                try await t.sh(
+                    "sleep 2; \(skala) restore -q ${N}a two; c=${N}a; \(ask)", prints: "\(t.name)a\nnet1\nnet2")
+                let after = try #require(Int(try await t.sh("docker exec ${N}a cat /count")))
+                #expect(after < before + 40)
+                // Clones have addresses of their own on each.
+                try await t.sh(
+                    "\(skala) clone -q --count 2 ${N}a; for c in ${N}a-1 ${N}a-2; do \(ask); done",
+                    prints: "\(t.name)a-1\n\(t.name)a-2\nnet1\nnet2\nnet1\nnet2")
+                try await t.sh(
+                    "for c in ${N}a ${N}a-1 ${N}a-2; do docker exec $c ip -4 -o addr show | awk '$2 != \"lo\" { print $4 }'; done | sort -u | wc -l",
+                    prints: "6")
+                // The networks are those it is on now: one more, and two less, than the memory knows.
+                try await t.sh(
+                    "docker network connect ${N}n3 ${N}a; \(skala) restore -q ${N}a two", prints: "\(t.name)a")
+                try await t.sh("docker exec ${N}a wget -qO- http://\(t.name)s3/", prints: "net3")
+                try await t.sh(
+                    "\(skala) snapshot -q ${N}a three; docker network disconnect ${N}n1 ${N}a; docker network disconnect ${N}n2 ${N}a"
+                )
+                try await t.sh(
+                    "\(skala) restore -q ${N}a three; docker exec ${N}a wget -qO- http://\(t.name)s3/",
+                    prints: "\(t.name)a\nnet3")
+                try await t.sh("docker exec ${N}a ls /sys/class/net | grep -c eth", prints: "1")
+                // And it is connected and disconnected as any.
+                try await t.sh(
+                    "docker network connect ${N}n2 ${N}a; docker exec ${N}a wget -qO- http://\(t.name)s2/",
+                    prints: "net2")
+                try await t.sh(
+                    "docker network disconnect ${N}n3 ${N}a; docker exec ${N}a ls /sys/class/net | grep -c eth",
+                    prints: "1")
+            }
+        }
+
         @Test func conversionKeepsWhatItIs() async throws {
             try await Session.run { t in
                 let (skala, look) = (SnapshotTests.skala, SnapshotTests.look)
@@ -186,6 +234,103 @@ extension Integration {
                 try await t.sh(
                     "docker inspect -f '{{.State.Running}} {{.HostConfig.Runtime}}' ${N}a", prints: "false microvm")
                 try await t.sh("docker start ${N}a >/dev/null; docker exec ${N}a stat -c %h /d/third", prints: "3")
+            }
+        }
+
+        /// Of one container in a pod: its neighbour notices nothing, and its clones come into the pod.
+        @Test func oneOfAPod() async throws {
+            try await Session.run { t in
+                let (skala, counter) = (SnapshotTests.skala, SnapshotTests.counter)
+                let run = "docker run -d --runtime pod --annotation skala.pod=${N}p"
+                try await t.sh("\(skala) pod create ${N}p; \(run) --name ${N}b busybox \(counter)", deadline: 180)
+                try await t.sh("\(run) --name ${N}a -p 127.0.0.1:0:80 busybox \(counter)")
+                let pid = try await t.sh("docker inspect -f '{{.State.Pid}}' ${N}b")
+                // While it writes: what is on the copy is a whole file system.
+                try await t.sh(
+                    "docker exec -d ${N}a sh -c 'while :; do i=$((i+1)); echo $i >/w/$((i%50)); done'; docker exec ${N}a mkdir /w"
+                )
+                for number in 1...3 { try await t.sh("\(skala) snapshot -q ${N}a", prints: "s\(number)") }
+                try await t.sh(
+                    """
+                    id=$(docker inspect -f '{{.Id}}' ${N}a); cp $ENGINE/data/containers/$id/snapshots/s2/disk d
+                    /sbin/e2fsck -fn d >e2fsck.log 2>&1 || { cat e2fsck.log; false; }
+                    """)
+                let before = try #require(Int(try await t.sh("docker exec ${N}a cat /count")))
+                try await t.sh("docker exec ${N}a sh -c 'echo later >/later'")
+                // One that is paused, too.
+                try await t.sh("docker pause ${N}a; \(skala) snapshot -q ${N}a still", prints: "\(t.name)a\nstill")
+                try await t.sh("\(skala) restore -q ${N}a s3", prints: "\(t.name)a")
+                try await t.fails("docker exec ${N}a cat /later", 1, "No such file")
+                let after = try #require(Int(try await t.sh("docker exec ${N}a cat /count")))
+                #expect(after < before, "it began anew: \(before) \(after)")
+                try await t.sh("\(skala) clone -q --count 2 ${N}a", prints: "\(t.name)a-1\n\(t.name)a-2")
+                let each = "for c in ${N}a ${N}a-1 ${N}a-2 ${N}b; do"
+                try await t.sh("\(each) docker inspect -f '{{.State.Pid}}' $c; done | sort -u", prints: pid)
+                try await t.sh("\(each) docker exec $c hostname; done | sort -u | wc -l", prints: "4")
+                try await t.sh("docker port ${N}a-1 80; docker port ${N}a-2 80", has: "127.0.0.1:")
+                try await t.sh("docker exec ${N}a-1 sh -c 'echo mine >/mine'; docker exec ${N}a-2 ls /w", has: "1")
+                try await t.fails("docker exec ${N}a-2 cat /mine", 1, "No such file")
+                // The neighbour has counted all the time.
+                try await t.sh(
+                    "docker logs ${N}b | awk 'NR > 1 && $1 != last + 1 { print \"gap\" } { last = $1 }'", prints: "")
+                try await t.sh("docker inspect -f '{{.State.Pid}}' ${N}b", prints: pid)
+                try await t.sh("\(skala) pod rm -f ${N}p; docker ps -aq --filter name=${N} | wc -l", has: "0")
+            }
+        }
+
+        @Test func conversionIntoAPodAndOutOfIt() async throws {
+            try await Session.run { t in
+                let (skala, look) = (SnapshotTests.skala, SnapshotTests.look)
+                try await t.sh("docker network create ${N}n >/dev/null; \(skala) pod create ${N}p --network ${N}n")
+                try await t.sh(
+                    """
+                    docker run -d --name ${N}a --network ${N}n --network-alias ${N}alias -p 127.0.0.1:0:80 -v ${N}v:/vol busybox \
+                    \(SnapshotTests.files)
+                    """)
+                try await t.eventually("docker exec ${N}a \(look)", prints: SnapshotTests.seen)
+                let identity = "docker inspect -f '{{.Id}} {{.Name}}' ${N}a"
+                let address = "docker inspect -f '{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}' ${N}a"
+                let (before, own) = (try await t.sh(identity), try await t.sh(address))
+                let pods = try await t.sh("\(skala) pod inspect --format '{{.IPAddress}}' ${N}p")
+                // Into one that there is: the address is the pod's, and it is said.
+                try await t.sh(
+                    "\(skala) convert -q ${N}a --to pod --pod ${N}p 2>&1",
+                    prints: "skala: warning: Its address was \(own), and is \(pods) now.\n\(t.name)a", deadline: 180)
+                try await t.sh("docker exec ${N}a \(look)", prints: SnapshotTests.seen)
+                try await t.sh(identity, prints: before)
+                try await t.sh(address, prints: pods)
+                try await t.sh("docker inspect -f '{{.HostConfig.Runtime}} {{.Pod}}' ${N}a", prints: "pod \(t.name)p")
+                try await t.sh(
+                    "docker run --rm --network ${N}n busybox ping -c 1 -W 5 ${N}alias", has: "1 packets received")
+                try await t.sh("\(skala) snapshot -q ${N}a in", prints: "in")
+                // Out of it: its own address is still free.
+                try await t.sh("\(skala) convert -q ${N}a --to microvm 2>/dev/null", prints: "\(t.name)a")
+                try await t.sh("docker exec ${N}a \(look); \(address)", prints: SnapshotTests.seen + "\n" + own)
+                try await t.sh("docker inspect -f '{{.HostConfig.Annotations}}' ${N}a", prints: "map[]")
+                try await t.fails("\(skala) restore ${N}a in", 1, "convert it first")
+                // Into one of its own, which takes the address over, and gives it back.
+                try await t.sh("\(skala) convert -q ${N}a --to pod 2>&1", prints: "\(t.name)a")
+                try await t.sh("docker exec ${N}a sh -c 'echo in >/in'; \(address)", prints: own)
+                try await t.sh("\(skala) pod ls --format '{{.Name}}' | grep -c ${N}", prints: "2")
+                try await t.sh("\(skala) convert -q ${N}a --to container 2>&1", prints: "\(t.name)a")
+                try await t.sh("docker exec ${N}a cat /in; \(address); \(identity)", prints: "in\n\(own)\n\(before)")
+                try await t.sh("\(skala) pod ls --format '{{.Name}}' | grep ${N}", prints: "\(t.name)p")
+                // One that is stopped stays stopped, and belongs to the pod.
+                try await t.sh(
+                    "docker stop ${N}a >/dev/null; \(skala) convert -q ${N}a --to pod --pod ${N}p 2>&1",
+                    has: "Its address is that of pod \(t.name)p")
+                try await t.fails("\(skala) pod rm ${N}p", 1, "has 1 container")
+                try await t.sh(
+                    "docker start ${N}a >/dev/null; docker exec ${N}a cat /in; \(address)", prints: "in\n\(pods)")
+                // What does not fit is refused, and nothing has changed.
+                try await t.sh("docker run -d --name ${N}c busybox sleep 1000")
+                try await t.fails("\(skala) convert ${N}c --to pod --pod ${N}p", 1, "share the network \(t.name)n")
+                try await t.fails("\(skala) convert ${N}c --to microvm --pod ${N}p", 1, "only at isolation pod")
+                try await t.fails("\(skala) convert ${N}c --to machine", 1, "boots from a disk")
+                try await t.sh(
+                    "docker inspect -f '{{.State.Running}} {{.HostConfig.Runtime}}' ${N}c", prints: "true container")
+                try await t.sh(
+                    "\(skala) pod rm -f ${N}p; docker rm -f ${N}c; \(skala) pod ls | grep -c ${N} || true", has: "0")
             }
         }
 
