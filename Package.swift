@@ -21,6 +21,7 @@ let package = Package(
         .executable(name: "skala-daemon", targets: ["skala-daemon"]),
         .executable(name: "skala-warden", targets: ["skala-warden"]),
         .executable(name: "skala-init", targets: ["skala-init"]),
+        .executable(name: "skala-checkpoint", targets: ["skala-checkpoint"]),
     ],
     dependencies: [nio, nioSSL],
     targets: [
@@ -84,6 +85,12 @@ let package = Package(
         // The init process of `--init`, bound into containers: static, so that it runs in any of them.
         .executableTarget(
             name: "skala-init",
+            linkerSettings: [.unsafeFlags(["-static-executable", "-Xlinker", "--gc-sections", "-Xlinker", "-s"])]),
+
+        // Keeps a QEMU as a file, and makes processes of that: C, since it replaces its own memory; static and at a fixed
+        // address, so that it is in nobody's way.
+        .executableTarget(
+            name: "skala-checkpoint",
             linkerSettings: [.unsafeFlags(["-static-executable", "-Xlinker", "--gc-sections", "-Xlinker", "-s"])]),
 
         .target(
