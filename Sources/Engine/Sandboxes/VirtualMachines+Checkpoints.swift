@@ -10,6 +10,8 @@ extension VirtualMachines {
     /// How often a VM runs a container before it is written down: what runs rarely is translated then, too.
     private static let warmUps = 2
     private static let deadline = 20.0
+    /// How often one may turn out to be of no use until none is made any more.
+    private static let maximumFailures = 3
 
     /// A VM that continues from the checkpoint of its shape; nil when there is none, or none that works.
     func restored(_ shape: MachineShape, _ template: MachineTemplate) async throws -> VirtualMachine? {
@@ -46,6 +48,7 @@ extension VirtualMachines {
             guard !isClosed else { throw error }
             // QEMU or one of its libraries may have been replaced: a clone starts all the same.
             log.error("no VM continues from the checkpoint \(shape.text): \(error)")
+            failedCheckpoints[shape, default: 0] += 1
             await discard(checkpoint, shape)
             return nil
         }
@@ -54,6 +57,7 @@ extension VirtualMachines {
     /// Makes a checkpoint of a shape in the background, unless there is one.
     func makeCheckpointIfNone(_ shape: MachineShape) {
         guard shape.kind == .microvm, accelerator == .tcg, !isClosed, checkpoints[shape] == nil,
+            failedCheckpoints[shape, default: 0] < VirtualMachines.maximumFailures,
             makingCheckpoints.insert(shape).inserted
         else { return }
         Task {

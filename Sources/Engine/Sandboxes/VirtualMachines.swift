@@ -36,6 +36,7 @@ actor VirtualMachines {
     /// Those that VMs continue from, and what makes them.
     var checkpoints: [MachineShape: MachineCheckpoint] = [:]
     var makingCheckpoints: Set<MachineShape> = []
+    var failedCheckpoints: [MachineShape: Int] = [:]
     let spares: SpareMachines
     /// Those that are nobody's yet: being started, warmed up, or to become templates.
     var unclaimed: [String: VirtualMachine] = [:]
