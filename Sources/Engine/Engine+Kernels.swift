@@ -2,6 +2,18 @@ public import Base
 import Kernel
 import Machines
 
+/// Where a kernel comes from.
+public enum KernelSource: Sendable {
+    /// The distribution's kernel for clouds, which is downloaded.
+    case distribution
+    /// The file of a Debian package.
+    case package(String)
+    /// One that was built by hand: the file of a bzImage or ELF kernel, and the folder of its modules.
+    case files(image: String, modules: String)
+    /// The file system of an OCI image that is here.
+    case image(String)
+}
+
 /// The kernels VMs boot.
 extension Engine {
     /// All of them: `Release`, and whether new VMs get it, `Current`.
@@ -15,14 +27,11 @@ extension Engine {
         }
     }
 
-    /// Downloads the distribution's kernel for clouds, or adds the one of a file: a Debian package, or, with the folder of its
-    /// modules, an image that was built by hand. What was downloaded new VMs get; what was added when it is the first one, or
-    /// when they ask for it.
+    /// Adds a kernel. What was downloaded new VMs get; what was added when it is the first one, or when they ask for it.
     ///
     /// - Returns: its release.
-    public func addKernel(file path: String?, modules: String?) async throws -> String {
-        let kernel = try await context.machines.addKernel(file: path, modules: modules)
-        return kernel.release
+    public func addKernel(_ source: KernelSource) async throws -> String {
+        try await context.machines.addKernel(source, images).release
     }
 
     /// - Throws: `.notFound` when there is no such kernel.

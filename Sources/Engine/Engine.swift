@@ -35,7 +35,8 @@ final class EngineContext: Sendable {
         volumes = try await Volumes(
             root: configuration.dataRoot + "/volumes", store: store, events: events, threads: threads)
         warden = WardenSupervisor(configuration: configuration, log: log)
-        machines = VirtualMachines(configuration: configuration, warden: warden, threads: threads, log: log)
+        machines = VirtualMachines(
+            configuration: configuration, warden: warden, events: events, threads: threads, log: log)
     }
 }
 

@@ -1,4 +1,5 @@
 import Base
+import Kernel
 public import Machines
 
 /// Where an engine keeps things, and its defaults. Several engines on one host differ in all of the paths.
@@ -26,6 +27,8 @@ public struct EngineConfiguration: Sendable {
     public var machineProgram = "/usr/bin/qemu-system-x86_64"
     /// VMs of each size that are kept ready, at most.
     public var spareMachines = 2
+    /// The memory that all of those may have together, in bytes.
+    public var spareMemory = HostFacts.memoryBytes / 8
     /// Whether the template of VMs is made when the daemon starts.
     public var preparesMachines = false
     public var registryMirrors: [String] = []

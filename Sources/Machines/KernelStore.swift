@@ -63,6 +63,46 @@ public struct KernelStore: Sendable {
         try add { try GuestKernel.take(image: image, modules: modules, into: $0) }
     }
 
+    /// Adds the kernel of an image's file system: `boot/vmlinuz-RELEASE` (or `vmlinux-RELEASE`) and its modules in
+    /// `lib/modules/RELEASE`, as distributions lay them out.
+    ///
+    /// - Parameters:
+    ///   - layers: the folders of its layers, the topmost first.
+    ///   - name: the image's, for errors.
+    public func add(layers: [String], of name: String) throws -> GuestKernel {
+        for layer in layers {
+            guard let boot = KernelStore.folder("boot", in: [layer]) else { continue }
+            for file in try FileContents.names(in: boot).sorted() {
+                guard let prefix = ["vmlinuz-", "vmlinux-"].first(where: file.hasPrefix) else { continue }
+                let release = String(file.dropFirst(prefix.count))
+                guard KernelStore.kind(of: boot + "/" + file) == S_IFREG else { continue }
+                let places = ["lib/modules/" + release, "usr/lib/modules/" + release]
+                guard let modules = places.lazy.compactMap({ KernelStore.folder($0, in: layers) }).first else {
+                    throw SkalaError(.invalid, "\(name) has boot/\(file), but no lib/modules/\(release)")
+                }
+                return try add(image: boot + "/" + file, modules: modules)
+            }
+        }
+        throw SkalaError(.invalid, "\(name) holds no boot/vmlinuz-*")
+    }
+
+    /// The topmost folder of that name; nothing is followed, since the links of strangers' images may lead out of them.
+    private static func folder(_ name: String, in layers: [String]) -> String? {
+        layers.lazy.compactMap { layer in
+            var path = layer
+            for component in name.split(separator: "/") {
+                path += "/" + component
+                guard kind(of: path) == S_IFDIR else { return nil }
+            }
+            return path
+        }.first
+    }
+
+    private static func kind(of path: String) -> mode_t? {
+        var status = stat()
+        return lstat(path, &status) == 0 ? status.st_mode & S_IFMT : nil
+    }
+
     private func add(_ fill: (String) throws -> GuestKernel) throws -> GuestKernel {
         try FileContents.makeDirectories(root)
         let folder = "\(root)/.new-\(getpid())"

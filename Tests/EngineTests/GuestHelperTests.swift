@@ -59,6 +59,7 @@ struct GuestHelperTests {
                 while let frame = try? decoder.next() {  // the engine's frames are well formed
                     guard frame.kind == .request, let request = try? JSON(parsing: frame.payload) else { continue }
                     var output: [UInt8] = []
+                    if request["op"] == "stall" { continue }
                     Frame(.answer, number: frame.number, payload: JSON(["version": version]).bytes).write(to: &output)
                     if request["op"] == "helper" {
                         let stream = UInt32(clamping: request["stream"].int ?? 0)
@@ -157,5 +158,33 @@ struct GuestHelperTests {
         var kept = 0
         while let chunk = await stream.next() { kept += chunk.bytes.count }
         #expect(kept > 0 && kept <= WardenStream.window)
+    }
+
+    /// Events, and answers nobody waits for: after a bounded number the guest is not listened to.
+    @Test(arguments: [
+        Frame(.event, number: 0, payload: Array("{\"event\":\"oom\"}".utf8)), Frame(.answer, number: 9999),
+    ])
+    func aFloodEndsTheConnection(frame: Frame) async throws {
+        let guest = try HostileGuest { _ in Array(repeating: frame, count: 20_000) }
+        defer { guest.end() }
+        try await guest.machine.connect(seconds: 10)
+        let heard = Mutex(0)
+        guest.machine.setEventHandler { _ in heard.withLock { $0 += 1 } }
+        _ = try await guest.machine.request("helper", [:])
+        let asked = SystemClock.monotonicNanoseconds()
+        // In time the connection ends; until then a request without an answer would wait.
+        await #expect(throws: SkalaError.self) { try await guest.machine.request("stall", [:], seconds: 60) }
+        #expect(SystemClock.monotonicNanoseconds() - asked < 30_000_000_000)
+        #expect(heard.withLock { $0 } <= 2000)
+    }
+}
+
+struct FrameBudgetTests {
+    @Test func itFillsWithTime() {
+        var budget = FrameBudget(now: 0)
+        #expect((0..<2000).filter { _ in budget.spend(now: 0) }.count == 1000)
+        // A second later there are a hundred, and never more than at first.
+        #expect((0..<2000).filter { _ in budget.spend(now: 1_000_000_000) }.count == 100)
+        #expect((0..<2000).filter { _ in budget.spend(now: 3_600_000_000_000) }.count == 1000)
     }
 }

@@ -144,7 +144,7 @@ def disturb(engine, rng, kills, tick):
                 pass
 
 
-def run(engine, seconds, wanted, seed):
+def run(engine, seconds, wanted, pause, seed):
     rng = random.Random(seed)
     engine.start()
     engine.import_busybox()
@@ -162,7 +162,7 @@ def run(engine, seconds, wanted, seed):
     taps, tick, most = set(), 0, 0
     end = time.monotonic() + seconds
     while time.monotonic() < end:
-        time.sleep(rng.random() * 2)
+        time.sleep(rng.random() * 2 * pause)
         taps |= {"skv" + name for name in names(engine.run + "/vm") if name != "root"}
         disturb(engine, rng, kills, tick)
         most = max(most, len(virtual_machines(engine)))

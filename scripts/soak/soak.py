@@ -39,6 +39,7 @@ def main():
     parser.add_argument("--vms", type=int, default=50, help="machines: at most as many microVMs at a time")
     parser.add_argument("--pods", type=int, default=12, help="machines: at most as many containers in three pods")
     parser.add_argument("--containers", type=int, default=200, help="machines: at most as many containers at a time")
+    parser.add_argument("--pause", type=float, default=1, help="machines: seconds between two kills, on average")
     parser.add_argument("--limit", type=int, default=400, help="faults: the highest n of each call")
     parser.add_argument("--calls", default="", help="faults: only these, separated by commas")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
@@ -66,7 +67,8 @@ def main():
             faults.run(engine, options.limit, options.seed)
         elif options.what == "machines":
             machines.run(engine, options.seconds, {
-                "microvm": options.vms, "pod": options.pods, "container": options.containers}, options.seed)
+                "microvm": options.vms, "pod": options.pods, "container": options.containers}, options.pause,
+                options.seed)
         else:
             disk.fill(engine, 30 << 20)
     finally:

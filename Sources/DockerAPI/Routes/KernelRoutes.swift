@@ -9,15 +9,11 @@ struct KernelRoutes {
         router.get("/skala/v1/kernels") { _ in .json(["Kernels": JSON(try await engine.kernels())]) }
         router.post("/skala/v1/kernels/pull") { request in
             _ = try await request.body.json()
-            return .json(["Release": JSON(try await engine.addKernel(file: nil, modules: nil))], status: 201)
+            return .json(["Release": JSON(try await engine.addKernel(.distribution))], status: 201)
         }
         router.post("/skala/v1/kernels/add") { request in
-            let body = try await request.body.json()
-            let (path, modules) = (body["Path"].string ?? "", body["Modules"].string)
-            for path in [path, modules].compactMap({ $0 }) where !path.hasPrefix("/") {
-                throw SkalaError(.invalid, "path '\(path)' is not absolute")
-            }
-            return .json(["Release": JSON(try await engine.addKernel(file: path, modules: modules))], status: 201)
+            let source = try KernelRoutes.source(try await request.body.json())
+            return .json(["Release": JSON(try await engine.addKernel(source))], status: 201)
         }
         router.post("/skala/v1/kernels/{release}/use") { request in
             try await engine.useKernel(request.parameter("release"))
@@ -27,5 +23,14 @@ struct KernelRoutes {
             try await engine.removeKernel(request.parameter("release"))
             return .noContent
         }
+    }
+
+    private static func source(_ body: JSON) throws(SkalaError) -> KernelSource {
+        if let image = body["Image"].string { return .image(image) }
+        let (path, modules) = (body["Path"].string ?? "", body["Modules"].string)
+        for path in [path, modules].compactMap({ $0 }) where !path.hasPrefix("/") {
+            throw SkalaError(.invalid, "path '\(path)' is not absolute")
+        }
+        return modules.map { .files(image: path, modules: $0) } ?? .package(path)
     }
 }

@@ -2,11 +2,11 @@ public import Base
 
 /// Something that happened to a container, image, network or volume, as `docker events` shows it.
 public struct Event: Sendable {
-    /// `container`, `image`, `network`, `volume`, `daemon`.
+    /// `container`, `image`, `network`, `volume`, `daemon`; and Skala's own `template`, of VMs.
     public let type: String
     /// `create`, `start`, `die`, … with details after a colon for execs (`exec_start: ls`).
     public let action: String
-    /// The id (containers, networks) or name (images, volumes) it happened to.
+    /// The id (containers, networks), name (images, volumes) or shape (templates) it happened to.
     public let actor: String
     public let attributes: [String: String]
     public let time: Timestamp

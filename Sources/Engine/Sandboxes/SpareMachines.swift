@@ -22,12 +22,16 @@ final class SpareMachines: Sendable {
     private static let refillDelay: UInt64 = 500_000_000
 
     private let limit: Int
+    private let memory: Int64
     private let log: Log
     private let state = Mutex(State())
 
-    /// - Parameter limit: spare VMs of each shape at most; 0 keeps none.
-    init(limit: Int, log: Log) {
+    /// - Parameters:
+    ///   - limit: spare VMs of each shape at most; 0 keeps none.
+    ///   - memory: bytes that all of them may have together, counted as if they used all they are given.
+    init(limit: Int, memory: Int64, log: Log) {
         self.limit = limit
+        self.memory = memory
         self.log = log
     }
 
@@ -75,9 +79,15 @@ final class SpareMachines: Sendable {
     private func claimPlace(_ shape: MachineShape, _ state: inout State) -> Int? {
         let wanted = min(limit, state.starts[shape]?.count ?? 0)
         let there = (state.machines[shape]?.count ?? 0) + state.preparing[shape, default: 0]
-        guard there < wanted else { return nil }
+        guard there < wanted, SpareMachines.memory(of: state) + shape.memory <= memory else { return nil }
         state.preparing[shape, default: 0] += 1
         return state.generation
+    }
+
+    /// Bytes.
+    private static func memory(of state: State) -> Int64 {
+        state.machines.reduce(0) { $0 + $1.key.memory * Int64($1.value.count) }
+            + state.preparing.reduce(0) { $0 + $1.key.memory * Int64($1.value) }
     }
 
     private func add(_ machine: VirtualMachine, _ shape: MachineShape, _ generation: Int) -> Bool {

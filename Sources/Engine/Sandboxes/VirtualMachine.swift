@@ -70,7 +70,8 @@ final class VirtualMachine: Sandbox {
         while true {
             do {
                 let connected = try await threads.run { [self] in
-                    try WardenClient(path: path, onEvent: { [weak self] in self?.receive($0) }) { [weak self] in
+                    try WardenClient(path: path, isTrusted: false, onEvent: { [weak self] in self?.receive($0) }) {
+                        [weak self] in
                         self?.connectionLost()
                     }
                 }
@@ -102,12 +103,16 @@ final class VirtualMachine: Sandbox {
     private func receive(_ event: JSON) { onEvent.withLock { $0 }(event) }
 
     private func connectionLost() {
-        let wasConnected = client.withLock { client in
+        let lost = client.withLock { client in
             defer { client = nil }
-            return client != nil
+            return client
         }
-        guard wasConnected, isAlive else { return }
-        Task { try? await connect(seconds: 30) }  // requests fail until then, and say so
+        guard let lost, isAlive else { return }
+        Task {
+            // So that it costs the host little, however long it goes on.
+            if lost.hasFlooded { try await Task.sleep(nanoseconds: VirtualMachine.floodPause) }
+            try? await connect(seconds: 30)  // requests fail until then, and say so
+        }
     }
 
     func request(_ operation: String, _ fields: JSON) async throws -> JSON {
@@ -161,6 +166,8 @@ final class VirtualMachine: Sandbox {
     /// How long a warden that was found may take to answer, in nanoseconds, before it is tried again.
     private static let greetDeadline: Int64 = 2_000_000_000
     private static let haltDeadline = 20.0
+    /// How long a guest that said too much is not listened to, in nanoseconds.
+    private static let floodPause: UInt64 = 5_000_000_000
 
     /// Ends the VM and removes what it had on the host.
     ///

@@ -6,33 +6,37 @@ import Machines
 
 /// VMs that boot: by request, and when no clone starts.
 extension VirtualMachines {
-    /// A new VM: a clone of its shape's template. When a second one does not start either, the template is made anew, once;
-    /// when that does not help, the VM boots.
+    /// A new VM: a clone of its shape's template. When no clone starts, the VM boots.
     func newMachine(_ request: Request) async throws -> VirtualMachine {
         let shape = request.shape
         if request.isCold { return try await bootCold(shape, shares: request.shares) }
+        do {
+            return try await cloneOfGoodTemplate(shape, shares: request.shares)
+        } catch let error as SkalaError where VirtualMachines.mayBeTheTemplates(error) {
+            guard await canClone(shape) else { throw error }
+            log.error("no clone of a new template \(shape.text) starts; the VM boots instead: \(error)")
+            return try await bootCold(shape, shares: request.shares)
+        }
+    }
+
+    /// A clone. When a second one does not start either, the template is made anew, once.
+    func cloneOfGoodTemplate(_ shape: MachineShape, shares: [HostShare]) async throws -> VirtualMachine {
         let generation = templateGeneration[shape, default: 0]
         do {
-            return try await clone(shape, shares: request.shares)
+            return try await clone(shape, shares: shares)
         } catch let error as SkalaError where VirtualMachines.mayBeTheTemplates(error) {
             // One whose QEMU was killed, or stands still, tells nothing of the template.
             guard await canClone(shape) else { throw error }
             log.error("a clone of the template \(shape.text) does not start; another one may: \(error)")
         }
         do {
-            return try await clone(shape, shares: request.shares)
+            return try await clone(shape, shares: shares)
         } catch let error as SkalaError where VirtualMachines.mayBeTheTemplates(error) {
             guard await canClone(shape) else { throw error }
             log.error("a clone of the template \(shape.text) does not start; the template is made anew: \(error)")
             try await discardTemplate(shape, generation: generation)
         }
-        do {
-            return try await clone(shape, shares: request.shares)
-        } catch let error as SkalaError where VirtualMachines.mayBeTheTemplates(error) {
-            guard await canClone(shape) else { throw error }
-            log.error("no clone of a new template \(shape.text) starts; the VM boots instead: \(error)")
-            return try await bootCold(shape, shares: request.shares)
-        }
+        return try await clone(shape, shares: shares)
     }
 
     /// Not what is missing on the host, or was asked for wrongly: trying again does not help there.

@@ -1,4 +1,5 @@
 import Base
+import Images
 import Kernel
 import Machines
 
@@ -16,13 +17,26 @@ extension VirtualMachines {
         return try await pullKernel()
     }
 
-    /// Adds a kernel, of a package or built by hand, or downloads the distribution's when no file is given.
-    func addKernel(file path: String?, modules: String?) async throws -> GuestKernel {
-        guard let path else { return try await pullKernel() }
+    func addKernel(_ source: KernelSource, _ images: ImageStore) async throws -> GuestKernel {
         let kernels = kernels
-        let kernel = try await threads.run {
-            if let modules { return try kernels.add(image: path, modules: modules) }
-            return try kernels.add(package: path)
+        let kernel: GuestKernel
+        switch source {
+        case .distribution: return try await pullKernel()
+        case .package(let path): kernel = try await threads.run { try kernels.add(package: path) }
+        case .files(let image, let modules):
+            kernel = try await threads.run { try kernels.add(image: image, modules: modules) }
+        case .image(let name):
+            let image = try await images.find(name)
+            // It must not be removed while it is read.
+            let holder = "kernel-" + Identifier.make()
+            await images.retain(image: image.id, holder: holder)
+            let layers = await images.layerPaths(of: image)
+            let result: Result<GuestKernel, any Error>
+            do {
+                result = .success(try await threads.run { try kernels.add(layers: layers, of: "image " + name) })
+            } catch { result = .failure(error) }
+            await images.release(holder: holder)
+            kernel = try result.get()
         }
         forgetTemplates()
         return kernel
@@ -44,6 +58,7 @@ extension VirtualMachines {
     private func pullKernel() async throws -> GuestKernel {
         if let pulling { return try await pulling.value }
         log.info("downloading a kernel for VMs")
+        events.publish("template", "download", "", [:])
         let (kernels, threads) = (kernels, threads)
         let task = Task {
             try await threads.run {

@@ -13,17 +13,18 @@ extension VirtualMachines {
     private static let probeDeadline = 8.0
 
     func template(for shape: MachineShape) async throws -> MachineTemplate {
-        if let task = templates[shape] {
+        while let task = templates[shape] {
             let template = try await task.value
-            // Removed by hand, or by a new kernel.
             if access(template.state, R_OK) == 0 { return template }
+            // Removed by hand. Of those who waited one makes it anew, the others wait again.
+            if templates[shape] == task { templates[shape] = nil }
         }
         let task = Task { try await findOrMakeTemplate(shape) }
         templates[shape] = task
         do {
             return try await task.value
         } catch {
-            templates[shape] = nil
+            if templates[shape] == task { templates[shape] = nil }
             throw error
         }
     }
@@ -130,6 +131,8 @@ extension VirtualMachines {
         let final = MachineTemplate(folder: templateFolder(shape, accelerator), accelerator: accelerator)
         let user = MachineSpec.user(of: id)
         log.info("making the template \(shape.text) on \(accelerator.rawValue) with kernel \(kernel.release)")
+        events.publish(
+            "template", "boot", shape.text, ["accelerator": accelerator.rawValue, "kernel": kernel.release])
         try checkErrno(chown(template.memory, user, user), "chown", template.memory)
         let files = MachineFiles(id: id, configuration: configuration)
         try await threads.run { try files.make() }
@@ -168,8 +171,10 @@ extension VirtualMachines {
             try template.complete(key)
             try checkErrno(rename(template.folder, final.folder), "rename", final.folder)
         }
-        let took = Double(SystemClock.monotonicNanoseconds() - began) / 1e9
-        log.info("the template \(shape.text) is ready after \((took * 10).rounded() / 10) s")
+        let tenths = (Double(SystemClock.monotonicNanoseconds() - began) / 1e8).rounded()
+        log.info("the template \(shape.text) is ready after \(tenths / 10) s")
+        events.publish(
+            "template", "ready", shape.text, ["accelerator": accelerator.rawValue, "seconds": "\(tenths / 10)"])
         return final
     }
 }

@@ -28,6 +28,7 @@ actor VirtualMachines {
     var accelerator: Accelerator?
     let configuration: EngineConfiguration
     let warden: WardenSupervisor
+    let events: EventBus
     let threads: WorkerThreads
     let log: Log
     var templates: [MachineShape: Task<MachineTemplate, any Error>] = [:]
@@ -47,13 +48,17 @@ actor VirtualMachines {
     /// How much a container may write into its file system, in bytes: the size of its sparse disk.
     static let diskBytes: Int64 = 10 << 30
 
-    init(configuration: EngineConfiguration, warden: WardenSupervisor, threads: WorkerThreads, log: Log) {
+    init(
+        configuration: EngineConfiguration, warden: WardenSupervisor, events: EventBus, threads: WorkerThreads, log: Log
+    ) {
         self.configuration = configuration
         self.warden = warden
+        self.events = events
         self.threads = threads
         self.log = log
         kernels = KernelStore(root: configuration.machineRoot + "/kernels")
-        spares = SpareMachines(limit: configuration.spareMachines, log: log)
+        spares = SpareMachines(
+            limit: configuration.spareMachines, memory: configuration.spareMemory, log: log)
     }
 
     // MARK: start
@@ -107,7 +112,7 @@ actor VirtualMachines {
 
     /// A VM for a pod: its places are empty, and the caller's from now on.
     func startPod(_ shape: MachineShape, onEvent: @escaping @Sendable (JSON) -> Void) async throws -> VirtualMachine {
-        let machine = try await clone(shape, shares: [])
+        let machine = try await cloneOfGoodTemplate(shape, shares: [])
         machine.setEventHandler(onEvent)
         unclaimed[machine.id] = nil
         return machine
@@ -138,7 +143,9 @@ actor VirtualMachines {
             }
         } catch {
             files.remove()
-            throw error
+            guard access(template.state, F_OK) != 0 else { throw error }
+            // Another one is there, or is made, when it is asked for again.
+            throw SkalaError(.unavailable, "the template \(shape.text) was removed meanwhile", cause: error)
         }
         let disks: [JSON] =
             isPod ? [] : [["file": JSON(files.disk), "mode": "write"], ["file": JSON(template.root)]]
@@ -151,7 +158,7 @@ actor VirtualMachines {
         do {
             let control = machine.control
             async let resumed: Void = threads.run { try control.resume() }
-            try await machine.connect(seconds: 60)
+            try await machine.connect(seconds: 30)
             try await resumed
             return machine
         } catch {

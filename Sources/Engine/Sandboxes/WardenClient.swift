@@ -15,9 +15,11 @@ final class WardenClient: Sendable {
         var waiting: [UInt32: CheckedContinuation<JSON, any Error>] = [:]
         var streams: [UInt32: WardenStream] = [:]
         var isClosed = false
+        var hasFlooded = false
     }
 
     private let socket: OwnedDescriptor
+    private let isTrusted: Bool
     private let state = Mutex(State())
     private let writing = Mutex(())
     private let reader = WorkerThreads(limit: 1)
@@ -25,9 +27,13 @@ final class WardenClient: Sendable {
     private let onClose: @Sendable () -> Void
 
     /// Connects to the warden's unix socket.
+    ///
+    /// - Parameter isTrusted: one that is not, in a VM, loses the connection when it says much that it was not asked.
     init(
-        path: String, onEvent: @escaping @Sendable (JSON) -> Void, onClose: @escaping @Sendable () -> Void
+        path: String, isTrusted: Bool, onEvent: @escaping @Sendable (JSON) -> Void,
+        onClose: @escaping @Sendable () -> Void
     ) throws(KernelError) {
+        self.isTrusted = isTrusted
         socket = try UnixSocket.connect(path)
         self.onEvent = onEvent
         self.onClose = onClose
@@ -76,6 +82,9 @@ final class WardenClient: Sendable {
 
     var isOpen: Bool { state.withLock { !$0.isClosed } }
 
+    /// Whether the connection ended since the warden said too much.
+    var hasFlooded: Bool { state.withLock { $0.hasFlooded } }
+
     static let gone = SkalaError(.unavailable, "the warden is not running")
 
     /// Gives a stream its number, to pass to `attach`.
@@ -104,6 +113,7 @@ final class WardenClient: Sendable {
 
     private func readLoop() {
         var decoder = FrameDecoder()
+        var budget = FrameBudget(now: SystemClock.monotonicNanoseconds())
         var buffer = [UInt8](repeating: 0, count: 64 * 1024)
         reading: while true {
             let count = buffer.withUnsafeMutableBytes { read(socket.raw, $0.baseAddress, $0.count) }
@@ -111,7 +121,13 @@ final class WardenClient: Sendable {
             guard count > 0 else { break }
             decoder.append(buffer[0..<count])
             do {
-                while let frame = try decoder.next() { receive(frame) }
+                while let frame = try decoder.next() {
+                    guard !receive(frame), !isTrusted else { continue }
+                    guard budget.spend(now: SystemClock.monotonicNanoseconds()) else {
+                        state.withLock { $0.hasFlooded = true }
+                        break reading
+                    }
+                }
             } catch { break reading }
         }
         let (waiting, streams) = state.withLock { state in
@@ -127,20 +143,26 @@ final class WardenClient: Sendable {
         onClose()
     }
 
-    private func receive(_ frame: Frame) {
+    /// - Returns: whether it belongs to something that was asked for.
+    private func receive(_ frame: Frame) -> Bool {
         switch frame.kind {
         case .answer, .failure:
-            let continuation = state.withLock { $0.waiting.removeValue(forKey: frame.number) }
-            guard let continuation else { return }
+            guard let continuation = state.withLock({ $0.waiting.removeValue(forKey: frame.number) }) else {
+                return false
+            }
             continuation.resume(with: WardenClient.result(of: frame))
         case .event:
             if let event = try? JSON(parsing: frame.payload) { onEvent(event) }  // a broken event tells nothing
+            return false
         case .data:
-            state.withLock { $0.streams[frame.number] }?.receive(frame.channel, frame.payload)
+            guard let stream = state.withLock({ $0.streams[frame.number] }) else { return false }
+            stream.receive(frame.channel, frame.payload)
         case .credit:
-            state.withLock { $0.streams[frame.number] }?.addCredit(Int(frame.creditCount ?? 0))
-        case .request: break
+            guard let stream = state.withLock({ $0.streams[frame.number] }) else { return false }
+            stream.addCredit(Int(frame.creditCount ?? 0))
+        case .request: return false
         }
+        return true
     }
 
     private static func result(of frame: Frame) -> Result<JSON, any Error> {

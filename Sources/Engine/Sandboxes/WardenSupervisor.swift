@@ -69,7 +69,7 @@ final class WardenSupervisor: Sandbox {
         let path = configuration.wardenSocket
         let onEvent = handlers.withLock { $0.onEvent }
         let makeClient = { @Sendable [weak self] () throws -> WardenClient in
-            try WardenClient(path: path, onEvent: onEvent) { [weak self] in self?.connectionLost() }
+            try WardenClient(path: path, isTrusted: true, onEvent: onEvent) { [weak self] in self?.connectionLost() }
         }
         let (client, isNew) = try await threads.run { [self] in
             // No warden yet, or one that was killed and left its socket: start one.

@@ -11,6 +11,10 @@ enum TimeText {
         } else {
             moment = try Timestamp(parsing: text)
         }
+        return unix(moment)
+    }
+
+    static func unix(_ moment: Timestamp) -> String {
         let fraction = String(moment.nanoseconds &- moment.seconds &* 1_000_000_000)
         return "\(moment.seconds)." + String(repeating: "0", count: 9 - fraction.count) + fraction
     }

@@ -43,15 +43,10 @@ enum ContainerCreate {
         }
         if pull == "always" { try pullImage() }
         let request = HTTPRequest.post("/containers/create", query: query, document)
-        let created: JSON
-        do { created = try call.client.json(request) } catch let error as SkalaError {
-            guard error.code == .notFound, pull == "missing", error.message.contains("No such image") else {
-                throw error
-            }
-            StandardStreams.error("image '\(image)' is not here yet; pulling it\n")
-            try pullImage()
-            created = try call.client.json(request)
-        }
+        let created =
+            pull == "missing"
+            ? try ImagePull.pullingWhenMissing(image, pull: pullImage) { try call.client.json(request) }
+            : try call.client.json(request)
         for warning in created["Warnings"].strings ?? [] { StandardStreams.error("skala: warning: \(warning)\n") }
         guard let id = created["Id"].string else { throw SkalaError(.invalid, "the engine named no container") }
         if let file = arguments["cidfile"] {

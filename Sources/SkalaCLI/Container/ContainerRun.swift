@@ -22,9 +22,8 @@ enum ContainerRun {
         let keys = try arguments.detachKeys()
         try TerminalCheck.run(arguments, isAttached: isAttached)
         let id = try ContainerCreate.create(call, attached: isAttached)
-        let start = HTTPRequest.post(API.container(id, "/start"))
         guard isAttached else {
-            try call.client.json(start)
+            try ContainerStarting.start(id, call.client)
             try call.output.line(id)
             return 0
         }
@@ -36,7 +35,7 @@ enum ContainerRun {
             showsErrors: streams.isEmpty || streams.contains("stderr"), detachKeys: keys,
             passesSignals: arguments.passesSignals)
         let status = try session.follow(until: arguments.flag("rm") ? "removed" : "next-exit") {
-            try call.client.json(start)
+            try ContainerStarting.start(id, call.client)
         }
         guard let status else {
             StandardStreams.error("left \(id.prefix(12)) running\n")

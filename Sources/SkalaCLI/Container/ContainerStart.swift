@@ -16,7 +16,7 @@ enum ContainerStart {
         let arguments = call.arguments
         guard arguments.flag("attach") || arguments.flag("interactive") else {
             return try Each.run(arguments.positional, call.output) { name in
-                try call.client.json(.post(API.container(name, "/start")))
+                try ContainerStarting.start(name, call.client)
                 return name
             }
         }
@@ -35,7 +35,7 @@ enum ContainerStart {
             detachKeys: try call.arguments.detachKeys(), passesSignals: call.arguments.passesSignals)
         let isRemoved = document["HostConfig"]["AutoRemove"].bool ?? false
         return try session.follow(until: isRemoved ? "removed" : "next-exit") {
-            try call.client.json(.post(API.container(name, "/start")))
+            try ContainerStarting.start(name, call.client)
         } ?? 0
     }
 }

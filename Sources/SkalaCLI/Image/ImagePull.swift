@@ -1,5 +1,6 @@
 import Base
 import Client
+import Kernel
 
 /// `skala pull`
 enum ImagePull {
@@ -34,5 +35,17 @@ enum ImagePull {
             request.headers.append(("X-Registry-Auth", header))
         }
         try ProgressDisplay.show(try client.send(request), on: display)
+    }
+
+    /// What is said and done when a request needs an image that is not here: it is pulled, and the request sent again.
+    static func pullingWhenMissing(
+        _ image: String, pull: () throws -> Void, send: () throws -> JSON
+    ) throws -> JSON {
+        do { return try send() } catch let error as SkalaError {
+            guard error.code == .notFound, error.message.contains("No such image") else { throw error }
+            StandardStreams.error("image '\(image)' is not here yet; pulling it\n")
+            try pull()
+            return try send()
+        }
     }
 }

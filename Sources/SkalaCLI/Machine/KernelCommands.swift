@@ -36,20 +36,45 @@ enum KernelCommands {
     }
 
     private static let add = Command(
-        "add", "Add a kernel: a Debian package's, without installing it, or one that was built by hand",
-        "[OPTIONS] FILE", 1...1,
+        "add", "Add a kernel: a Debian package's, without installing it, one that was built by hand, or an image's",
+        "[OPTIONS] [FILE]", 0...1,
         options: [
-            .value("modules", "FOLDER", "The kernel's modules: /lib/modules/RELEASE, when FILE is a vmlinux or bzImage")
+            .value(
+                "modules", "FOLDER", "The kernel's modules: /lib/modules/RELEASE, when FILE is a vmlinux or bzImage"),
+            .value(
+                "image", "IMAGE", "An image with /boot/vmlinuz-RELEASE and /lib/modules/RELEASE, pulled when missing"),
         ],
         examples: [
             "skala kernel add ./linux-image-6.1.0-56-amd64_6.1.192-2_amd64.deb",
             "skala kernel add ./vmlinux --modules /lib/modules/6.12.4-own && skala run --kernel 6.12.4-own --isolation microvm alpine",
+            "skala kernel add --image registry.example.org/kernels:6.12",
         ]
     ) { call in
-        var body: JSON = ["Path": JSON(try absolute(call.arguments.positional[0]))]
-        if let modules = call.arguments["modules"] { body["Modules"] = JSON(try absolute(modules)) }
-        try call.output.line(try call.client.json(.post("/skala/v1/kernels/add", body))["Release"].plain)
+        let request = HTTPRequest.post("/skala/v1/kernels/add", try source(call.arguments))
+        let image = call.arguments["image"] ?? ""
+        let added = try ImagePull.pullingWhenMissing(
+            image,
+            pull: {
+                try ImagePull.pull(
+                    image, platform: nil, client: call.client, display: ProgressDisplay(descriptor: 2))
+            }, send: { try call.client.json(request) })
+        try call.output.line(added["Release"].plain)
         return 0
+    }
+
+    private static func source(_ arguments: Arguments) throws -> JSON {
+        guard let image = arguments["image"] else {
+            guard let file = arguments.positional.first else {
+                throw CommandFailure(1, "which kernel? Give a FILE, or --image IMAGE")
+            }
+            var body: JSON = ["Path": JSON(try absolute(file))]
+            if let modules = arguments["modules"] { body["Modules"] = JSON(try absolute(modules)) }
+            return body
+        }
+        guard arguments.positional.isEmpty, arguments["modules"] == nil else {
+            throw CommandFailure(1, "--image needs neither a FILE nor --modules")
+        }
+        return ["Image": JSON(image)]
     }
 
     private static func absolute(_ file: String) throws -> String {

@@ -1,0 +1,28 @@
+import Base
+import Kernel
+import Machines
+import Synchronization
+import Testing
+
+@testable import Engine
+
+struct SpareMachinesTests {
+    /// Those that wait, and those that are being made, may have so much memory together, whatever their sizes.
+    @Test func memoryIsBounded() async throws {
+        let (small, large) = (
+            MachineShape(memory: 256 << 20, processors: 1), MachineShape(memory: 1 << 30, processors: 1)
+        )
+        let spares = SpareMachines(limit: 10, memory: (1 << 30) + (512 << 20), log: Log())
+        let made = Mutex<[MachineShape: Int]>([:])
+        for shape in [large, large, large, small, small, small, small] {
+            spares.refill(shape) {
+                made.withLock { $0[shape, default: 0] += 1 }
+                // Still being made when the others are counted.
+                try await Task.sleep(nanoseconds: 30_000_000_000)
+                throw CancellationError()
+            }
+        }
+        try await Task.sleep(nanoseconds: 1_500_000_000)
+        #expect(made.withLock { $0 } == [large: 1, small: 2])
+    }
+}
