@@ -54,9 +54,12 @@ extension VirtualMachines {
         }
     }
 
-    /// Makes a checkpoint of a shape in the background, unless there is one.
+    /// A VM of that shape has started: makes a checkpoint in the background, unless there is one, or it was the first. Who
+    /// starts one VM only need not pay for it.
     func makeCheckpointIfNone(_ shape: MachineShape) {
+        startCount[shape, default: 0] += 1
         guard shape.kind == .microvm, accelerator == .tcg, !isClosed, checkpoints[shape] == nil,
+            startCount[shape, default: 0] > 1,
             failedCheckpoints[shape, default: 0] < VirtualMachines.maximumFailures,
             makingCheckpoints.insert(shape).inserted
         else { return }

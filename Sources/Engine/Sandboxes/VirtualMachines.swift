@@ -38,6 +38,7 @@ actor VirtualMachines {
     var checkpoints: [MachineShape: MachineCheckpoint] = [:]
     var makingCheckpoints: Set<MachineShape> = []
     var failedCheckpoints: [MachineShape: Int] = [:]
+    var startCount: [MachineShape: Int] = [:]
     let spares: SpareMachines
     /// Those that are nobody's yet: being started, warmed up, or to become templates.
     var unclaimed: [String: VirtualMachine] = [:]
