@@ -80,7 +80,8 @@ extension Integration {
                     timeout 100 $PROGRAMS/skala run --rm --isolation microvm busybox true 2>&1
                     """, has: "booting the template 256m-1 of virtual machines (kernel ")
                 try await t.sh(
-                    "docker events --since 30s --until 0s --filter type=template --format '{{.Action}} {{.Actor.ID}}' | tail -n 2",
+                    // The client asks for whole seconds.
+                    "sleep 1; docker events --since 30s --until 0s --filter type=template --format '{{.Action}} {{.Actor.ID}}' | tail -n 2",
                     prints: "boot 256m-1\nready 256m-1")
                 try await t.sh(
                     """
