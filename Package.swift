@@ -21,6 +21,7 @@ let package = Package(
         .executable(name: "skala-daemon", targets: ["skala-daemon"]),
         .executable(name: "skala-warden", targets: ["skala-warden"]),
         .executable(name: "skala-init", targets: ["skala-init"]),
+        .executable(name: "skala-checkpoint", targets: ["skala-checkpoint"]),
     ],
     dependencies: [nio, nioSSL],
     targets: [
@@ -98,6 +99,11 @@ let package = Package(
         .executableTarget(
             name: "planning-benchmark", dependencies: ["Planning", "Base"], path: "Benchmarks/Planning",
             swiftSettings: settings),
+        // Keeps a QEMU as a file, and makes processes of that: C, since it replaces its own memory; static and at a fixed
+        // address, so that it is in nobody's way.
+        .executableTarget(
+            name: "skala-checkpoint",
+            linkerSettings: [.unsafeFlags(["-static-executable", "-Xlinker", "--gc-sections", "-Xlinker", "-s"])]),
 
         .target(
             name: "TestSupport", dependencies: ["Base", "Kernel"], path: "Tests/TestSupport", swiftSettings: settings),

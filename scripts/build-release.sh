@@ -18,7 +18,7 @@ build() {
 
 build --scratch-path "$cache/release" --product skala-daemon --static-swift-stdlib
 ln -sf "$cache/release/release/skala-daemon" "$cache/bin/"
-for program in skala skala-warden skala-init; do
+for program in skala skala-warden skala-init skala-checkpoint; do
     # A scratch path of its own: static linking rebuilds everything it touches.
     build --scratch-path "$cache/static" --product "$program" -Xswiftc -static-executable
     ln -sf "$cache/static/release/$program" "$cache/bin/"

@@ -8,7 +8,7 @@ root=${DESTDIR:-}$prefix
 libexec=$root/libexec/skala
 
 install -d "$root/bin" "$libexec" "$root/share/doc/skala"
-for program in skala-daemon skala-warden skala-init; do
+for program in skala-daemon skala-warden skala-init skala-checkpoint; do
     # A program that runs cannot be overwritten, but its name can be given to another file.
     install -m 755 -s "$built/$program" "$libexec/$program.new"
     mv "$libexec/$program.new" "$libexec/$program"

@@ -58,8 +58,9 @@ class Bench:
             if not (source / name).exists():
                 raise host.Missing(f"no {name} in {source}")
             shutil.copy2(source / name, folder / name)
-        if (source / "skala-init").exists():
-            shutil.copy2(source / "skala-init", folder / "skala-init")
+        for name in ("skala-init", "skala-checkpoint"):
+            if (source / name).exists():
+                shutil.copy2(source / name, folder / name)
         (folder / "skala-runtime").symlink_to("skala-warden")
         return folder
 

@@ -50,8 +50,8 @@ int cl_copy_sparse(int source, int copy) {
     }
 }
 
-int cl_memory_copy(int source) {
-    int copy = memfd_create("skala-memory", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+int cl_memory_copy(int source, const char *name) {
+    int copy = memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING);
     if (copy < 0) return -errno;
     int error = cl_copy_sparse(source, copy);
     // QEMU opens it again by its path in /proc, as whoever it runs as.
@@ -61,8 +61,8 @@ int cl_memory_copy(int source) {
     return error;
 }
 
-int cl_sealed_memory(int source) {
-    int copy = cl_memory_copy(source);
+int cl_sealed_memory(int source, const char *name) {
+    int copy = cl_memory_copy(source, name);
     // Who gets it may map it privately only. It stays writable to be opened by QEMU, which asks for that.
     if (copy < 0 || fcntl(copy, F_ADD_SEALS, F_SEAL_SEAL | F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_WRITE) == 0) return copy;
     int error = -errno;

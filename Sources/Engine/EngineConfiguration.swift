@@ -12,6 +12,8 @@ public struct EngineConfiguration: Sendable {
     public var wardenPath = "/usr/libexec/skala/skala-warden"
     /// The static `skala-init` program, bound into containers that want an init process.
     public var initPath = "/usr/libexec/skala/skala-init"
+    /// The static `skala-checkpoint` program, which continues VMs from checkpoints.
+    public var checkpointPath = "/usr/libexec/skala/skala-checkpoint"
     /// The cgroup all containers are below.
     public var cgroupParent = "/skala"
     public var bridge = "skala0"

@@ -132,6 +132,8 @@ public struct GuestKernel: Sendable, Hashable {
         archive.addCharacterDevice("dev/console", major: 5, minor: 1)
         archive.addFile("init", warden, isExecutable: true)
         archive.addFile("skala-init", initProgram, isExecutable: true)
+        // Each configuration brings numbers of its own; these are to boot with.
+        archive.addFile("seed", (0..<64).map { _ in UInt8.random(in: 0...255) })
         for module in order { archive.addFile("modules/\(module.name).ko", module.content) }
         archive.addFile("modules/order", Array(order.map { $0.name + ".ko\n" }.joined().utf8))
         archive.finish()

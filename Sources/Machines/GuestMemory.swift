@@ -22,6 +22,8 @@ public struct GuestMemory: Sendable {
     /// Bits of an entry of the page map: in memory or swapped out; and the file's, not the process's own.
     private static let isThere: UInt64 = 3 << 62
     private static let isOfFile: UInt64 = 1 << 61
+    /// What /proc calls it.
+    static let link = "/memfd:skala-memory (deleted)"
     /// The descriptor of the memory, which QEMU inherited first.
     public static let inherited: Int32 = 3
 
@@ -59,7 +61,7 @@ public struct GuestMemory: Sendable {
 
     /// `START-END rw-p OFFSET DEVICE INODE /memfd:skala-memory (deleted)`
     private static func area(_ line: Substring) -> Area? {
-        guard line.hasSuffix("/memfd:skala-memory (deleted)") else { return nil }
+        guard line.hasSuffix(" " + link) else { return nil }
         let fields = line.split(separator: " ")
         let ends = fields[0].split(separator: "-").compactMap { UInt64($0, radix: 16) }
         guard fields.count > 3, ends.count == 2, ends[1] > ends[0], fields[1].hasSuffix("p"),

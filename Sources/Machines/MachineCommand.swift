@@ -120,7 +120,8 @@ public struct MachineCommand: Sendable {
             "-device", "virtserialport,bus=serial.0,nr=1,chardev=warden,name=\(MachineCommand.wardenPort)",
             "-netdev", "tap,id=net,fd=\(origin.number(.tap))",
             "-device", "virtio-net-pci,netdev=net,mac=\(MachineCommand.hardwareAddress(card: 0)),addr=4,romfile=",
-            "-device", "virtio-rng-pci,addr=9",
+            // The host's own, and not QEMU's: a generator's state would be the same in all that continue from a checkpoint.
+            "-object", "rng-random,id=random,filename=/dev/urandom", "-device", "virtio-rng-pci,rng=random,addr=9",
             // The guest tells which of its memory is free, and the host takes that back.
             "-device", "virtio-balloon-pci,addr=0xa,free-page-reporting=on",
         ]
@@ -144,6 +145,14 @@ public struct MachineCommand: Sendable {
             + (origin == .boot
                 ? ["-kernel", opened(.kernel), "-initrd", opened(.initramfs), "-append", kernelArguments]
                 : ["-incoming", "defer"])
+    }
+
+    /// How `skala-checkpoint` is called to continue a microVM's QEMU; it inherits what a clone does, and the checkpoint's image
+    /// in the place of the state.
+    public static func restore(program: String) -> [String] {
+        let origin = Origin.clone
+        let numbers = [Inherited.state, .memory, .tap].map(origin.number) + [origin.inherited(.microvm).count]
+        return [program, "restore"] + numbers.map(String.init)
     }
 
     /// What the one container of a microVM gets.
@@ -189,9 +198,9 @@ public struct MachineCommand: Sendable {
     /// For what QEMU uses as it is.
     private func file(_ inherited: Inherited) -> String { "/dev/fdset/\(origin.number(inherited))" }
 
-    /// The level x86-64-v2 and a source of random numbers. With all that QEMU can emulate (`max`) starts take a third longer:
+    /// The level x86-64-v2, without a source of random numbers: that would be QEMU's, see above. With all that QEMU can emulate (`max`) starts take a third longer:
     /// the kernel then uses, and saves at each switch, what costs an emulator most.
-    static let emulatedProcessor = "qemu64,+rdrand,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+lahf_lm"
+    static let emulatedProcessor = "qemu64,+ssse3,+sse4.1,+sse4.2,+popcnt,+cx16,+lahf_lm"
 
     /// A place for a disk is larger than any: the guest's driver asks for the size once, in the template.
     private static let placeBytes = 1 << 40

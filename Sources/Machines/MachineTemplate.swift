@@ -22,10 +22,16 @@ public struct MachineTemplate: Sendable {
     public var initramfs: String { folder + "/initramfs" }
     private var keyFile: String { folder + "/key" }
 
+    /// What it was made of; nil when it is not complete.
+    public var key: JSON? {
+        // No such file, or half of one: not complete.
+        guard let bytes = try? FileContents.read(keyFile) else { return nil }
+        return try? JSON(parsing: bytes)
+    }
+
     /// Whether the files are complete, and made of what `key` names.
     public func isValid(for key: JSON) -> Bool {
-        guard let bytes = try? FileContents.read(keyFile), let found = try? JSON(parsing: bytes) else { return false }
-        return found == key
+        self.key == key
     }
 
     /// Marks the files as complete.

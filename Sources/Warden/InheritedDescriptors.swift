@@ -37,18 +37,23 @@ final class InheritedDescriptors {
         if let path = json["listen"].string { return try listen(path, owner: json["owner"]) }
         if let path = json["copied"].string {
             let source = try OwnedDescriptor.open(path, O_RDONLY)
-            return OwnedDescriptor(try check(cl_memory_copy(source.raw), "copy into memory", path))
+            return OwnedDescriptor(
+                try check(cl_memory_copy(source.raw, InheritedDescriptors.name(path)), "copy into memory", path))
         }
         guard let path = json["sealed"].string else {
             throw SkalaError(.invalid, "not a descriptor to inherit: \(json.text)")
         }
         if sealed[path] == nil {
             let source = try OwnedDescriptor.open(path, O_RDONLY)
-            sealed[path] = OwnedDescriptor(try check(cl_sealed_memory(source.raw), "copy into memory", path))
+            let copy = cl_sealed_memory(source.raw, InheritedDescriptors.name(path))
+            sealed[path] = OwnedDescriptor(try check(copy, "copy into memory", path))
         }
         let copy = try check(cl_fcntl(sealed[path]?.raw ?? -1, 1030, 3), "fcntl F_DUPFD_CLOEXEC", path)
         return OwnedDescriptor(copy)
     }
+
+    /// What /proc calls the copy of a file: `skala-memory` of a file called `memory`.
+    private static func name(_ path: String) -> String { "skala-" + (path.split(separator: "/").last ?? "") }
 
     /// A unix socket that listens at `path`, for a user who may connect to it.
     private func listen(_ path: String, owner: JSON) throws -> OwnedDescriptor {

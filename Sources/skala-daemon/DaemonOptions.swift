@@ -25,7 +25,7 @@ struct DaemonOptions {
           --tls-ca FILE       authority whose certificates clients must show
           --data-root DIR     images, volumes and containers (default /var/lib/skala)
           --run-root DIR      sockets and network namespaces (default /run/skala)
-          --warden FILE       skala-warden program (default: beside this program); skala-init is beside it
+          --warden FILE       skala-warden program (default: beside this program); the others are beside it
           --cgroup-parent G   cgroup of all containers (default /skala)
           --bridge NAME       bridge of the default network (default skala0)
           --subnet CIDR       its addresses (default 172.17.0.0/16)
@@ -51,6 +51,7 @@ struct DaemonOptions {
         var options = DaemonOptions()
         options.configuration.wardenPath = programFolder() + "/skala-warden"
         options.configuration.initPath = programFolder() + "/skala-init"
+        options.configuration.checkpointPath = programFolder() + "/skala-checkpoint"
         var socket: String?
         var hosts: [String] = []
         var group: String?
@@ -79,7 +80,9 @@ struct DaemonOptions {
             case "--warden":
                 options.configuration.wardenPath = try absolute(value())
                 // They come together; beside the daemon there need be neither.
-                options.configuration.initPath = folder(of: options.configuration.wardenPath) + "/skala-init"
+                let folder = folder(of: options.configuration.wardenPath)
+                options.configuration.initPath = folder + "/skala-init"
+                options.configuration.checkpointPath = folder + "/skala-checkpoint"
             case "--cgroup-parent": cgroup = try value()
             case "--bridge": options.configuration.bridge = try value()
             case "--subnet": options.configuration.subnet = try value()

@@ -23,7 +23,7 @@ import Testing
         for index in 4096 * 600..<4096 * 650 { content[index] = UInt8(truncatingIfNeeded: index / 11) }
         self.content = content
         let source = try OwnedDescriptor.open(try folder.write("source", content), O_RDONLY)
-        sealed = OwnedDescriptor(try check(cl_sealed_memory(source.raw), "seal"))
+        sealed = OwnedDescriptor(try check(cl_sealed_memory(source.raw, "skala-memory"), "seal"))
     }
 
     @Test(.enabled(if: getuid() == 0)) func itIsTheBaseWithWhatWasWrittenOverIt() throws {

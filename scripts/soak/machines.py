@@ -119,7 +119,7 @@ def virtual_machines(engine):
     if not warden:
         return []
     children = read("/proc/%d/task/%d/children" % (warden, warden)).split()
-    return [int(pid) for pid in children if "qemu" in read("/proc/%s/cmdline" % pid)]
+    return [int(pid) for pid in children if "qemu" in read("/proc/%s/cmdline" % pid) + read("/proc/%s/comm" % pid)]
 
 
 def disturb(engine, rng, kills, tick):

@@ -10,9 +10,9 @@
 int cl_open_tap(const char *name);
 // A copy of a file in memory that nobody can change any more (memfd with seals), with its holes. A private mapping of it
 // is copy-on-write; writing, shared mappings and punching holes fail.
-int cl_sealed_memory(int source);
+int cl_sealed_memory(int source, const char *name);
 // The same, for one owner, who may write.
-int cl_memory_copy(int source);
+int cl_memory_copy(int source, const char *name);
 
 // Copies a file with its holes into an empty one.
 int cl_copy_sparse(int source, int copy);

@@ -20,7 +20,11 @@ struct MachineSpec {
     let memory: Int64
     /// Whether the guest's memory is a private mapping of its template's.
     let isClone: Bool
+    /// The program that continues a QEMU from a checkpoint, when that is what is run.
+    var checkpointProgram: String?
 
+    /// Where it is seen.
+    static let checkpointProgramPath = "/checkpoint"
     /// Where QEMU sees the folder of its sockets.
     static let socketFolder = "/vm"
     /// What QEMU itself takes beside the guest's memory: buffers, and translated code under emulation. Less gets it
@@ -57,6 +61,9 @@ struct MachineSpec {
         MachineSpec.programMounts + [
             MachineSpec.mount(MachineSpec.socketFolder, "bind", folder, ["bind", "nosuid", "nodev", "noexec"])
         ]
+            + (checkpointProgram.map {
+                [MachineSpec.mount(MachineSpec.checkpointProgramPath, "bind", $0, ["bind", "ro", "nosuid", "nodev"])]
+            } ?? [])
     }
 
     /// What programs of the host need to run: themselves and their libraries.
@@ -95,6 +102,9 @@ struct MachineSpec {
     /// Docker's profile. To give back memory that the guest does not use any more, QEMU punches a hole into the memory's
     /// file, and then drops its own pages. The file of a clone is the template's, sealed, and must keep its content; that
     /// half is answered as done. Only this half is left out: what QEMU drops was written by this guest alone.
+    ///
+    /// A process that continues from a checkpoint cannot have its heap where `brk` would have it; without that call the C
+    /// library maps all of its memory, before the checkpoint as after it.
     private var seccomp: JSON {
         guard isClone else { return ["profile": "default"] }
         let punchHole: JSON = 3  // FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE
@@ -109,6 +119,7 @@ struct MachineSpec {
                     "names": ["fallocate"], "action": "SCMP_ACT_ERRNO", "errnoRet": 0,
                     "args": [["index": 1, "value": punchHole, "op": "SCMP_CMP_EQ"]],
                 ],
+                ["names": ["brk"], "action": "SCMP_ACT_ERRNO", "errnoRet": 0],
             ],
         ]
     }
@@ -134,6 +145,9 @@ struct MachineSpec {
     static func makeRoot(_ path: String) throws {
         for folder in ["/proc", "/dev", "/share", socketFolder] + programFolders {
             try FileContents.makeDirectories(path + folder)
+        }
+        if access(path + checkpointProgramPath, F_OK) != 0 {
+            try FileContents.replace(path + checkpointProgramPath, with: [])
         }
         for link in ["/lib", "/lib64", "/bin"] where !programFolders.contains(link) {
             guard symlink("usr" + link, path + link) == 0 || errno == EEXIST else {

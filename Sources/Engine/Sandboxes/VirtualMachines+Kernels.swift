@@ -21,7 +21,7 @@ extension VirtualMachines {
         let kernels = kernels
         let kernel: GuestKernel
         switch source {
-        case .distribution: return try await pullKernel()
+        case .distribution: kernel = try await pullKernel()
         case .package(let path): kernel = try await threads.run { try kernels.add(package: path) }
         case .files(let image, let modules):
             kernel = try await threads.run { try kernels.add(image: image, modules: modules) }
@@ -69,8 +69,7 @@ extension VirtualMachines {
         }
         pulling = task
         defer { pulling = nil }
-        let kernel = try await task.value
-        forgetTemplates()
-        return kernel
+        // Whoever makes a template meanwhile waits for this, and makes it of this.
+        return try await task.value
     }
 }

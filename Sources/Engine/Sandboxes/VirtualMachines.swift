@@ -34,6 +34,11 @@ actor VirtualMachines {
     var templates: [MachineShape: Task<MachineTemplate, any Error>] = [:]
     /// Counts the templates that were given up.
     var templateGeneration: [MachineShape: Int] = [:]
+    /// Those that VMs continue from, and what makes them.
+    var checkpoints: [MachineShape: MachineCheckpoint] = [:]
+    var makingCheckpoints: Set<MachineShape> = []
+    var failedCheckpoints: [MachineShape: Int] = [:]
+    var startCount: [MachineShape: Int] = [:]
     let spares: SpareMachines
     /// Those that are nobody's yet: being started, warmed up, or to become templates.
     var unclaimed: [String: VirtualMachine] = [:]
@@ -72,6 +77,7 @@ actor VirtualMachines {
             }
             times.end("attach")
             unclaimed[machine.id] = nil
+            makeCheckpointIfNone(request.shape)
             log.debug("VM \(Identifier.short(machine.id)): \(times)")
             return machine
         } catch {
@@ -118,6 +124,11 @@ actor VirtualMachines {
         guard !isClosed else { throw SkalaError(.unavailable, "the daemon ends") }
         let template = try await template(for: shape)
         accelerator = template.accelerator
+        if shares.isEmpty, let machine = try await restored(shape, template) { return machine }
+        return try await clone(template, shape, shares: shares)
+    }
+
+    func clone(_ template: MachineTemplate, _ shape: MachineShape, shares: [HostShare]) async throws -> VirtualMachine {
         let id = Identifier.make()
         let files = MachineFiles(id: id, configuration: configuration)
         if !shares.isEmpty {
@@ -200,11 +211,11 @@ actor VirtualMachines {
     // MARK: spare VMs
 
     /// A clone that has done once what a container's start takes. Under emulation that is the difference between code that
-    /// has been translated and code that has not.
+    /// has been translated and code that has not; what continues from a checkpoint has it translated.
     private func warmClone(_ shape: MachineShape) async throws -> VirtualMachine {
         let machine = try await clone(shape, shares: [])
         do {
-            try await WarmUp.run(machine)
+            if !machine.isWarm { try await WarmUp.run(machine) }
             let control = machine.control
             try await threads.run { try control.stop() }
             unclaimed[machine.id] = nil
@@ -243,9 +254,10 @@ actor VirtualMachines {
     /// Starts a QEMU, which is nobody's until it is claimed. When it does not start its files are gone.
     func spawn(
         _ files: MachineFiles, shape: MachineShape, accelerator: Accelerator, origin: MachineCommand.Origin,
-        descriptors: [JSON], hasShare: Bool = false
+        descriptors: [JSON], hasShare: Bool = false, isRestored: Bool = false
     ) async throws -> VirtualMachine {
         let program = configuration.machineProgram
+        let checkpointProgram = configuration.checkpointPath
         guard access(program, X_OK) == 0 else {
             throw SkalaError(.unavailable, "VMs need \(program) (Debian: qemu-system-x86), which is not installed")
         }
@@ -254,9 +266,13 @@ actor VirtualMachines {
             hasShare: hasShare)
         let devices = accelerator == .kvm ? [HostDevice.look("/dev/kvm")].compactMap { $0 } : []
         let spec = MachineSpec(
-            id: files.id, arguments: command.arguments, root: files.root, folder: files.folder,
+            id: files.id,
+            arguments: isRestored
+                ? MachineCommand.restore(program: MachineSpec.checkpointProgramPath) : command.arguments,
+            root: files.root, folder: files.folder,
             cgroupParent: configuration.cgroupParent, devices: devices, memory: shape.memory,
-            isClone: origin != .boot && !hasShare && shape.kind != .pod)
+            isClone: origin != .boot && !hasShare && shape.kind != .pod,
+            checkpointProgram: isRestored ? checkpointProgram : nil)
         // The daemon may end before the answer is there: then it takes away what was asked for.
         let coming = adopt(files.id, pid: 0)
         unclaimed[files.id] = coming
@@ -268,7 +284,9 @@ actor VirtualMachines {
                     "id": JSON(files.id), "spec": spec.json, "io": VirtualMachines.output(to: files.console),
                     "start": true, "descriptors": JSON(descriptors),
                 ])
-            let machine = adopt(files.id, pid: Int32(clamping: answer["pid"].int ?? 0))
+            let machine = VirtualMachine(
+                files: files, pid: Int32(clamping: answer["pid"].int ?? 0), host: warden, threads: threads,
+                isWarm: isRestored)
             unclaimed[files.id] = machine
             return machine
         } catch {

@@ -6,7 +6,7 @@ import Machines
 /// Does in a clone, once and for nothing, what the start of a container takes.
 enum WarmUp {
     private static let folder = "/run/skala"
-    /// Ends at once: it is the init program without arguments.
+    /// The init program. Without arguments it ends at once, so that one starts another and waits for it.
     private static let program = "/init"
     private static let deadline = 20.0
 
@@ -74,7 +74,9 @@ enum WarmUp {
     /// A container as most are.
     private static func spec(_ id: String) throws(SkalaError) -> JSON {
         let record = try ContainerRecord(
-            json: ["id": JSON(id), "name": "warm", "config": ["Cmd": [JSON(program)]], "hostConfig": [:]])
+            json: [
+                "id": JSON(id), "name": "warm", "config": ["Cmd": [JSON(program), JSON(program)]], "hostConfig": [:],
+            ])
         var spec = ContainerSpec(
             record: record, networkNamespace: .machine,
             etcFiles: ["resolv.conf", "hostname", "hosts"].map { ("\(folder)/files/\($0)", "/etc/" + $0) },
