@@ -86,6 +86,11 @@ let package = Package(
             name: "skala-init",
             linkerSettings: [.unsafeFlags(["-static-executable", "-Xlinker", "--gc-sections", "-Xlinker", "-s"])]),
 
+        // Drives the balancers for Benchmarks/run services.
+        .executableTarget(
+            name: "skala-balancer-driver", dependencies: ["Base", "Kernel", "Networks"], path: "Benchmarks/Driver",
+            swiftSettings: settings),
+
         .target(
             name: "TestSupport", dependencies: ["Base", "Kernel"], path: "Tests/TestSupport", swiftSettings: settings),
         .testTarget(name: "BaseTests", dependencies: ["Base", "TestSupport"], swiftSettings: settings),

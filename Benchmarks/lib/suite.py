@@ -16,9 +16,10 @@ import lxd
 import machine_rows
 import rows
 import scope as scoping
+import service_rows
 from measure import Series, table
 
-SUITES = {"engine": rows.ROWS, "machines": machine_rows.ROWS}
+SUITES = {"engine": rows.ROWS, "machines": machine_rows.ROWS, "services": service_rows.ROWS}
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
@@ -53,8 +54,9 @@ class Bench:
             if not (source / name).exists():
                 raise host.Missing(f"no {name} in {source}")
             shutil.copy2(source / name, folder / name)
-        if (source / "skala-init").exists():
-            shutil.copy2(source / "skala-init", folder / "skala-init")
+        for name in ("skala-init", "skala-balancer-driver"):
+            if (source / name).exists():
+                shutil.copy2(source / name, folder / name)
         (folder / "skala-runtime").symlink_to("skala-warden")
         return folder
 

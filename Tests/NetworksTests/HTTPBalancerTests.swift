@@ -220,6 +220,15 @@ import Testing
         try await balancer.setMembers(of: "web", [members[1]])
         #expect(try await answer.hasPrefix("m1"))
 
+        // A member that breaks off: the request is repeated where that is wanted, and only there.
+        for repeats in [false, true] {
+            var breaking = HTTPService(id: "web", listeners: [.init(port: 8080)], members: [members[0]])
+            breaking.repeatsRequests = repeats
+            try await balancer.set(breaking)
+            let retries = try await balancer.metrics()["web"]?.retries ?? 0
+            #expect(try world.ask("http://127.0.0.1:8080/break", 1) == ["502"])
+            #expect((try await balancer.metrics()["web"]?.retries ?? 0 > retries) == repeats)
+        }
         // A member that is dead without the balancer's knowing: others answer.
         try await balancer.setMembers(of: "web", members)
         try world.kill("m3")
