@@ -104,6 +104,10 @@ let package = Package(
         .executableTarget(
             name: "skala-checkpoint",
             linkerSettings: [.unsafeFlags(["-static-executable", "-Xlinker", "--gc-sections", "-Xlinker", "-s"])]),
+        // Drives the balancers for Benchmarks/run services.
+        .executableTarget(
+            name: "skala-balancer-driver", dependencies: ["Base", "Kernel", "Networks"], path: "Benchmarks/Driver",
+            swiftSettings: settings),
 
         .target(
             name: "TestSupport", dependencies: ["Base", "Kernel"], path: "Tests/TestSupport", swiftSettings: settings),

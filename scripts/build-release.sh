@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Builds the programs in release and links them into one folder, which it prints:
-#   build-release.sh            quiet; what the compiler said is shown when it fails
+#   build-release.sh               quiet; what the compiler said is shown when it fails
+#   build-release.sh --benchmarks  also the program that drives the balancers for Benchmarks/run services
 # Builds lie in ${SKALA_CACHE:-~/.cache/skala}, outside the checkout, so that a second build is quick.
 #
 # No program needs a Swift runtime on the host. The daemon uses the distribution's own libraries; the others are static:
@@ -18,6 +19,10 @@ build() {
 
 build --scratch-path "$cache/release" --product skala-daemon --static-swift-stdlib
 ln -sf "$cache/release/release/skala-daemon" "$cache/bin/"
+if [[ ${1:-} == --benchmarks ]]; then
+    build --scratch-path "$cache/release" --product skala-balancer-driver --static-swift-stdlib
+    ln -sf "$cache/release/release/skala-balancer-driver" "$cache/bin/"
+fi
 for program in skala skala-warden skala-init skala-checkpoint; do
     # A scratch path of its own: static linking rebuilds everything it touches.
     build --scratch-path "$cache/static" --product "$program" -Xswiftc -static-executable

@@ -17,9 +17,13 @@ import machine_rows
 import planning_rows
 import rows
 import scope as scoping
+import service_rows
 from measure import Series, table
 
-SUITES = {"engine": rows.ROWS, "machines": machine_rows.ROWS, "planning": planning_rows.ROWS}
+SUITES = {
+    "engine": rows.ROWS, "machines": machine_rows.ROWS, "planning": planning_rows.ROWS,
+    "services": service_rows.ROWS,
+}
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
@@ -58,7 +62,7 @@ class Bench:
             if not (source / name).exists():
                 raise host.Missing(f"no {name} in {source}")
             shutil.copy2(source / name, folder / name)
-        for name in ("skala-init", "skala-checkpoint"):
+        for name in ("skala-init", "skala-checkpoint", "skala-balancer-driver"):
             if (source / name).exists():
                 shutil.copy2(source / name, folder / name)
         (folder / "skala-runtime").symlink_to("skala-warden")
@@ -120,7 +124,7 @@ def built():
     print("building a release", flush=True)
     scripts = ROOT.parent / "scripts"
     subprocess.run([scripts / "install-dependencies.sh"], check=True)
-    done = subprocess.run([scripts / "build-release.sh"], stdout=subprocess.PIPE, text=True)
+    done = subprocess.run([scripts / "build-release.sh", "--benchmarks"], stdout=subprocess.PIPE, text=True)
     if done.returncode != 0:
         raise host.Missing("the build failed")
     return done.stdout.strip().splitlines()[-1]

@@ -187,7 +187,8 @@ import Testing
 
     @Test(.enabled(if: isInside)) func nothingFailsWhileEverythingChanges() async throws {
         let world = try World()
-        let balancer = try HTTPBalancer(folder: world.folder.path + "/h")
+        let groups = HTTPBalancer.groups("skala-test-\(getpid())", try CgroupLayout.detect())
+        let balancer = try HTTPBalancer(folder: world.folder.path + "/h", groups: groups)
         let members = try (1...3).map { try world.serve($0) }
         func web(_ members: [HTTPService.Member]) -> HTTPService {
             HTTPService(id: "web", listeners: [.init(port: 8080)], members: members)
@@ -220,12 +221,29 @@ import Testing
         try await balancer.setMembers(of: "web", [members[1]])
         #expect(try await answer.hasPrefix("m1"))
 
+        // A member that breaks off: the request is repeated where that is wanted, and only there.
+        for repeats in [false, true] {
+            var breaking = HTTPService(id: "web", listeners: [.init(port: 8080)], members: [members[0]])
+            breaking.repeatsRequests = repeats
+            try await balancer.set(breaking)
+            let retries = try await balancer.metrics()["web"]?.retries ?? 0
+            #expect(try world.ask("http://127.0.0.1:8080/break", 1) == ["502"])
+            #expect((try await balancer.metrics()["web"]?.retries ?? 0 > retries) == repeats)
+        }
         // A member that is dead without the balancer's knowing: others answer.
         try await balancer.setMembers(of: "web", members)
         try world.kill("m3")
         let retried = try world.ask("http://127.0.0.1:8080/", 12)
         #expect(counted(retried).keys.sorted() == ["m1", "m2"], "\(retried)")
+        for group in groups {
+            let pid = try #require(await balancer.processID)
+            #expect(try SmallFile.text(group + "/cgroup.procs").split(separator: "\n").contains("\(pid)"), "\(group)")
+        }
         try await itCrashes(world, balancer)
+        for group in groups {
+            for _ in 0..<500 where access(group, F_OK) == 0 { usleep(10_000) }
+            #expect(access(group, F_OK) != 0, "\(group) is left")
+        }
     }
 
     @Test(.enabled(if: isInside)) func aNewDaemonTakesOver() async throws {

@@ -9,6 +9,8 @@ final class Balancer: Sendable {
     private struct State {
         var wanted: [String: ResolvedService] = [:]
         var applied: [String: BalancingRules] = [:]
+        /// Services whose rules may not be what is wanted.
+        var changed: Set<String> = []
         var hasTables = false
         /// nil until it is known whether the kernel can lead bridged packets to the host.
         var keepsClients: Bool?
@@ -28,26 +30,40 @@ final class Balancer: Sendable {
     var keepsClients: Bool? { state.withLock { $0.keepsClients } }
 
     /// What is wanted from now on; `apply` makes it so.
-    func want(_ id: String, _ service: ResolvedService?) { state.withLock { $0.wanted[id] = service } }
+    func want(_ id: String, _ service: ResolvedService?) {
+        state.withLock {
+            $0.wanted[id] = service
+            $0.changed.insert(id)
+        }
+    }
 
     /// Makes the rules what is wanted, in one transaction. Without any service there are no tables.
     func apply() async throws {
         try await firewall.perform { [self] run in
-            let (wanted, applied, hasTables) = state.withLock { ($0.wanted, $0.applied, $0.hasTables) }
-            guard !wanted.isEmpty else {
-                if hasTables { try remove(run) }
-                return
+            let (now, changed) = state.withLock { state in
+                defer { state.changed = [] }
+                return (state, state.changed)
             }
-            guard hasTables, let keepsClients else { return try write(run) }
-            let rules = wanted.mapValues { $0.rules(keepsClients: keepsClients) }
-            let commands = Balancer.changes(from: applied, to: rules, tables: tables)
-            guard !commands.isEmpty else { return }
             do {
-                try run(commands)
-                state.withLock { $0.applied = rules }
+                guard !now.wanted.isEmpty else {
+                    if now.hasTables { try remove(run) }
+                    return
+                }
+                guard now.hasTables, let keepsClients = now.keepsClients else { return try write(run) }
+                var rules = now.applied
+                for id in changed { rules[id] = now.wanted[id]?.rules(keepsClients: keepsClients) }
+                let commands = Balancer.changes(of: changed, from: now.applied, to: rules, tables: tables)
+                guard !commands.isEmpty else { return }
+                do {
+                    try run(commands)
+                    state.withLock { $0.applied = rules }
+                } catch {
+                    // Somebody else has changed something.
+                    try write(run)
+                }
             } catch {
-                // Somebody else has changed something.
-                try write(run)
+                state.withLock { $0.changed.formUnion(changed) }
+                throw error
             }
         }
     }
@@ -87,7 +103,7 @@ final class Balancer: Sendable {
         let (wanted, known) = state.withLock { ($0.wanted, $0.keepsClients) }
         func attempt(_ keepsClients: Bool) throws {
             let rules = wanted.mapValues { $0.rules(keepsClients: keepsClients) }
-            let changes = Balancer.changes(from: [:], to: rules, tables: tables)
+            let changes = Balancer.changes(of: Set(rules.keys), from: [:], to: rules, tables: tables)
             try run(BalancingRules.emptyTables(tables, keepsClients: keepsClients) + changes)
             state.withLock {
                 $0.applied = rules
@@ -104,14 +120,12 @@ final class Balancer: Sendable {
     }
 
     private static func changes(
-        from old: [String: BalancingRules], to new: [String: BalancingRules], tables: String
+        of ids: Set<String>, from old: [String: BalancingRules], to new: [String: BalancingRules], tables: String
     ) -> String {
-        Set(old.keys).union(new.keys).sorted().map { id in
-            let (before, after) = (old[id] ?? BalancingRules(), new[id] ?? BalancingRules())
-            guard before != after else { return "" }
-            return BalancingRules.change(from: before, to: after, tables: tables) { element in
-                new.contains { $0.key != id && $0.value.elements[element] != nil }
-            }
+        ids.sorted().map { id in
+            BalancingRules.change(
+                from: old[id] ?? BalancingRules(), to: new[id] ?? BalancingRules(), tables: tables
+            ) { element in new.contains { $0.key != id && $0.value.elements[element] != nil } }
         }.joined()
     }
 }

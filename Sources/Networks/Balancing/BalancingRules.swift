@@ -24,7 +24,7 @@ struct BalancingRules: Sendable, Equatable {
     }
 
     /// Maps of a slot's number to an address.
-    var maps: Set<Place> = []
+    var slots: [Place: [IPAddress]] = [:]
     var chains: [Place: [String]] = [:]
     /// With what they lead to; empty in sets.
     var elements: [Element: String] = [:]
@@ -40,7 +40,7 @@ struct BalancingRules: Sendable, Equatable {
     ) -> String {
         var commands: [String] = []
         func full(_ place: Place) -> String { "\(place.table.rawValue) \(tables) \(place.name)" }
-        for place in new.maps.subtracting(old.maps).sorted() {
+        for place in new.slots.keys.sorted() where old.slots[place] == nil {
             let address = place.table == .ip ? "ip daddr" : "ip6 daddr"
             commands.append("add map \(full(place)) { typeof numgen inc mod 2 : \(address); }")
         }
@@ -50,14 +50,25 @@ struct BalancingRules: Sendable, Equatable {
         let gone = old.elements.filter { new.elements[$0.key] != $0.value && !shared($0.key) }
         commands += list("delete", gone.mapValues { _ in "" }, full)
         commands += list("add", new.elements.filter { old.elements[$0.key] != $0.value }, full)
+        for (place, slots) in new.slots.sorted(by: { $0.key < $1.key }) {
+            commands += change(of: full(place), from: old.slots[place] ?? [], to: slots)
+        }
         for (place, rules) in new.chains.sorted(by: { $0.key < $1.key }) where old.chains[place] ?? [] != rules {
             if old.chains[place]?.isEmpty == false { commands.append("flush chain \(full(place))") }
             commands += rules.map { "add rule \(full(place)) \($0)" }
         }
         let goneChains = old.chains.keys.filter { new.chains[$0] == nil }.sorted()
         commands += goneChains.map { "flush chain \(full($0))" } + goneChains.map { "delete chain \(full($0))" }
-        commands += old.maps.subtracting(new.maps).sorted().map { "delete map \(full($0))" }
+        commands += old.slots.keys.filter { new.slots[$0] == nil }.sorted().map { "delete map \(full($0))" }
         return commands.map { $0 + "\n" }.joined()
+    }
+
+    private static func change(of map: String, from old: [IPAddress], to new: [IPAddress]) -> [String] {
+        let gone = old.indices.filter { $0 >= new.count || old[$0] != new[$0] }.map { "\($0)" }
+        let added = new.indices.filter { $0 >= old.count || old[$0] != new[$0] }.map { "\($0) : \(new[$0])" }
+        return [("delete", gone), ("add", added)].filter { !$0.1.isEmpty }.map {
+            "\($0.0) element \(map) { \($0.1.joined(separator: ", ")) }"
+        }
     }
 
     /// One command for the elements of each set.

@@ -39,6 +39,8 @@ extension NetworkManager {
             // As before; what the old rules lead to is still held.
             services[wanted.id] = old
             balancer.want(wanted.id, old.map { resolve($0.spec) })
+            // A new one has none; the old one's is written again with its next change.
+            if let old { noteMembers(old.spec.id) } else { unlink(servicePath(wanted.id)) }
             for (network, address) in taken {
                 await removeFromBridge(address, network)
                 freeAddress(address, network)

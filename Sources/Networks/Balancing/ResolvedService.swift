@@ -51,8 +51,7 @@ struct ResolvedService: Sendable {
         }
         let slots = SlotTable.slots(members, algorithm)
         let map = "slots_\(name)"
-        rules.maps.insert(.init(table: table, name: map))
-        for (slot, address) in slots.enumerated() { insert(map, "\(slot)", "\(address)") }
+        rules.slots[.init(table: table, name: map)] = slots
 
         func translation(_ transport: String, port: UInt16?) -> String {
             let header = table.rawValue

@@ -4,9 +4,9 @@ import Glibc
 /// Which member gets the connection that falls on a slot: the kernel counts, draws or hashes a slot's number, and looks
 /// its address up.
 enum SlotTable {
-    /// Of a source hash: enough that eight members' shares differ by a few hundredths only. Constant, so that a change of
-    /// members moves nobody else's clients.
-    static let hashSlots = 1024
+    /// Of a source hash: a member of eight has its share of them, give or take a sixth (standard deviation); more would make
+    /// changes slow. Constant, so that a change of members moves nobody else's clients.
+    static let hashSlots = 256
     /// What weights are rounded to when they have no small common measure.
     static let limit = 1024
 

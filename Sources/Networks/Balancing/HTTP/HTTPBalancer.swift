@@ -212,6 +212,9 @@ public actor HTTPBalancer {
     }
 
     private func ended(_ process: pid_t) async {
+        let proxy = self.process
+        // The last of them leaves nothing.
+        if services.isEmpty { threads.submit { proxy.removeGroups() } }
         // One that was replaced, or should end.
         guard replaced.remove(process) == nil, pid == process else { return }
         pid = nil

@@ -123,10 +123,12 @@ struct HTTPConfiguration: Sendable {
             backend \(HTTPConfiguration.backend(service.id))
                 balance \(balance)
                 retries \(service.retries)
-                retry-on conn-failure empty-response
-                http-request disable-l7-retry unless { method GET HEAD OPTIONS }
 
             """
+        if service.repeatsRequests {
+            text += "    retry-on conn-failure empty-response\n"
+            text += "    http-request disable-l7-retry unless { method GET HEAD OPTIONS }\n"
+        }
         if service.slowStart > 0 { text += "    default-server slowstart \(service.slowStart)s\n" }
         for (slot, member) in slots.enumerated() {
             let target = member.map { "\(HTTPConfiguration.address($0.address)):\($0.port) weight \($0.weight)" }

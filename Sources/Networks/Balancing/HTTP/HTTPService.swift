@@ -52,14 +52,16 @@ public struct HTTPService: Sendable, Equatable {
     public var algorithm: BalancingAlgorithm
     /// A new member gets its full share after this many seconds; 0 is at once.
     public var slowStart: Int
-    /// How often a request is tried with another member: when it could not be sent, and, without a body that matters
-    /// (GET, HEAD, OPTIONS), when the connection broke before an answer.
+    /// How often a connection to another member is tried when one does not accept it.
     public var retries: Int
+    /// Also when a member breaks off without an answer, for requests that change nothing (GET, HEAD, OPTIONS). Each
+    /// request is kept until its answer for that, which costs a sixth of the throughput.
+    public var repeatsRequests: Bool
     public var members: [Member]
 
     public init(
         id: String, listeners: [Listener], routes: [Route] = [], algorithm: BalancingAlgorithm = .roundRobin,
-        slowStart: Int = 0, retries: Int = 3, members: [Member] = []
+        slowStart: Int = 0, retries: Int = 3, repeatsRequests: Bool = false, members: [Member] = []
     ) {
         self.id = id
         self.listeners = listeners
@@ -67,6 +69,7 @@ public struct HTTPService: Sendable, Equatable {
         self.algorithm = algorithm
         self.slowStart = min(max(0, slowStart), 3600)
         self.retries = min(max(0, retries), 10)
+        self.repeatsRequests = repeatsRequests
         self.members = members
     }
 
@@ -101,7 +104,7 @@ extension HTTPService {
     var json: JSON {
         [
             "id": JSON(id), "algorithm": JSON(algorithm.rawValue), "slowStart": JSON(slowStart),
-            "retries": JSON(retries),
+            "retries": JSON(retries), "repeatsRequests": JSON(repeatsRequests),
             "listeners": JSON(
                 listeners.map { one -> JSON in
                     ["address": JSON(one.address), "port": JSON(one.port), "certificate": JSON(one.certificate)]
@@ -125,7 +128,8 @@ extension HTTPService {
                 Route(host: $0["host"].string ?? "", path: $0["path"].string ?? "")
             },
             algorithm: json["algorithm"].string.flatMap(BalancingAlgorithm.init) ?? .roundRobin,
-            slowStart: Int(json["slowStart"].int ?? 0), retries: Int(json["retries"].int ?? 3), members: members)
+            slowStart: Int(json["slowStart"].int ?? 0), retries: Int(json["retries"].int ?? 3),
+            repeatsRequests: json["repeatsRequests"].bool ?? false, members: members)
         try validate()
     }
 }
