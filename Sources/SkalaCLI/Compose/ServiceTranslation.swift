@@ -242,7 +242,9 @@ struct ServiceTranslation {
         }
         for key in ["pod", "tenant"] { if let text = try own[key]?.string() { labels["skala.\(key)"] = JSON(text) } }
         if let autoscale = own["autoscale"] { try follow(autoscale) }
-        if let http = own["http"] { serviceLabels["skala.http"] = JSON(try ServiceTranslation.json(http).text) }
+        if let http = own["http"] {
+            throw http.fault("the engine does not balance the requests of services yet, only connections", .unsupported)
+        }
     }
 
     /// The labels of a service that follows its load; the engine says what is wrong with a value.
@@ -253,14 +255,5 @@ struct ServiceTranslation {
         ])
         for (key, entry) in try value.entries() { serviceLabels["skala.autoscale.\(key)"] = JSON(try entry.string()) }
         guard value["max"] != nil else { throw value.fault("max is needed") }
-    }
-
-    /// A document as it stands.
-    private static func json(_ value: YAMLValue) throws -> JSON {
-        if value.isList { return JSON(try value.elements().map(json)) }
-        guard value.isMapping else { return value.isNull ? .null : JSON(try value.string()) }
-        var object: JSON = [:]
-        for (key, entry) in try value.entries() { object[key] = try json(entry) }
-        return object
     }
 }
