@@ -13,22 +13,17 @@ final class VirtualMachine: Sandbox {
     /// QEMU's process on the host.
     let pid: Int32
     let generation = 0
-    /// Whether it has run a container already, for nothing.
-    let isWarm: Bool
     private let host: WardenSupervisor
     private let threads: WorkerThreads
     private let client = Mutex<WardenClient?>(nil)
     private let hasEnded = Mutex(false)
     private let onEvent = Mutex<@Sendable (JSON) -> Void>({ _ in })
 
-    init(
-        files: MachineFiles, pid: Int32, host: WardenSupervisor, threads: WorkerThreads, isWarm: Bool = false
-    ) {
+    init(files: MachineFiles, pid: Int32, host: WardenSupervisor, threads: WorkerThreads) {
         self.files = files
         self.pid = pid
         self.host = host
         self.threads = threads
-        self.isWarm = isWarm
     }
 
     /// Of its QEMU under the host's warden.

@@ -211,11 +211,11 @@ actor VirtualMachines {
     // MARK: spare VMs
 
     /// A clone that has done once what a container's start takes. Under emulation that is the difference between code that
-    /// has been translated and code that has not; what continues from a checkpoint has it translated.
+    /// has been translated and code that has not; what continues from a checkpoint has got the memory of its own that it takes.
     private func warmClone(_ shape: MachineShape) async throws -> VirtualMachine {
         let machine = try await clone(shape, shares: [])
         do {
-            if !machine.isWarm { try await WarmUp.run(machine) }
+            try await WarmUp.run(machine)
             let control = machine.control
             try await threads.run { try control.stop() }
             unclaimed[machine.id] = nil
@@ -284,9 +284,7 @@ actor VirtualMachines {
                     "id": JSON(files.id), "spec": spec.json, "io": VirtualMachines.output(to: files.console),
                     "start": true, "descriptors": JSON(descriptors),
                 ])
-            let machine = VirtualMachine(
-                files: files, pid: Int32(clamping: answer["pid"].int ?? 0), host: warden, threads: threads,
-                isWarm: isRestored)
+            let machine = adopt(files.id, pid: Int32(clamping: answer["pid"].int ?? 0))
             unclaimed[files.id] = machine
             return machine
         } catch {
