@@ -46,6 +46,19 @@ struct BalancingRulesTests {
         #expect(members.sorted() == ["10.0.0.2", "10.0.0.3"])
     }
 
+    /// A packet between two states finds a member by every number that either of their rules may give.
+    @Test func surplusSlotsLeadToMembersThatAreThere() throws {
+        let three = try service([("10.0.0.2", 1), ("10.0.0.3", 1), ("10.0.0.4", 1)]).rules(keepsClients: true)
+        var one = try service([("10.0.0.3", 1)]).rules(keepsClients: true)
+        one.keepSlots(of: three)
+        let place = BalancingRules.Place(table: .ip, name: "slots_web_net0")
+        #expect(one.slots[place] == Array(repeating: try address("10.0.0.3"), count: 3))
+        #expect(one.chains.values.joined().allSatisfy { !$0.contains("mod 3") })
+        var none = try service([]).rules(keepsClients: true)
+        none.keepSlots(of: three)
+        #expect(none.slots[place] == [])
+    }
+
     @Test func aServiceWithoutMembersHasNoRuleThatLeadsOn() throws {
         let rules = try service([]).rules(keepsClients: true)
         #expect(!rules.chains.isEmpty && rules.chains.values.allSatisfy(\.isEmpty))

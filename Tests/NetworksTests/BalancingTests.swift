@@ -191,6 +191,7 @@ import Testing
             }
             #expect(counted(kept) == ["a": 2], "\(kept)")
         }
+        try await noConnectionFails(world, address)
         try await changesAreFast(world, "round robin")
         try await world.manager.setService(spec(world, [("a", 1)], .sourceHash, ports: [(80, "tcp"), (81, "udp")]))
         try await changesAreFast(world, "source hash")
@@ -228,6 +229,24 @@ import Testing
             let members = await world.manager.service("web")?.members ?? []
             #expect(members.filter { $0.weight > 0 }.map(\.id) == ["b"], "\(members)")
         }
+    }
+
+    /// Members come and go all the time, and each new connection finds one.
+    private func noConnectionFails(_ world: BalancingWorld, _ address: String) async throws {
+        try await world.serve("c")
+        let inside = world.asking(address, times: 1500, from: "client")
+        let outside = world.asking("192.0.2.1", 80, times: 1500, from: "outside")
+        var changes = 0
+        let deadline = SystemClock.monotonicNanoseconds() + 2_000_000_000
+        while SystemClock.monotonicNanoseconds() < deadline {
+            let members = [["a"], ["a", "b", "c"], ["b", "c"], ["c"], ["a", "c"]][changes % 5]
+            try await world.manager.setMembers(of: "web", members.map { BalancedMember(id: $0) })
+            changes += 1
+        }
+        let answers = try await inside.value + outside.value
+        let counts = counted(answers)
+        #expect(counts.keys.sorted() == ["a", "b", "c"] && answers.count == 3000, "\(counts)")
+        print("measured: \(answers.count) connections under \(changes) changes of members: \(counts)")
     }
 
     private func changesAreFast(_ world: BalancingWorld, _ what: String) async throws {

@@ -166,9 +166,19 @@ final class BalancingWorld {
         _ host: String, _ port: UInt16 = 8000, by kind: String = "tcp", times count: Int = 1, from place: String?,
         source: String = ""
     ) async throws -> [String] {
+        try await asking(host, port, by: kind, times: count, from: place, source: source).value
+    }
+
+    /// Goes on asking beside.
+    func asking(
+        _ host: String, _ port: UInt16 = 8000, by kind: String = "tcp", times count: Int, from place: String?,
+        source: String = ""
+    ) -> Task<[String], any Error> {
         let command = command(kind, host, port, count, from: place, source: source, gate: "")
-        let text = try await WorkerThreads(limit: 1).run { try Subprocess.output(command, limit: 1 << 20) }
-        return text.split(separator: "\n").map(String.init)
+        return Task {
+            let text = try await WorkerThreads(limit: 1).run { try Subprocess.output(command, limit: 1 << 20) }
+            return text.split(separator: "\n").map(String.init)
+        }
     }
 
     /// Asks once, does `body`, and asks again by the same socket.

@@ -51,7 +51,10 @@ final class Balancer: Sendable {
                 }
                 guard now.hasTables, let keepsClients = now.keepsClients else { return try write(run) }
                 var rules = now.applied
-                for id in changed { rules[id] = now.wanted[id]?.rules(keepsClients: keepsClients) }
+                for id in changed {
+                    rules[id] = now.wanted[id]?.rules(keepsClients: keepsClients)
+                    if let old = now.applied[id] { rules[id]?.keepSlots(of: old) }
+                }
                 let commands = Balancer.changes(of: changed, from: now.applied, to: rules, tables: tables)
                 guard !commands.isEmpty else { return }
                 do {

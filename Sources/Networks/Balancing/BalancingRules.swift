@@ -63,6 +63,16 @@ struct BalancingRules: Sendable, Equatable {
         return commands.map { $0 + "\n" }.joined()
     }
 
+    /// Keeps slots beyond those the new rule counts, led to members that are there: a packet that met the old rule as the
+    /// transaction came into force looks its number up in the new map.
+    mutating func keepSlots(of old: BalancingRules) {
+        for (place, slots) in slots where !slots.isEmpty {
+            for slot in slots.count..<max(slots.count, old.slots[place]?.count ?? 0) {
+                self.slots[place]?.append(slots[slot % slots.count])
+            }
+        }
+    }
+
     private static func change(of map: String, from old: [IPAddress], to new: [IPAddress]) -> [String] {
         let gone = old.indices.filter { $0 >= new.count || old[$0] != new[$0] }.map { "\($0)" }
         let added = new.indices.filter { $0 >= old.count || old[$0] != new[$0] }.map { "\($0) : \(new[$0])" }
