@@ -12,7 +12,9 @@ trap 'rm -f "$log"' EXIT
 run() { swift test --scratch-path "$scratch" --skip-build "$@" 2>&1 | tee -a "$log"; }
 
 status=0
-run --skip IntegrationTests || { status=$?; scripts/fuzz-seeds.sh; }
+run --skip 'IntegrationTests|SimulationTests|PlanningTests' || { status=$?; scripts/fuzz-seeds.sh; }
+# They take all processors; tests with deadlines are not run beside them.
+run --filter 'SimulationTests|PlanningTests' || status=$?
 run --filter IntegrationTests || status=$?
 
 echo

@@ -18,11 +18,13 @@ struct SpareMachinesTests {
             spares.refill(shape) {
                 made.withLock { $0[shape, default: 0] += 1 }
                 // Still being made when the others are counted.
-                try await Task.sleep(nanoseconds: 30_000_000_000)
+                try await Task.sleep(for: .seconds(60))
                 throw CancellationError()
             }
         }
-        try await Task.sleep(nanoseconds: 1_500_000_000)
+        // They begin a moment later; a busy host takes its time.
+        for _ in 0..<200 where made.withLock({ $0.values.reduce(0, +) }) < 3 { try await Task.sleep(for: .milliseconds(100)) }
+        try await Task.sleep(for: .milliseconds(200))
         #expect(made.withLock { $0 } == [large: 1, small: 2])
     }
 }

@@ -246,12 +246,7 @@ extension Container {
         let longest: Int64 = 86400 * 365
         let hasEnded = await waitForExit(seconds: Double(grace < 0 ? longest : min(grace, longest)))
         pressing?.cancel()
-        if !hasEnded {
-            try await send(SIGKILL)
-            guard await waitForExit(seconds: 30) else {
-                throw SkalaError(.timedOut, "container \(id) did not end within 30 s of SIGKILL")
-            }
-        }
+        if !hasEnded { try await endByForce() }
         await exitCleanUp?.value
         publish("stop")
     }
@@ -259,7 +254,12 @@ extension Container {
     /// A signal to the container's first process; one that has ended already is no error.
     func send(_ signal: Int32) async throws {
         do {
-            try await sandbox.request("signal", ["id": JSON(id), "signal": JSON(signal)])
+            let fields: JSON = ["id": JSON(id), "signal": JSON(signal)]
+            if let guest = sandbox as? VirtualMachine {
+                try await guest.request("signal", fields, seconds: Container.guestPatience)
+            } else {
+                _ = try await sandbox.request("signal", fields)
+            }
         } catch let error as SkalaError where error.code == .notFound || error.code == .conflict {
             return
         }
@@ -286,10 +286,26 @@ extension Container {
         if number == SIGKILL, record.state.status == .paused {
             try await freeze("resume")
         }
-        try await send(number)
         // As Docker: `kill` returns when the container is gone, so that what follows finds it stopped.
-        if number == SIGKILL { _ = await waitForExit(seconds: 10) }
+        if number == SIGKILL { try await endByForce() } else { try await send(number) }
     }
+
+    /// Kills what runs in the container, and waits for its end. A guest need not do as it is told: a VM that is the container's
+    /// own ends then, and the container with it.
+    func endByForce() async throws {
+        let own = record.isolation == .microvm ? machine : nil
+        do { try await send(SIGKILL) } catch { guard own != nil else { throw error } }
+        if await waitForExit(seconds: own == nil ? 30 : Container.guestPatience) { return }
+        if let own {
+            engine.log.error("container \(id) did not end by SIGKILL: its VM is ended")
+            try await engine.warden.request("signal", ["id": JSON(own.id), "signal": JSON(SIGKILL)])
+            if await waitForExit(seconds: 20) { return }
+        }
+        throw SkalaError(.timedOut, "container \(id) did not end within 30 s of SIGKILL")
+    }
+
+    /// Seconds within which a guest answers, and does what it is told.
+    private static let guestPatience = 10.0
 
     public func pause() async throws {
         try requireRunning()
@@ -329,10 +345,7 @@ extension Container {
                 if record.state.status == .paused {
                     try await freeze("resume")
                 }
-                try await send(SIGKILL)
-                guard await waitForExit(seconds: 30) else {
-                    throw SkalaError(.timedOut, "container \(id) did not end within 30 s of SIGKILL")
-                }
+                try await endByForce()
             }
             try await removeLocked(volumes: volumes)
         }

@@ -132,10 +132,7 @@ extension Container {
             if record.state.status == .paused {
                 try await freeze("resume")
             }
-            try await send(SIGKILL)
-            guard await waitForExit(seconds: 30) else {
-                throw SkalaError(.timedOut, "container \(id) did not end within 30 s of SIGKILL")
-            }
+            try await endByForce()
         }
         await exitCleanUp?.value
     }

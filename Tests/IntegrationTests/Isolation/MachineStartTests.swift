@@ -114,6 +114,23 @@ extension Integration {
             }
         }
 
+        /// A guest that does not do what it is told: kill, stop and remove end its VM.
+        @Test func guestHangs() async throws {
+            try await EngineFixture.with(options: MachineStartTests.tcg) { engine in
+                let t = try Session(engine)
+                for verb in ["kill", "stop -t 0", "rm -f"] {
+                    try await t.sh(
+                        """
+                        docker run -d --runtime microvm --name hangs busybox sleep 1000 >/dev/null
+                        kill -STOP $(pgrep -f -u $(stat -c %u $ENGINE/run/vm/$(ls $ENGINE/run/vm | grep -v root | head -n 1)) .)
+                        timeout 50 docker \(verb) hangs
+                        """, prints: "hangs", deadline: 120)
+                    try await t.sh(
+                        "docker rm -f hangs >/dev/null 2>&1; ls $ENGINE/run/vm | grep -v root | wc -l", prints: "0")
+                }
+            }
+        }
+
         /// A kernel that was built by hand, for the workloads that ask for it.
         @Test func kernelOfAWorkload() async throws {
             try await Session.run { t in
