@@ -36,7 +36,7 @@ def program():
 
 def run(path, *arguments):
     done = subprocess.run([path, *map(str, arguments)], stdout=subprocess.PIPE, text=True, check=True, timeout=600)
-    return json.loads(done.stdout)
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def measured(bench, key, name, scenario, nodes, tasks, bars=True):
@@ -44,7 +44,7 @@ def measured(bench, key, name, scenario, nodes, tasks, bars=True):
     speed, memory, last = Series(), Series(), None
     # Each run is a million placements already.
     for seed in range(1, min(bench.count, 5) + 1):
-        last = run(path, scenario, nodes, tasks, seed)
+        (last,) = run(path, scenario, nodes, tasks, seed)
         speed.add(last["placements_per_second"])
         memory.add(last["memory_peak_kb"] / 1024)
         bench.progress(name, seed, min(bench.count, 5))
@@ -84,3 +84,14 @@ def growth(bench):
     for nodes in (100, 1000, 10_000, 100_000):
         tasks = min(100 * nodes, 1_000_000)
         yield from measured(bench, "growth", f"{nodes:,} nodes, {tasks:,} tasks", "services", nodes, tasks, bars=False)
+
+
+@row("cluster", "1,000 services of 1,000 tasks under the service planner: deployed, nodes lost, updated")
+def cluster(bench):
+    phases = run(program(), "cluster", 10_000, 1_000_000)
+    for phase in phases:
+        if not phase["all_serve"]:
+            raise RuntimeError(f"not all tasks serve after {phase['scenario']}")
+        yield Measure("cluster", f"{phase['scenario']}, {phase['placed']:,} placed", "s", phase["seconds"], details=phase)
+    memory = max(phase["memory_peak_kb"] for phase in phases) / 1024
+    yield Measure("cluster", "cluster, tasks included, memory at most", "MB", memory, bar=Bar(4096, of="value"))
