@@ -36,7 +36,7 @@ def program():
 
 def run(path, *arguments):
     done = subprocess.run([path, *map(str, arguments)], stdout=subprocess.PIPE, text=True, check=True, timeout=600)
-    return json.loads(done.stdout)
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
 def measured(bench, key, name, scenario, nodes, tasks, bars=True):
@@ -44,13 +44,13 @@ def measured(bench, key, name, scenario, nodes, tasks, bars=True):
     speed, memory, last = Series(), Series(), None
     # Each run is a million placements already.
     for seed in range(1, min(bench.count, 5) + 1):
-        last = run(path, scenario, nodes, tasks, seed)
+        (last,) = run(path, scenario, nodes, tasks, seed)
         speed.add(last["placements_per_second"])
         memory.add(last["memory_peak_kb"] / 1024)
         bench.progress(name, seed, min(bench.count, 5))
     details = {"samples": speed.summary(), "last": last}
     yield Measure(
-        key, f"{name}, placements a second", "/s", speed.median, PEER, 1500 if bars else None,
+        key, f"{name}, placements a second", "/s", speed.median, PEER if bars else "", 1500 if bars else None,
         Bar(50_000, of="value", at_most=False) if bars else None, details,
     )
     yield Measure(
@@ -76,7 +76,7 @@ def consolidate(bench):
 
 @row("churn", "a task ends and another is placed, 100,000 times among 1,000,000")
 def churn(bench):
-    yield from measured(bench, "churn", "10,000 nodes, end and place", "churn", 10_000, 1_000_000)
+    yield from measured(bench, "churn", "10,000 nodes, end and place", "churn", 10_000, 1_000_000, bars=False)
 
 
 @row("growth", "services at 100, 1,000, 10,000 and 100,000 nodes")
@@ -84,3 +84,14 @@ def growth(bench):
     for nodes in (100, 1000, 10_000, 100_000):
         tasks = min(100 * nodes, 1_000_000)
         yield from measured(bench, "growth", f"{nodes:,} nodes, {tasks:,} tasks", "services", nodes, tasks, bars=False)
+
+
+@row("cluster", "1,000 services of 1,000 tasks under the service planner: deployed, nodes lost, updated")
+def cluster(bench):
+    phases = run(program(), "cluster", 10_000, 1_000_000)
+    for phase in phases:
+        if not phase["all_serve"]:
+            raise RuntimeError(f"not all tasks serve after {phase['scenario']}")
+        yield Measure("cluster", f"{phase['scenario']}, {phase['placed']:,} placed", "s", phase["seconds"], details=phase)
+    memory = max(phase["memory_peak_kb"] for phase in phases) / 1024
+    yield Measure("cluster", "cluster, tasks included, memory at most", "MB", memory, bar=Bar(4096, of="value"))

@@ -54,7 +54,4 @@ struct SimulatedService {
     var wakeAt: Timestamp?
     /// Slots in which a new task has failed since the rollout began: counted from what happened, not by the planner.
     var failedSlots: Set<Slot> = []
-    /// Times of starts by slot, for the back-off.
-    var starts: [Slot: [Int64]] = [:]
-
 }

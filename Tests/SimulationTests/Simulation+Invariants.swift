@@ -72,15 +72,19 @@ extension Simulation {
                 violate("\(name): \(missing) of \(wanted) do not serve, \(parallelism) may be updated at a time")
             }
         }
-        for (slot, starts) in services[index].starts where starts.count > 12 {
-            let recent = starts.suffix(12)
-            // Updates and nodes start tasks, too, but not this often in a second.
-            if let first = recent.first, now - first < 1000 {
-                violate("\(name): slot \(slot) started 12 times in a second")
-            }
-        }
         let active = service.tasks.filter { $0.isWanted && $0.isActive }
         if active.count > 3 * wanted + 30 { violate("\(name) has \(active.count) tasks for \(wanted)") }
+    }
+
+    /// The successor of a task that ended after a short life waits as long as the lives before say.
+    mutating func check(_ index: Int, _ start: ServicePlan.Start) {
+        guard start.history.shortLives > 0,
+            let last = services[index].tasks.last(where: { $0.observed.slot == start.slot && $0.observed.isWanted }),
+            last.observed.state == .failed || last.observed.state == .rejected
+        else { return }
+        let wait = min(100 << Int64(min(start.history.shortLives - 1, 20)), 60_000)
+        let waited = clock.nanoseconds(since: last.observed.stateSince) / 1_000_000
+        if waited < wait { violate("slot \(start.slot) waited \(waited) ms instead of \(wait): \(start.reason)") }
     }
 
     /// After the storm all is well, and nothing happens any more.

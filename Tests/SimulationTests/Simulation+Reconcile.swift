@@ -53,7 +53,7 @@ extension Simulation {
         case .rollBack: break
         case .start(let start):
             taskCount += 1
-            services[index].starts[start.slot, default: []].append(now)
+            check(index, start)
             let observed = ObservedTask(
                 id: "t\(taskCount)", slot: start.slot, version: start.version, createdAt: clock, history: start.history)
             log(

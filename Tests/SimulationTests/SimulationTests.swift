@@ -3,7 +3,7 @@ import Testing
 
 struct SimulationTests {
     /// `SKALA_SEEDS=N` for many more, `SKALA_SEED=N` for one of them again, with the way to its failure.
-    @Test(arguments: Seeds.first(12))
+    @Test(arguments: Seeds.first(10))
     func aClusterSurvivesAStorm(seed: UInt64) {
         var simulation = Simulation(seed: seed)
         let failure = simulation.run(stormSeconds: 90, calmSeconds: 200)
