@@ -68,6 +68,10 @@ deb: ## Makes a Debian package in the folder DEB (default: that of the builds)
 bench: ## Measures Skala beside its peers (as root, on an otherwise idle machine)
 	Benchmarks/run engine
 
+.PHONY: print-scratch
+print-scratch:
+	@echo $(SCRATCH)
+
 .PHONY: lint
 lint: ## Checks the format of all Swift files
 	swift format lint --strict --recursive --parallel Sources Tests Package.swift

@@ -92,6 +92,11 @@ let package = Package(
             name: "skala-init",
             linkerSettings: [.unsafeFlags(["-static-executable", "-Xlinker", "--gc-sections", "-Xlinker", "-s"])]),
 
+        // Measures the planners; not installed.
+        .executableTarget(
+            name: "planning-benchmark", dependencies: ["Planning", "Base"], path: "Benchmarks/Planning",
+            swiftSettings: settings),
+
         .target(
             name: "TestSupport", dependencies: ["Base", "Kernel"], path: "Tests/TestSupport", swiftSettings: settings),
         .testTarget(name: "BaseTests", dependencies: ["Base", "TestSupport"], swiftSettings: settings),
@@ -126,6 +131,9 @@ let package = Package(
             exclude: ["Specs"],
             swiftSettings: settings),
         .testTarget(name: "PlanningTests", dependencies: ["Planning", "Base", "TestSupport"], swiftSettings: settings),
+        // The planners of Planning on a cluster in memory, with faults.
+        .testTarget(
+            name: "SimulationTests", dependencies: ["Planning", "Base", "TestSupport"], swiftSettings: settings),
         .testTarget(
             name: "ServicesTests", dependencies: ["Services", "Planning", "Base", "TestSupport"],
             swiftSettings: settings),

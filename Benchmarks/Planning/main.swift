@@ -166,7 +166,10 @@ case "services", "consolidate", "churn":
     if scenario == "churn" { report(scenario, nodes, churn(&scheduler, &seats, rounds: tasks / 10, &random)) }
 case "singles": report(scenario, nodes, fill(&scheduler, &seats, tasks: tasks, &random) { _ in 1 })
 case "one": report(scenario, nodes, fill(&scheduler, &seats, tasks: tasks, &random) { _ in tasks })
+case "cluster": simulateCluster(scheduler, nodes: nodes, tasks: tasks, &random)
 default:
-    print("planning-benchmark: unknown scenario \(scenario); expected services, singles, one, consolidate or churn")
+    print(
+        "planning-benchmark: unknown scenario \(scenario); expected services, singles, one, consolidate, churn or cluster"
+    )
     exit(2)
 }

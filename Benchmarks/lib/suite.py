@@ -14,11 +14,12 @@ import engines
 import host
 import lxd
 import machine_rows
+import planning_rows
 import rows
 import scope as scoping
 from measure import Series, table
 
-SUITES = {"engine": rows.ROWS, "machines": machine_rows.ROWS}
+SUITES = {"engine": rows.ROWS, "machines": machine_rows.ROWS, "planning": planning_rows.ROWS}
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
 
@@ -40,6 +41,10 @@ class Bench:
         self._engines = {}
 
     def prepare(self, options):
+        self.file_system = None
+        if options.suite == "planning":
+            # No engine, no files.
+            return
         self.file_system = self.scope.mount_disk()
         self.binaries = self._binaries(options.bin)
 

@@ -15,6 +15,11 @@ public struct Autoscaler: Sendable, Hashable {
     /// What was wanted within the window.
     private var window = WindowMaximum()
     private var raisedAt: Timestamp?
+    /// So many tasks were too few for a symptom, at that time: it does not ask for as few again soon.
+    private var tooFew = 0
+    private var tooFewAt: Timestamp?
+    /// That long, in windows.
+    private static let memory: Int64 = 10
 
     public init(policy: AutoscalePolicy) { self.policy = policy }
 
@@ -25,7 +30,7 @@ public struct Autoscaler: Sendable, Hashable {
         if window.largest == nil { window.add(replicas, at: now, window: policy.scaleDownAfter) }
         let isFresh = now.nanoseconds(since: sample.at) <= policy.sampleLifetime
         let readings = Signal.allCases.compactMap { signal -> ScalingDecision.Reading? in
-            policy.targets[signal].map { reading(signal, $0, isFresh ? sample : nil, replicas) }
+            policy.targets[signal].map { reading(signal, $0, isFresh ? sample : nil, replicas, now) }
         }
         let most = readings.filter { $0.wanted != nil }.max { ($0.wanted ?? 0) < ($1.wanted ?? 0) }
         var decision = ScalingDecision(
@@ -60,6 +65,7 @@ public struct Autoscaler: Sendable, Hashable {
         decision.to = min(wanted, most)
         if most < wanted { decision.limits.append(.step(most)) }
         raisedAt = decision.at
+        if decision.decisive?.kind == .symptom { (tooFew, tooFewAt) = (decision.from, decision.at) }
     }
 
     /// Between minimum and maximum; asleep only when it is known that nobody asks.
@@ -80,20 +86,20 @@ public struct Autoscaler: Sendable, Hashable {
         return max(wanted, least)
     }
 
-    private func reading(_ signal: Signal, _ target: Double, _ sample: LoadSample?, _ replicas: Int)
-        -> ScalingDecision.Reading
-    {
+    private func reading(
+        _ signal: Signal, _ target: Double, _ sample: LoadSample?, _ replicas: Int, _ now: Timestamp
+    ) -> ScalingDecision.Reading {
         guard let sample, let measured = sample.values[signal], measured.isFinite, measured >= 0 else {
             return .init(signal: signal, measured: nil, target: target, wanted: nil)
         }
         return .init(
             signal: signal, measured: measured, target: target,
-            wanted: wanted(signal, measured, target, sample, replicas))
+            wanted: wanted(signal, measured, target, sample, replicas, now))
     }
 
-    private func wanted(_ signal: Signal, _ measured: Double, _ target: Double, _ sample: LoadSample, _ replicas: Int)
-        -> Int?
-    {
+    private func wanted(
+        _ signal: Signal, _ measured: Double, _ target: Double, _ sample: LoadSample, _ replicas: Int, _ now: Timestamp
+    ) -> Int? {
         let tasks = Double(sample.tasks)
         switch signal.kind {
         case .total:
@@ -111,7 +117,10 @@ public struct Autoscaler: Sendable, Hashable {
             guard sample.tasks > 0 else { return nil }
             let ratio = measured / target
             if ratio > 1 { return proportional(ratio, tasks, replicas) }
-            return ratio < 0.5 ? replicas - max(1, replicas / 10) : replicas
+            let fewer = replicas - max(1, replicas / 10)
+            let isTried =
+                tooFewAt.map { now.nanoseconds(since: $0) < Autoscaler.memory * policy.scaleDownAfter } ?? false
+            return ratio < 0.5 && !(isTried && fewer <= tooFew) ? fewer : replicas
         }
     }
 

@@ -35,9 +35,22 @@ struct NodeTree: Sendable {
     }
 
     /// Changes a leaf, and what is above it as far as it differs.
-    mutating func set(_ leaf: Int, _ entry: Entry) {
+    mutating func set(_ leaf: Int, _ entry: Entry) { replace(base + leaf, entry) }
+
+    /// Takes an entry, with all below it, out of searches.
+    mutating func block(_ position: Int) { replace(position, .none) }
+
+    /// Takes an entry that is no leaf back into them.
+    mutating func unblock(_ position: Int) {
+        if position < base { replace(position, NodeTree.merge(entries[2 * position], entries[2 * position + 1])) }
+    }
+
+    /// The leaf at a position; nil when others are below it.
+    func leaf(at position: Int) -> Int? { position < base ? nil : position - base }
+
+    private mutating func replace(_ position: Int, _ entry: Entry) {
         entries.withUnsafeMutableBufferPointer { entries in
-            var index = base + leaf
+            var index = position
             if entries[index] == entry { return }
             entries[index] = entry
             while index > 1 {
@@ -60,35 +73,44 @@ struct NodeTree: Sendable {
 
     /// The leaf with the lowest key among those with that much free, and of equal ones the first.
     ///
-    /// - Parameter blind: leaves that were met and have no room, some of them. Who searches for the same again blocks them
-    ///   first, so that many full nodes with low keys cost each search less.
-    func lowest(cpu: Int64, memory: Int64, blind: inout [Int]) -> Int? {
-        entries.withUnsafeBufferPointer { entries in
-            var best = UInt64.max
-            var found = 0
-            func descend(_ index: Int) {
-                let entry = entries[index]
-                if entry.key > best || (entry.key == best && firstLeaf(index) >= found) { return }
-                if entry.cpu < cpu || entry.memory < memory {
-                    if index >= base, blind.count < 64 { blind.append(index - base) }
-                    return
-                }
-                if index >= base {
-                    best = entry.key
-                    found = index - base
-                    return
-                }
-                let isLeftFirst = entries[2 * index].key <= entries[2 * index + 1].key
-                descend(isLeftFirst ? 2 * index : 2 * index + 1)
-                descend(isLeftFirst ? 2 * index + 1 : 2 * index)
-            }
-            descend(1)
-            return best == .max ? nil : found
-        }
+    /// - Parameter full: positions that were met and have no room below them. Who searches for the same again blocks them, so
+    ///   that full nodes with low keys are met once, and not in each search.
+    func lowest(cpu: Int64, memory: Int64, full: inout [Int]) -> Int? {
+        var search = Search(cpu: cpu, memory: memory)
+        entries.withUnsafeBufferPointer { search.descend($0, 1, base) }
+        full = search.full
+        return search.best == .max ? nil : search.found
     }
 
-    /// The leaf furthest to the left below an entry.
-    private func firstLeaf(_ index: Int) -> Int {
-        index << (index.leadingZeroBitCount - base.leadingZeroBitCount) - base
+    private struct Search {
+        let cpu: Int64
+        let memory: Int64
+        var best = UInt64.max
+        var found = 0
+        var full: [Int] = []
+
+        init(cpu: Int64, memory: Int64) {
+            self.cpu = cpu
+            self.memory = memory
+        }
+
+        mutating func descend(_ entries: UnsafeBufferPointer<Entry>, _ index: Int, _ base: Int) {
+            let entry = entries[index]
+            if entry.key > best || (entry.key == best && firstLeaf(index, base) >= found) { return }
+            if entry.cpu < cpu || entry.memory < memory { return full.append(index) }
+            if index >= base {
+                best = entry.key
+                found = index - base
+                return
+            }
+            let isLeftFirst = entries[2 * index].key <= entries[2 * index + 1].key
+            descend(entries, isLeftFirst ? 2 * index : 2 * index + 1, base)
+            descend(entries, isLeftFirst ? 2 * index + 1 : 2 * index, base)
+        }
+
+        /// The leaf furthest to the left below an entry.
+        private func firstLeaf(_ index: Int, _ base: Int) -> Int {
+            index << (index.leadingZeroBitCount - base.leadingZeroBitCount) - base
+        }
     }
 }

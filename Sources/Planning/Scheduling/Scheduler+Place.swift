@@ -91,6 +91,8 @@ extension Scheduler {
         }
         scratch.touched.removeAll(keepingCapacity: true)
         for node in touched { views[view].set(Int(node), plainEntry(Int(node), view)) }
+        for (tree, position) in scratch.blocked { views[view].trees[tree].unblock(position) }
+        scratch.blocked.removeAll(keepingCapacity: true)
         for branch in views[view].branches.indices {
             views[view].branches[branch].tasks = 0
             views[view].branches[branch].isFull = false
@@ -120,11 +122,15 @@ extension Scheduler {
     }
 
     private mutating func search(_ demand: Demand, _ view: Int, _ tree: Int) -> Int? {
-        var blind: [Int] = []
-        let leaf = views[view].trees[tree].lowest(cpu: demand.cpu, memory: demand.memory, blind: &blind)
-        for full in blind {
-            scratch.mark(Int(views[view].nodes[tree][full]), 0)
-            views[view].trees[tree].set(full, .none)
+        var full: [Int] = []
+        let leaf = views[view].trees[tree].lowest(cpu: demand.cpu, memory: demand.memory, full: &full)
+        for position in full {
+            views[view].trees[tree].block(position)
+            if let leaf = views[view].trees[tree].leaf(at: position) {
+                scratch.mark(Int(views[view].nodes[tree][leaf]), 0)
+            } else {
+                scratch.blocked.append((tree, position))
+            }
         }
         return leaf.map { Int(views[view].nodes[tree][$0]) }
     }

@@ -4,6 +4,8 @@ struct Scratch: Sendable {
     var own: ContiguousArray<Int32> = []
     var flags: ContiguousArray<UInt8> = []
     var touched: ContiguousArray<Int32> = []
+    /// Parts of trees without room, that are out of searches.
+    var blocked: [(tree: Int, position: Int)] = []
 
     static let touch: UInt8 = 1
     /// A port is taken, or a neighbour is not wanted.

@@ -19,7 +19,16 @@ extension ServicePass {
             case .stopped: break
             }
             if view.isServing { continue }
-            for task in view.superseded { failIfBroken(task) }
+            for task in view.superseded { watch(task) }
+        }
+    }
+
+    /// One that serves on, or is still on its way, while its successor comes up.
+    private mutating func watch(_ task: ObservedTask) {
+        switch task.condition(at: now, patience) {
+        case .starting(let deadline), .serving(let deadline): plan.wake(at: deadline)
+        case .broken: failIfBroken(task)
+        case .complete, .stopped: break
         }
     }
 

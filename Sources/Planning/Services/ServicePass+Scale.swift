@@ -4,14 +4,14 @@ extension ServicePass {
     /// Takes slots away that are too many, and fills those that are missing.
     mutating func scale() {
         switch service.wanted {
-        case .replicas: removeSurplus(slots.filter { $0.newest != nil })
+        case .replicas: removeSurplus()
         case .nodes(let ids):
             let wanted = Set(ids.map(Slot.node))
             for view in slots where !wanted.contains(view.slot) { remove(view) }
         }
-        slots.removeAll { removed.contains($0.slot) }
+        if !removed.isEmpty { slots.removeAll { removed.contains($0.slot) } }
         let vacant = slots.filter { $0.newest == nil }
-        slots.removeAll { $0.newest == nil }
+        if !vacant.isEmpty { slots.removeAll { $0.newest == nil } }
         vacancies = max(0, service.wanted.count - slots.count)
         guard vacancies > 0 else { return }
         // Tasks that were stopped for the rollout are replaced when they have ended: stop first, then start.
@@ -47,10 +47,10 @@ extension ServicePass {
 
     /// Those go first that do not serve, then those of a version that goes anyway, then the second, third, … of their nodes, so
     /// that the rest is spread, then the highest numbers.
-    private mutating func removeSurplus(_ live: [SlotView]) {
-        let surplus = live.count - service.wanted.count
+    private mutating func removeSurplus() {
+        let surplus = slots.count { $0.newest != nil } - service.wanted.count
         guard surplus > 0 else { return }
-        let ranked = live.map { (rank: !$0.isServing ? 2 : isDirty($0) ? 1 : 0, view: $0) }
+        let ranked = slots.filter { $0.newest != nil }.map { (rank: !$0.isServing ? 2 : isDirty($0) ? 1 : 0, view: $0) }
         var perNode: [String: Int] = [:]
         var candidates: [(rank: Int, ordinal: Int, view: SlotView)] = []
         for (rank, view) in ranked.sorted(by: { ($0.rank, $0.view.slot) < ($1.rank, $1.view.slot) }) {
