@@ -1,5 +1,6 @@
 public import Base
 import Engine
+import Images
 import Kernel
 import Planning
 import Store
@@ -102,6 +103,18 @@ extension Cluster {
         try await context.store.remove(kind.rawValue, file.id)
         files[file.id] = nil
         context.publish(kind.rawValue, "remove", file.id, ["name": file.name])
+    }
+
+    /// Seals a client's `X-Registry-Auth`, so that images can be pulled with it later.
+    func sealed(registryAuth text: String, of service: String) throws -> String {
+        Base64.encode(try vault().seal(Array(text.utf8), id: service))
+    }
+
+    /// What a service's images are pulled with; nil without.
+    func credentials(of service: ServiceRecord) throws -> RegistryCredentials? {
+        guard !service.registryAuth.isEmpty else { return nil }
+        let header = try vault().open(Base64.decode(service.registryAuth) ?? [], id: service.id)
+        return RegistryCredentials(header: String(decoding: header, as: UTF8.self))
     }
 
     private func contents(of file: SwarmFile) throws -> [UInt8] {

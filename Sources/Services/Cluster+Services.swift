@@ -8,18 +8,22 @@ import Store
 extension Cluster {
     /// Makes a service from the API's create request.
     ///
+    /// - Parameter registryAuth: the client's `X-Registry-Auth`, which its images are pulled with.
     /// - Returns: its id, and warnings.
     /// - Throws: `.conflict` when the name is in use, `.invalid` and `.unsupported` for a specification that no task could
     ///   be made from, `.notFound` for networks, secrets and configs that do not exist.
-    public func create(service json: JSON) async throws -> (id: String, warnings: [String]) {
+    public func create(
+        service json: JSON, registryAuth: String? = nil
+    ) async throws -> (id: String, warnings: [String]) {
         try requireActive()
-        return try await turn.withPlace { try await make(service: json) }
+        return try await turn.withPlace { try await make(service: json, registryAuth) }
     }
 
-    private func make(service json: JSON) async throws -> (id: String, warnings: [String]) {
+    private func make(service json: JSON, _ registryAuth: String?) async throws -> (id: String, warnings: [String]) {
         try RefusedFields.check("TaskSpec", json["TaskTemplate"])
-        let service = ServiceRecord(spec: try ServiceSpec(json: json), counter: context.counter)
+        var service = ServiceRecord(spec: try ServiceSpec(json: json), counter: context.counter)
         try await check(service)
+        if let registryAuth { service.registryAuth = try sealed(registryAuth: registryAuth, of: service.id) }
         guard await find(name: service.name) == nil else {
             throw SkalaError(
                 .conflict,
@@ -47,16 +51,16 @@ extension Cluster {
     ///   - isRollback: goes back to what it was before; `json` then says nothing.
     /// - Throws: `.conflict` when it was changed since.
     public func update(
-        service reference: String, index: Int64, isRollback: Bool, to json: JSON
+        service reference: String, index: Int64, isRollback: Bool, to json: JSON, registryAuth: String? = nil
     ) async throws -> [String] {
         try requireActive()
         return try await turn.withPlace {
-            try await change(service: reference, index: index, isRollback: isRollback, to: json)
+            try await change(service: reference, index: index, isRollback: isRollback, to: json, registryAuth)
         }
     }
 
     private func change(
-        service reference: String, index: Int64, isRollback: Bool, to json: JSON
+        service reference: String, index: Int64, isRollback: Bool, to json: JSON, _ registryAuth: String?
     ) async throws -> [String] {
         let reconciler = try await reconciler(reference)
         let current = await reconciler.service
@@ -80,7 +84,8 @@ extension Cluster {
         var changed = current
         changed.spec = spec
         try await check(changed)
-        try await reconciler.update(spec, index: index, isRollback: isRollback)
+        let auth = try registryAuth.map { try sealed(registryAuth: $0, of: current.id) }
+        try await reconciler.update(spec, index: index, isRollback: isRollback, registryAuth: auth)
         context.publish("service", "update", current.id, ["name": current.name])
         return []
     }
@@ -195,13 +200,14 @@ extension Cluster {
 }
 
 extension ServiceReconciler {
-    func update(_ spec: ServiceSpec, index: Int64, isRollback: Bool) async throws {
+    func update(_ spec: ServiceSpec, index: Int64, isRollback: Bool, registryAuth: String?) async throws {
         guard index == service.version.index, !service.isRemoved else {
             throw SkalaError(.conflict, "rpc error: code = Unknown desc = update out of sequence")
         }
         var changed = service
         changed.previous = service.spec
         changed.spec = spec
+        changed.registryAuth = registryAuth ?? service.registryAuth
         changed.previousTemplateVersion = service.templateVersion
         changed.rollout =
             isRollback

@@ -44,6 +44,8 @@ extension ServiceReconciler {
     /// A task gets as long to become healthy as its health check may take to give up.
     private var patience: Patience {
         var patience = Patience()
+        // With one node there is nowhere to move to.
+        patience.draining = 0
         let check = service.spec.task.healthcheck
         func nanoseconds(_ key: String, _ standard: Int64) -> Int64 {
             check[key].int.flatMap { $0 > 0 ? min($0, 86_400_000_000_000) : nil } ?? standard

@@ -85,7 +85,8 @@ extension ServiceReconciler {
             _ = try await context.engine.images.find(image)
         } catch let error as SkalaError where error.code == .notFound {
             let reference = try Reference(parsing: image)
-            let remote = try await context.engine.images.lookUp(reference, platform: nil, credentials: nil)
+            let credentials = try await cluster.credentials(of: service)
+            let remote = try await context.engine.images.lookUp(reference, platform: nil, credentials: credentials)
             _ = try await context.engine.images.pull(remote, progress: { _ in })
         }
     }

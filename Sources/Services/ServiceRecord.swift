@@ -16,6 +16,8 @@ public struct ServiceRecord: Sendable {
     /// Of a job: raised to run it again, with the time it was.
     public var jobIteration: Int64
     public var jobExecuted: String
+    /// The client's `X-Registry-Auth`, sealed by `SecretVault` and in base64; empty without.
+    var registryAuth = ""
     /// It was removed, and only goes when its tasks have.
     var isRemoved: Bool
 
@@ -41,6 +43,7 @@ public struct ServiceRecord: Sendable {
         jobIteration = json["JobStatus"]["JobIteration"]["Index"].int ?? 0
         jobExecuted = json["JobStatus"]["LastExecution"].string ?? version.created.text
         isRemoved = json["Skala"]["Removed"].bool ?? false
+        registryAuth = json["Skala"]["RegistryAuth"].string ?? ""
         templateVersion = UInt64(clamping: json["Skala"]["Template"].int ?? 1)
         previousTemplateVersion = UInt64(clamping: json["Skala"]["PreviousTemplate"].int ?? 1)
     }
@@ -49,7 +52,7 @@ public struct ServiceRecord: Sendable {
     var json: JSON {
         var json = document
         json["Skala"] = [
-            "Removed": JSON(isRemoved), "Template": JSON(templateVersion),
+            "Removed": JSON(isRemoved), "RegistryAuth": JSON(registryAuth), "Template": JSON(templateVersion),
             "PreviousTemplate": JSON(previousTemplateVersion),
         ]
         return json

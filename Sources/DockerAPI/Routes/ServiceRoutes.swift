@@ -1,5 +1,6 @@
 import Base
 import Engine
+import Images
 import Planning
 import Services
 
@@ -11,7 +12,8 @@ struct ServiceRoutes {
     func register(_ router: inout Router) {
         router.get("/services") { try await list($0) }
         router.post("/services/create") { request in
-            let (id, warnings) = try await cluster.create(service: try await request.body.json())
+            let (id, warnings) = try await cluster.create(
+                service: try await request.body.json(), registryAuth: registryAuth(request))
             return .json(["ID": JSON(id), "Warnings": warnings.isEmpty ? .null : JSON(warnings)], status: 201)
         }
         router.get("/services/{id}") { request in
@@ -27,7 +29,7 @@ struct ServiceRoutes {
             }
             let warnings = try await cluster.update(
                 service: request.parameter("id"), index: index, isRollback: !rollback.isEmpty,
-                to: try await request.body.json())
+                to: try await request.body.json(), registryAuth: registryAuth(request))
             return .json(["Warnings": warnings.isEmpty ? .null : JSON(warnings)])
         }
         router.delete("/services/{id}") { request in
@@ -43,6 +45,11 @@ struct ServiceRoutes {
                 request, hasTerminal: service.spec.task.container["TTY"].bool ?? false
             ) { try await cluster.tasks(of: service.id) }
         }
+    }
+
+    /// The header, when it holds credentials.
+    private func registryAuth(_ request: Request) -> String? {
+        request.header("X-Registry-Auth").flatMap { RegistryCredentials(header: $0) == nil ? nil : $0 }
     }
 
     private func list(_ request: Request) async throws -> Response {

@@ -211,6 +211,8 @@ import Testing
             try await t.eventually(
                 "docker service ps ill --format '{{.CurrentState}}' | cut -d' ' -f1", prints: "Starting")
             try await t.fails("curl -s --max-time 1 http://127.0.0.1:18791/", 7, "")
+            try await running(t, "web", 4)
+            try await t.eventually(ask, prints: "4")
             t.engine.endDaemon(SIGKILL)
             try await t.sh(ask, prints: "4")
             try await t.engine.startDaemon()
