@@ -23,6 +23,7 @@ test=(
     syslinux mtools dosfstools fdisk kmod qemu-utils # a disk that boots, for machines
     ovmf                                    # and its UEFI firmware
     docker-compose ansible python3-venv     # clients others wrote
+    haproxy openssl                         # the balancer of HTTP requests, and its certificates
     curl strace                             # raw requests; failing kernel calls
 )
 demo=(

@@ -78,11 +78,13 @@ int cl_load_module(const char *path) {
 }
 
 int cl_add_entropy(const void *bytes, uint32_t count) {
-    struct {
+    enum { most = 512 };
+    // Its bytes are a member without a size.
+    union {
         struct rand_pool_info info;
-        unsigned char bytes[512];
-    } pool = {.info = {.entropy_count = 0, .buf_size = 0}};
-    if (count > sizeof pool.bytes) return -EINVAL;
+        unsigned char room[sizeof(struct rand_pool_info) + most];
+    } pool = {.room = {0}};
+    if (count > most) return -EINVAL;
     pool.info.entropy_count = (int)count * 8;
     pool.info.buf_size = (int)count;
     memcpy(pool.info.buf, bytes, count);

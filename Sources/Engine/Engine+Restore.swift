@@ -87,7 +87,13 @@ extension Containers {
     func handleHost(_ event: JSON) async {
         guard let id = event["id"].string else { return }
         if await pods.handleHost(event) { return }
-        guard let owner = machineOwner(id) else { return await handle(event) }
+        guard let owner = machineOwner(id) else {
+            if event["event"].string == "exit", let owner = machineOwner(VirtualMachine.shareID(of: id)) {
+                await existing(owner)?.folderServerEnded()
+                return
+            }
+            return await handle(event)
+        }
         if event["event"].string == "exit" { await existing(owner)?.machineEnded(Container.Exit(event)) }
     }
 

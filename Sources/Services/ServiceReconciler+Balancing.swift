@@ -31,6 +31,8 @@ extension ServiceReconciler {
     }
 
     private func balance(_ spec: ServiceSpec) async throws {
+        // A step of its last task may end after that.
+        guard !hasEndedBalancing else { return }
         let networks = context.engine.networks
         let members = tasks.values.filter(isServing).sorted { $0.created < $1.created }.map {
             BalancedMember(id: $0.containerID)
@@ -90,6 +92,7 @@ extension ServiceReconciler {
     /// Takes the service's addresses, ports and rules away.
     func endBalancing() async {
         await balancing.withPlace {
+            hasEndedBalancing = true
             do {
                 try await context.engine.networks.removeService(service.id)
             } catch { context.log.error("service \(service.name): its rules cannot be removed: \(error)") }

@@ -36,6 +36,8 @@ actor ServiceReconciler {
     var balanced: BalancedService?
     /// An earlier daemon may have told it something.
     var isFirstBalance = true
+    /// The service has gone, and its addresses and rules with it.
+    var hasEndedBalancing = false
     let balancing = AsyncSemaphore(limit: 1)
     /// Tasks whose container something has happened to.
     var touched: Set<String> = []

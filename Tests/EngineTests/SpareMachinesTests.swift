@@ -23,7 +23,9 @@ struct SpareMachinesTests {
             }
         }
         // They begin a moment later; a busy host takes its time.
-        for _ in 0..<200 where made.withLock({ $0.values.reduce(0, +) }) < 3 { try await Task.sleep(for: .milliseconds(100)) }
+        for _ in 0..<200 where made.withLock({ $0.values.reduce(0, +) }) < 3 {
+            try await Task.sleep(for: .milliseconds(100))
+        }
         try await Task.sleep(for: .milliseconds(200))
         #expect(made.withLock { $0 } == [large: 1, small: 2])
     }

@@ -240,7 +240,8 @@ extension Container {
         let isMachine = record.isolation == .machine
         let pressing = isMachine ? keepPressingPowerButton() : nil
         defer { pressing?.cancel() }
-        if !isMachine { try await send(stopSignal) }
+        // A guest that does not answer ends by force in the end.
+        if !isMachine { do { try await send(stopSignal) } catch { guard hasOwnGuest else { throw error } } }
         let grace = timeout ?? record.config["StopTimeout"].int ?? (isMachine ? Container.powerDownGrace : 10)
         // A year stands for "without end": what a client asks for need not fit the clock.
         let longest: Int64 = 86400 * 365
@@ -293,7 +294,7 @@ extension Container {
     /// Kills what runs in the container, and waits for its end. A guest need not do as it is told: a VM that is the container's
     /// own ends then, and the container with it.
     func endByForce() async throws {
-        let own = record.isolation == .microvm ? machine : nil
+        let own = hasOwnGuest ? machine : nil
         do { try await send(SIGKILL) } catch { guard own != nil else { throw error } }
         if await waitForExit(seconds: own == nil ? 30 : Container.guestPatience) { return }
         if let own {
@@ -303,6 +304,9 @@ extension Container {
         }
         throw SkalaError(.timedOut, "container \(id) did not end within 30 s of SIGKILL")
     }
+
+    /// Whether it is in a VM that ends with it.
+    private var hasOwnGuest: Bool { record.isolation == .microvm && machine != nil }
 
     /// Seconds within which a guest answers, and does what it is told.
     private static let guestPatience = 10.0

@@ -232,6 +232,15 @@ extension Container {
         await exited(Exit(code: 137, isOOMKilled: exit.isOOMKilled, time: exit.time))
     }
 
+    /// The program that serves the host's folders to its VM has ended. Who waits for a file there waits for ever, and no signal
+    /// changes that: the VM ends.
+    func folderServerEnded() async {
+        guard record.isolation == .microvm, let machine, machine.isAlive else { return }
+        engine.log.error("container \(id): the program that serves folders to its VM has ended; so does the VM")
+        // It may have ended meanwhile.
+        _ = try? await engine.warden.request("signal", ["id": JSON(machine.id), "signal": JSON(SIGKILL)])
+    }
+
     /// Finds the VM again after a restart of the daemon, and asks the warden in it.
     ///
     /// - Returns: what that says of the container; nil when it has ended or does not answer.

@@ -120,7 +120,7 @@ final class VirtualMachine: Sandbox {
         client.open(stream)
     }
 
-    /// The id, under the host's warden, of the program that serves the host's folders to a VM.
+    /// The id, under the host's warden, of the program that serves the host's folders to a VM; and of that the VM's again.
     static func shareID(of id: String) -> String { String(id.reversed()) }
 
     static let gone = SkalaError(.unavailable, "the VM is not running")

@@ -10,6 +10,8 @@ extension VirtualMachines {
     /// How long a stock guest may take to boot, in seconds. One that has not finished on KVM by `probeDeadline` never will; an
     /// emulated one, with all of a pod's places, takes ten seconds of a processor, of which a busy host gives it a part.
     static let bootDeadline = 180.0
+    /// The same, before another one is tried.
+    private static let patience = 90.0
     private static let probeDeadline = 8.0
 
     func template(for shape: MachineShape) async throws -> MachineTemplate {
@@ -41,11 +43,19 @@ extension VirtualMachines {
         for accelerator in accelerators {
             let isLast = accelerator == accelerators.last
             if !isLast, probeFailed(accelerator, key) { continue }
-            let template = try await prepareTemplate(shape, kernel, accelerator)
             do {
-                return try await boot(
-                    template, shape, kernel, key,
-                    seconds: isLast ? VirtualMachines.bootDeadline : VirtualMachines.probeDeadline)
+                guard isLast else {
+                    return try await makeTemplate(
+                        shape, kernel, accelerator, key, seconds: VirtualMachines.probeDeadline)
+                }
+                do {
+                    return try await makeTemplate(shape, kernel, accelerator, key, seconds: VirtualMachines.patience)
+                } catch let error as SkalaError where error.code == .timedOut {
+                    // Emulated processors that wait for each other were seen to stand still, rarely; or the host is busy.
+                    log.error("a guest has not booted in time; another one is tried: \(error)")
+                    return try await makeTemplate(
+                        shape, kernel, accelerator, key, seconds: VirtualMachines.bootDeadline)
+                }
             } catch {
                 guard !isLast else { throw error }
                 log.info("no guest boots on \(accelerator.rawValue) here: \(error)")
@@ -119,6 +129,13 @@ extension VirtualMachines {
             }
         }
         return template
+    }
+
+    private func makeTemplate(
+        _ shape: MachineShape, _ kernel: GuestKernel, _ accelerator: Accelerator, _ key: JSON, seconds: Double
+    ) async throws -> MachineTemplate {
+        let template = try await prepareTemplate(shape, kernel, accelerator)
+        return try await boot(template, shape, kernel, key, seconds: seconds)
     }
 
     /// Boots a VM and keeps it, stopped, as a template.

@@ -48,7 +48,7 @@ enum ComposeCommands {
         for kind in kinds {
             for resource in try resources(kind, of: name, call.client) {
                 let id = resource["Id"].string ?? resource["ID"].string ?? resource["Name"].plain
-                try remove("/\(kind)/\(PercentEncoding.encode(id))", call.client)
+                try call.client.json(.delete("/\(kind)/\(PercentEncoding.encode(id))"))
                 StandardStreams.error(
                     "\(kind.dropLast()) \((resource["Name"].string ?? resource["Spec"]["Name"].plain)): removed\n")
                 removed += 1
@@ -114,19 +114,6 @@ enum ComposeCommands {
         let answer = try client.json(
             .get("/\(kind)", query: try API.filters(["label=\(ComposeProject.label)=\(project)"])))
         return (kind == "volumes" ? answer["Volumes"] : answer).array ?? []
-    }
-
-    /// What services had is theirs until they have gone, which takes a moment after their tasks.
-    private static func remove(_ path: String, _ client: EngineClient) throws {
-        for _ in 0..<100 {
-            do {
-                try client.json(.delete(path))
-                return
-            } catch let error as SkalaError where [.conflict, .forbidden].contains(error.code) {
-                Sleep.milliseconds(50)
-            }
-        }
-        try client.json(.delete(path))
     }
 
     /// Writes a service's specification, as it was read and changed.

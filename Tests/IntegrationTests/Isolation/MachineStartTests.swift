@@ -131,6 +131,21 @@ extension Integration {
             }
         }
 
+        /// Without the program that serves its folders a VM would hang: it ends, and its container can start again.
+        @Test func folderServerIsKilled() async throws {
+            try await EngineFixture.with(options: MachineStartTests.tcg) { engine in
+                let t = try Session(engine)
+                let warden = try #require(engine.wardenProcess)
+                try await t.sh(
+                    """
+                    docker run -d --runtime microvm --name shared -v $PWD:/here busybox sh -c 'while :; do cat /here/* >/dev/null; done' >/dev/null
+                    kill -9 $(pgrep -P \(warden) -f virtiofsd); timeout 20 docker wait shared; docker start shared
+                    docker exec shared ls -d /here; docker rm -f shared
+                    """, prints: "137\nshared\n/here\nshared", deadline: 180)
+                try await t.sh("ls $ENGINE/run/vm | grep -v root | wc -l", prints: "0")
+            }
+        }
+
         /// A kernel that was built by hand, for the workloads that ask for it.
         @Test func kernelOfAWorkload() async throws {
             try await Session.run { t in
