@@ -125,7 +125,8 @@ extension Integration {
                         kill -STOP $(pgrep -f -u $(stat -c %u $ENGINE/run/vm/$(ls $ENGINE/run/vm | grep -v root | head -n 1)) .)
                         timeout 50 docker \(verb) hangs
                         """, prints: "hangs", deadline: 120)
-                    try await t.sh(
+                    // A checkpoint may be in the making.
+                    try await t.eventually(
                         "docker rm -f hangs >/dev/null 2>&1; ls $ENGINE/run/vm | grep -v root | wc -l", prints: "0")
                 }
             }
@@ -142,7 +143,7 @@ extension Integration {
                     kill -9 $(pgrep -P \(warden) -f virtiofsd); timeout 20 docker wait shared; docker start shared
                     docker exec shared ls -d /here; docker rm -f shared
                     """, prints: "137\nshared\n/here\nshared", deadline: 180)
-                try await t.sh("ls $ENGINE/run/vm | grep -v root | wc -l", prints: "0")
+                try await t.eventually("ls $ENGINE/run/vm | grep -v root | wc -l", prints: "0")
             }
         }
 
