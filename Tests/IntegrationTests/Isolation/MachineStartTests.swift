@@ -13,7 +13,7 @@ extension Integration {
                 let t = try Session(engine)
                 let cold = "\(run) --annotation skala.start=cold"
                 try await t.sh(
-                    "\(cold) busybox sh -c 'echo cold; ping -c 1 -w 5 $0 >/dev/null && echo net' $SUBNET.$BRIDGEHOST",
+                    "\(cold) busybox sh -c 'echo cold; ping -c 3 -w 9 $0 >/dev/null && echo net' $SUBNET.$BRIDGEHOST",
                     prints: "cold\nnet", deadline: 180)
                 try await t.sh(
                     "mkdir b; \(cold) -v $PWD/b:/b busybox sh -c 'echo kept >/b/f'; cat b/f", prints: "kept",

@@ -135,7 +135,9 @@ extension Integration {
                 try await t.sh(
                     "\(each) docker exec $c sed -n \(lines + 1)p /random; done | sort -u | wc -l", prints: "4")
                 for number in 1...3 {
-                    let other = try #require(Int(try await t.sh("docker exec ${N}a-\(number) cat /count")))
+                    // It is empty while it is written.
+                    let read = "until docker exec ${N}a-\(number) cat /count | grep .; do :; done"
+                    let other = try #require(Int(try await t.sh(read)))
                     #expect(other > count)
                 }
                 try await t.sh(
