@@ -20,6 +20,7 @@ struct SpareMachinesTests {
                 // Still being made when the others are counted.
                 try await Task.sleep(for: .seconds(60))
                 throw CancellationError()
+            } settled: { _ in
             }
         }
         // They begin a moment later; a busy host takes its time.

@@ -52,7 +52,12 @@ final class SpareMachines: Sendable {
     }
 
     /// A VM of that shape has been asked for: makes as many as the demand of late suggests, one after the other.
-    func refill(_ shape: MachineShape, _ make: @escaping @Sendable () async throws -> VirtualMachine) {
+    ///
+    /// - Parameter settled: a VM that was made is kept from then on, or has gone.
+    func refill(
+        _ shape: MachineShape, _ make: @escaping @Sendable () async throws -> VirtualMachine,
+        settled: @escaping @Sendable (VirtualMachine) async -> Void
+    ) {
         let now = SystemClock.monotonicNanoseconds()
         let generation: Int? = state.withLock { state in
             state.starts[shape, default: []].append(now)
@@ -66,6 +71,7 @@ final class SpareMachines: Sendable {
                 try await Task.sleep(nanoseconds: SpareMachines.refillDelay)
                 let machine = try await make()
                 if !add(machine, shape, generation) { await machine.destroy() }
+                await settled(machine)
                 try await Task.sleep(nanoseconds: UInt64(SpareMachines.idleTime))
                 for machine in removeIdle(shape) { await machine.destroy() }
             } catch {

@@ -119,8 +119,8 @@ extension VirtualMachines {
         } catch {
             throw await failed(machine, error)
         }
-        unclaimed[machine.id] = nil
         await machine.destroy()
+        unclaimed[machine.id] = nil
         await discard(final, shape)
         try await threads.run {
             try new.complete(key)

@@ -171,14 +171,14 @@ extension VirtualMachines {
             }
         } catch {
             let reason = VirtualMachines.lastWords(machine.console)
-            unclaimed[id] = nil
             await machine.destroy()
+            unclaimed[id] = nil
             try? template.remove()  // the first error is the one that tells
             throw ((error as? SkalaError) ?? SkalaError(.system, "\(error)")).within(
                 "cannot make a template for VMs" + reason)
         }
-        unclaimed[id] = nil
         await machine.destroy()
+        unclaimed[id] = nil
         // A copy of the last one may be in the warden's memory.
         try await warden.request("unseal", ["path": JSON(final.memory)])
         try await threads.run {

@@ -40,7 +40,8 @@ actor VirtualMachines {
     var failedCheckpoints: [MachineShape: Int] = [:]
     var startCount: [MachineShape: Int] = [:]
     let spares: SpareMachines
-    /// Those that are nobody's yet: being started, warmed up, or to become templates.
+    /// Those that are nobody's yet: being started, warmed up, or to become templates. One is in it until it is somebody's or
+    /// gone, since the daemon may end at any time.
     var unclaimed: [String: VirtualMachine] = [:]
     var isClosed = false
     private var rootImages: [String: Task<Void, any Error>] = [:]
@@ -88,15 +89,23 @@ actor VirtualMachines {
     /// Ends a VM that did not start, and answers the error with what it said last.
     func failed(_ machine: VirtualMachine, _ error: any Error) async -> SkalaError {
         let reason = VirtualMachines.lastWords(machine.console)
-        unclaimed[machine.id] = nil
         await machine.destroy()
+        unclaimed[machine.id] = nil
         return ((error as? SkalaError) ?? SkalaError(.system, "\(error)")).within("cannot start the VM" + reason)
     }
 
     private func claim(_ request: Request) async throws -> VirtualMachine {
         let shape = request.shape
         if request.isCold { return try await newMachine(request) }
-        defer { if request.shares.isEmpty { spares.refill(shape) { [self] in try await warmClone(shape) } } }
+        defer {
+            if request.shares.isEmpty {
+                spares.refill(shape) { [self] in
+                    try await warmClone(shape)
+                } settled: { [self] in
+                    await settle($0)
+                }
+            }
+        }
         if request.shares.isEmpty, let machine = spares.take(shape) {
             let control = machine.control
             do {
@@ -218,12 +227,14 @@ actor VirtualMachines {
             try await WarmUp.run(machine)
             let control = machine.control
             try await threads.run { try control.stop() }
-            unclaimed[machine.id] = nil
             return machine
         } catch {
             throw await failed(machine, error)
         }
     }
+
+    /// It is among the spare ones now, or gone.
+    private func settle(_ machine: VirtualMachine) { unclaimed[machine.id] = nil }
 
     /// Ends the spare VMs, and those that are being made: they are of no use to the next daemon.
     func close() async {
@@ -288,8 +299,8 @@ actor VirtualMachines {
             unclaimed[files.id] = machine
             return machine
         } catch {
-            unclaimed[files.id] = nil
             await coming.destroy()
+            unclaimed[files.id] = nil
             throw error
         }
     }
