@@ -1,7 +1,7 @@
 import Synchronization
 
-/// Lets so many through at a time; those who wait are served in order.
-final class AsyncSemaphore: Sendable {
+/// Lets so many through at a time; those who wait suspend, and are served in order.
+public final class AsyncSemaphore: Sendable {
     private struct State {
         var free: Int
         var waiters: [CheckedContinuation<Void, Never>] = []
@@ -9,9 +9,10 @@ final class AsyncSemaphore: Sendable {
 
     private let state: Mutex<State>
 
-    init(limit: Int) { state = Mutex(State(free: limit)) }
+    public init(limit: Int) { state = Mutex(State(free: limit)) }
 
-    func withPlace<Value>(
+    /// Runs `body`, in the caller's isolation, while no more than the limit run.
+    public func withPlace<Value>(
         isolation: isolated (any Actor)? = #isolation, _ body: () async throws -> Value
     ) async rethrows -> Value {
         await acquire()
