@@ -23,7 +23,7 @@ extension Container {
             result = .success(try await body(folder, machine))
         } catch { result = .failure(error) }
         do { try await threads.run { try FileContents.removeTree(folder) } } catch {
-            engine.log.error("cannot remove \(folder): \(error)")
+            engine.log.error("cannot remove \(folder)", ["error": "\(error)"])
         }
         if case .failure = result { await containers.proceedAfterFullDisk() }
         return try result.get()
@@ -88,7 +88,7 @@ extension Container {
         // Fails only when the VM has ended, or the container.
         _ = try? await machine.request("thaw", disk, seconds: Container.configureDeadline)
         let stood = (SystemClock.monotonicNanoseconds() - began) / 1000
-        engine.log.debug("container \(Identifier.short(id)) captured: its writing waited for \(stood) us")
+        engine.log.debug("a container captured: its writing waited for \(stood) us", ["container": id])
         try result.get()
     }
 

@@ -113,7 +113,7 @@ actor VirtualMachines {
                 return machine
             } catch {
                 // It ended while it waited: another one does as well.
-                log.error("a spare VM is lost: \(error)")
+                log.error("a spare VM is lost", ["error": "\(error)"])
                 await machine.destroy()
             }
         }
