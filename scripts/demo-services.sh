@@ -8,10 +8,11 @@
 web=blog_web
 load_process='' load_name=''
 phases=()
-most=0
+most=5
+files=(-f examples/wordpress/compose.yaml)
 declare -A times=() memory=() failures=() rates=()
 
-compose() { engine up -f examples/wordpress/compose.yaml "$@" >"$work/up.log" 2>&1; }
+compose() { engine up "${files[@]}" "$@" >"$work/up.log" 2>&1; }
 
 prepare_services() {
     port=$((20000 + RANDOM % 10000 / 4 * 4))
@@ -100,6 +101,7 @@ add_phase() {
 # From one user to so many: replicas are added by themselves.
 ramp() {
     local isolation=$1 users=$2 length=$3 began
+    wait_until 60 "one replica" serves 1
     step "$isolation: from 1 to $users users in $length s"
     began=$(nanoseconds)
     start_load "$isolation: 1 to $users users" --ramp "1:$users" --duration "${length}s"
@@ -187,26 +189,22 @@ calm() {
 
 deploy() {
     step "skala up: MariaDB with a volume and a secret, WordPress"
-    export BLOG_ISOLATION=container BLOG_RELEASE=1 BLOG_MAX=5
-    most=$BLOG_MAX
     compose
     expect "$(curl -s -m 10 "$page")" '<title>Skala</title>'
     expect "$(release)" 1
-    wait_until 30 "one replica" serves 1
     done_step "$page"
 }
 
 # From containers to virtual machines is a rolling update like any other.
 move_to_machines() {
     step "the front end moves into virtual machines, under load"
-    export BLOG_ISOLATION=microvm BLOG_RELEASE=1
+    files+=(-f examples/wordpress/microvm.yaml)
     # The first one says what VMs run on here.
-    engine run --rm --isolation microvm busybox true
+    engine run --rm --isolation microvm --memory 256m busybox true >"$work/up.log" 2>&1
     if is_emulated; then
-        # What a processor in software can do: fewer replicas that may use more, and patience.
-        export BLOG_MAX=2 BLOG_CPUS=1 BLOG_HEALTH_INTERVAL=2s BLOG_HEALTH_TIMEOUT=4s BLOG_START_PERIOD=20s
+        files+=(-f examples/wordpress/emulated.yaml)
+        most=2
     fi
-    most=${BLOG_MAX:-5}
     start_load "from containers to microVMs" --concurrency 2 --duration 5m
     compose
     stop_load
