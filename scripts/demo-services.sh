@@ -91,8 +91,7 @@ latency() { sed -n "s/.*\"latency\":{[^}]*\"$1\":\([0-9.]*\).*/\1/p" "$work/load
 
 add_phase() {
     failures[$load_name]=$(number failed)
-    rates[$load_name]=$(number rate)
-    phases+=("$(printf '%-38s %8d %8d %9.1f %9.0f %7.0f %7.0f' "$load_name" "$(number requests)" "$(number failed)" \
+    phases+=("$(printf '%-38s %8d %8d %9.1f %8.0f %8.0f %8.0f' "$load_name" "$(number requests)" "$(number failed)" \
         "$(number rate)" "$(latency p50)" "$(latency p95)" "$(latency p99)")")
 }
 
@@ -111,6 +110,7 @@ ramp() {
     wait "$load_process"
     memory[$isolation]=$(memory_per_replica)
     add_phase
+    rates[$isolation]=$(number rate)
     expect "$(serving)" "$most"
     done_step "1 → $(serving) replicas, the second served after ${times[serving $isolation]} s"
 }
@@ -240,17 +240,22 @@ services() {
 }
 
 print_services() {
-    printf '\n%-38s %8s %8s %9s %9s %7s %7s\n' "WordPress under load" requests failed "a second" "p50 ms" "p95 ms" "p99 ms"
+    printf '\n%-38s %8s %8s %9s %8s %8s %8s\n' "WordPress under load" requests failed "a second" "p50 ms" "p95 ms" "p99 ms"
     printf '%s\n' "${phases[@]}"
-    printf '\n%-38s %12s %12s   %s\n' "seconds" containers microVMs "the studies: containers, VMs"
-    timing "load → decision to add a replica" decision "" s
-    timing "load → a new replica serves" serving "8 s, 3 min (Joy 2015)"
-    timing "SIGKILL → all serve again" crash "< 1 s, tens of seconds (Sharma 2016)"
-    timing "hang → all serve again" hang
-    timing "rolling update of all replicas" update
-    timing "broken release → the one before" rollback
-    timing "load over → one replica" calm
-    printf '%-38s %12s %12s\n' "memory of the host per replica" "${memory[containers]}" "${memory[microVMs]}"
+    printf '\n%-38s %11s %11s   %s\n' seconds containers microVMs "the studies: containers, VMs"
+    row "load → decision" "${times[decision containers]}" "${times[decision microVMs]}"
+    row "load → a new replica serves" "${times[serving containers]}" "${times[serving microVMs]}" "8, 180 (Joy 2015)"
+    row "SIGKILL → all serve again" "${times[crash containers]}" "${times[crash microVMs]}" \
+        "below 1, tens (Sharma et al. 2016)"
+    row "hang → all serve again" "${times[hang containers]}" "${times[hang microVMs]}"
+    row "rolling update" "${times[update containers]}" "${times[update microVMs]}"
+    row "broken release → rolled back" "${times[rollback containers]}" "${times[rollback microVMs]}"
+    row "no load → one replica" "${times[calm containers]}" "${times[calm microVMs]}"
+    row "memory of a replica, on the host" "${memory[containers]}" "${memory[microVMs]}"
+    row "answers a second, of the ramp" "${rates[containers]}" "${rates[microVMs]}" "more than 3 : 1 (Joy 2015)"
+    ! is_emulated || printf '\n%s\n%s\n' \
+        "This host has no hardware virtualization: the microVMs' processors are emulated, and PHP in them is some 20 times as" \
+        "slow. They have $most replicas at most, and fewer users."
 }
 
-timing() { printf '%-38s %12s %12s   %s\n' "$1" "${times[$2 containers]}" "${times[$2 microVMs]}" "${3:-}"; }
+row() { printf '%-38s %11s %11s   %s\n' "$1" "$2" "$3" "${4:-}"; }
