@@ -47,6 +47,9 @@ serving() { decisions 0 | sed -n 's/^[0-9]* serving: \([0-9]*\).*/\1/p' | tail -
 
 serves_at_least() { [ "$(serving)" -ge "$1" ]; }
 
+# One replica, and the autoscaler has seen that it is enough.
+is_at_rest() { serves 1 && engine service explain --format '{{.Autoscaler}}' "$web" | grep -q '^1: .* wants [01]\b'; }
+
 serves() { [ "$(serving)" = "$1" ]; }
 
 # When, after a time, connections were balanced over so many replicas at least.
@@ -59,6 +62,8 @@ a_replica() {
     engine ps --no-trunc --format '{{.Names}}' --filter health=healthy --filter label=com.docker.swarm.service.name=$web |
         tail -n 1
 }
+
+has_ended() { [ -z "$(engine ps -q --filter "name=$1")" ]; }
 
 release() { curl -s -m 30 -o /dev/null -D - "$page" | tr -d '\r' | sed -n 's/^X-Release: //p'; }
 
@@ -86,7 +91,11 @@ stop_load() {
     add_phase
 }
 
-number() { sed -n "s/.*\"$1\":\([0-9.]*\).*/\1/p" "$work/load.json" | head -n 1; }
+# The first such member is the whole load's, and not a second's.
+number() {
+    awk -v key="\"$1\":" '!found && match($0, key "[0-9.]+") {
+        print substr($0, RSTART + length(key), RLENGTH - length(key)); found = 1 }' "$work/load.json"
+}
 latency() { sed -n "s/.*\"latency\":{[^}]*\"$1\":\([0-9.]*\).*/\1/p" "$work/load.json"; }
 
 add_phase() {
@@ -100,7 +109,7 @@ add_phase() {
 # From one user to so many: replicas are added by themselves.
 ramp() {
     local isolation=$1 users=$2 length=$3 began
-    wait_until 60 "one replica" serves 1
+    wait_until 60 "a service at rest" is_at_rest
     step "$isolation: from 1 to $users users in $length s"
     began=$(nanoseconds)
     start_load "$isolation: 1 to $users users" --ramp "1:$users" --duration "${length}s"
@@ -134,15 +143,18 @@ crash() {
 
 # All its processes stop, as those of a program that waits for itself for ever.
 hang() {
-    local isolation=$1 users=$2 count began
+    local isolation=$1 users=$2 count victim began
     step "$isolation: a replica hangs"
     start_load "$isolation: one hangs" --concurrency "$users" --duration 5m
     sleep 1
     count=$(serving)
+    victim=$(a_replica)
     began=$(nanoseconds)
-    engine exec "$(a_replica)" sh -c 'kill -STOP -1'
+    engine exec "$victim" sh -c 'kill -STOP -1'
     wait_until 120 "$count replicas after one hung" has_served_again "$began" "$count"
     times[hang $isolation]=$(seconds "$began" "$(served_again "$began" "$count")")
+    # Requests it has had wait until it is killed: they are counted, too.
+    wait_until 60 "the end of the replica that hung" has_ended "$victim"
     sleep 1
     stop_load
     done_step "$count of $count serve again after ${times[hang $isolation]} s"
