@@ -34,6 +34,8 @@ actor ServiceReconciler {
     var lastScaling: ScalingDecision?
     /// What the kernel was told last; nil: nothing yet.
     var balanced: BalancedService?
+    /// What HAProxy was told last.
+    var balancedHTTP: HTTPService?
     /// An earlier daemon may have told it something.
     var isFirstBalance = true
     /// The service has gone, and its addresses and rules with it.
@@ -156,7 +158,8 @@ actor ServiceReconciler {
         if state.isAlive {
             let isHealthy = health != "unhealthy"
             if isHealthy != task.isHealthy { await change(task.id) { $0.isHealthy = isHealthy } }
-            guard task.state < .running, health == "none" || health == "healthy" else { return }
+            // Who has no health check, and serves requests, is asked for a connection in the step that starts it.
+            guard task.state < .running, health == "healthy" || health == "none" && knockPort() == nil else { return }
             await change(task.id) {
                 $0.enter(.running, "started")
                 $0.pid = state.pid
