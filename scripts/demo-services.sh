@@ -8,7 +8,8 @@
 web=blog_web
 load_process='' load_name=''
 phases=()
-most=5
+# What the Compose files say of a replica's share of requests, and of replicas.
+share=8 most=5
 files=(-f examples/wordpress/compose.yaml)
 declare -A times=() memory=() failures=() rates=()
 
@@ -114,6 +115,8 @@ ramp() {
     began=$(nanoseconds)
     start_load "$isolation: 1 to $users users" --ramp "1:$users" --duration "${length}s"
     wait_until 120 "a second replica" has_served_again "$began" 2
+    # From when on one replica is too few.
+    began=$((began + 1000000000 * length * share / (users - 1)))
     times[decision $isolation]=$(seconds "$began" "$(decided "$began" 'autoscaler: 1 → ')")
     times[serving $isolation]=$(seconds "$began" "$(served_again "$began" 2)")
     wait "$load_process"
@@ -215,7 +218,7 @@ move_to_machines() {
     engine run --rm --isolation microvm --memory 256m busybox true >"$work/up.log" 2>&1
     if is_emulated; then
         files+=(-f examples/wordpress/emulated.yaml)
-        most=2
+        share=2 most=2
     fi
     start_load "from containers to microVMs" --concurrency 2 --duration 5m
     compose
@@ -255,8 +258,8 @@ print_services() {
     printf '\n%-38s %8s %8s %9s %8s %8s %8s\n' "WordPress under load" requests failed "a second" "p50 ms" "p95 ms" "p99 ms"
     printf '%s\n' "${phases[@]}"
     printf '\n%-38s %11s %11s   %s\n' seconds containers microVMs "the studies: containers, VMs"
-    row "load → decision" "${times[decision containers]}" "${times[decision microVMs]}"
-    row "load → a new replica serves" "${times[serving containers]}" "${times[serving microVMs]}" "8, 180 (Joy 2015)"
+    row "one replica too few → decision" "${times[decision containers]}" "${times[decision microVMs]}"
+    row "one replica too few → another serves" "${times[serving containers]}" "${times[serving microVMs]}" "8, 180 (Joy 2015)"
     row "SIGKILL → all serve again" "${times[crash containers]}" "${times[crash microVMs]}" \
         "below 1, tens (Sharma et al. 2016)"
     row "hang → all serve again" "${times[hang containers]}" "${times[hang microVMs]}"
