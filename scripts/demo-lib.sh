@@ -40,6 +40,8 @@ summary() {
 }
 
 failed() {
+    # A subshell's failure is its caller's.
+    [ "$BASHPID" = $$ ] || return 0
     trap - ERR
     printf '\ndemo: "%s" failed (%s, line %s)\n' "$current" "${BASH_SOURCE[1]}" "${BASH_LINENO[0]}" >&2
     [ ! -s "$work/daemon.log" ] || { echo "the daemon's last lines:"; tail -n 5 "$work/daemon.log"; } >&2

@@ -66,7 +66,7 @@ a_replica() {
 
 has_ended() { [ -z "$(engine ps -q --filter "name=$1")" ]; }
 
-release() { curl -s -m 30 -o /dev/null -D - "$page" | tr -d '\r' | sed -n 's/^X-Release: //p'; }
+release() { curl -s -m 60 -o /dev/null -D - "$page" | tr -d '\r' | sed -n 's/^x-release: //Ip'; }
 
 # Of the host's memory, a replica's mean, in MB.
 memory_per_replica() {
@@ -218,7 +218,7 @@ move_to_machines() {
     engine run --rm --isolation microvm --memory 256m busybox true >"$work/up.log" 2>&1
     if is_emulated; then
         files+=(-f examples/wordpress/emulated.yaml)
-        share=2 most=2
+        share=1 most=2
     fi
     start_load "from containers to microVMs" --concurrency 2 --duration 5m
     compose
@@ -241,7 +241,7 @@ services() {
     calm containers
     move_to_machines
     local users=80 some=40
-    ! is_emulated || users=6 some=3
+    ! is_emulated || users=4 some=2
     ramp microVMs "$users" 20
     crash microVMs "$some"
     hang microVMs "$some"
