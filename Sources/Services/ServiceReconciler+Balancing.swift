@@ -36,7 +36,8 @@ extension ServiceReconciler {
         guard !hasEndedBalancing else { return }
         let networks = context.engine.networks
         let members = tasks.values.filter(isServing).sorted { $0.created < $1.created }.map {
-            BalancedMember(id: $0.containerID)
+            // Whoever takes a slot over takes over the clients that a source hash led there.
+            BalancedMember(id: $0.containerID, key: $0.slot == 0 ? "" : "\($0.slot)")
         }
         let wanted = try await balancedService(spec, members)
         if wanted.attachments.isEmpty, wanted.portRequests.isEmpty {
