@@ -49,12 +49,28 @@ extension ServiceReconciler {
         if let balanced, balanced.isReached(as: wanted) {
             guard balanced.members != members else { return }
             try await networks.setMembers(of: service.id, members)
+            noteMembers(balanced.members, members)
             self.balanced?.members = members
         } else {
             try await networks.setService(wanted)
+            noteMembers(balanced?.members ?? [], members)
             balanced = wanted
         }
         isFirstBalance = false
+    }
+
+    /// Says from when on connections find other tasks than before: what came up serves now.
+    private func noteMembers(_ before: [BalancedMember], _ after: [BalancedMember]) {
+        func names(_ members: [BalancedMember], without others: [BalancedMember]) -> String {
+            let slots = members.filter { !others.contains($0) }.map { member in
+                tasks.values.first { $0.containerID == member.id }.map { name($0.id) } ?? "one that has gone"
+            }
+            return slots.joined(separator: ", ")
+        }
+        let (came, left) = (names(after, without: before), names(before, without: after))
+        guard came != left else { return }
+        let changes = [came.isEmpty ? "" : "\(came) in", left.isEmpty ? "" : "\(left) out"].filter { !$0.isEmpty }
+        note("serving: \(after.count) (\(changes.joined(separator: "; ")))")
     }
 
     func isServing(_ task: TaskRecord) -> Bool {

@@ -31,7 +31,8 @@ struct DaemonOptions {
           --warden FILE       skala-warden program (default: beside this program); the others are beside it
           --cgroup-parent G   cgroup of all containers (default /skala)
           --bridge NAME       bridge of the default network (default skala0)
-          --subnet CIDR       its addresses (default 172.17.0.0/16)
+          --subnet CIDR       its addresses (default 172.17.0.0/16, or the next of Docker's pools
+                              that is free on this host)
           --accelerator A     what runs the instructions of VMs: auto, kvm or tcg (default auto: kvm where a guest boots
                               on it, software emulation otherwise)
           --spare-vms N       VMs of each size that are kept ready while VMs are being started (default 2; 0: none)

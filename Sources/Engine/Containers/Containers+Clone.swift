@@ -176,7 +176,9 @@ extension Container {
             try requireThere()
             guard let name = request.snapshot else {
                 report("Capturing \(record.name)")
-                return try await withCapture(filesOnly: request.filesOnly, isKept: false) { folder, machine in
+                return try await withCapture(
+                    filesOnly: request.filesOnly, isKept: false, clones: request.count ?? 1
+                ) { folder, machine in
                     let loan = Loan(record: record, folder: folder, machine: machine, starts: record.state.isAlive)
                     return try await lend(loan, body)
                 }

@@ -279,7 +279,8 @@ actor VirtualMachines {
         let spec = MachineSpec(
             id: files.id,
             arguments: isRestored
-                ? MachineCommand.restore(program: MachineSpec.checkpointProgramPath) : command.arguments,
+                ? MachineCommand.restore(program: MachineSpec.checkpointProgramPath, origin: origin)
+                : command.arguments,
             root: files.root, folder: files.folder,
             cgroupParent: configuration.cgroupParent, devices: devices, memory: shape.memory,
             isClone: origin != .boot && !hasShare && shape.kind != .pod,
