@@ -39,7 +39,10 @@ extension ServiceReconciler {
         let serving = tasks.values.filter(isServing).sorted { $0.created < $1.created }
         let http = try await httpService(spec, serving)
         let ports = Set(http?.listeners.map(\.port) ?? [])
-        let members = serving.map { BalancedMember(id: $0.containerID) }
+        let members = serving.map {
+            // Whoever takes a slot over takes over the clients that a source hash led there.
+            BalancedMember(id: $0.containerID, key: $0.slot == 0 ? "" : "\($0.slot)")
+        }
         // A port that changes hands is given up first.
         if balancedHTTP?.listeners.allSatisfy({ ports.contains($0.port) }) == false {
             try await balance(requests: http)
