@@ -105,16 +105,15 @@ expect() {
 
 # Prints the first two numbers of /16 networks nothing on this host has a route to, as many as asked for.
 free_networks() {
-    local wanted=$1 number network
-    for number in $(seq 31 -1 17); do
-        network=172.$number
+    local wanted=$1 network
+    for network in 172.{31..17} 10.{250..200}; do
         [ -z "$(ip -4 route show root "$network.0.0/16")" ] || continue
         [ -z "$(ip -4 route show match "$network.0.0/16" | grep -v '^default')" ] || continue
         echo "$network"
         wanted=$((wanted - 1))
         [ "$wanted" -gt 0 ] || return 0
     done
-    echo "no free network in 172.17.0.0 to 172.31.0.0" >&2
+    echo "no free network in 172.17.0.0 to 172.31.0.0 and 10.200.0.0 to 10.250.0.0" >&2
     return 1
 }
 
@@ -202,9 +201,12 @@ cleanup() {
     fi
     # The warden outlives its daemon; its command line has this run's own folder.
     for warden in $(pgrep -f -- "--socket $work/run/warden.sock"); do end_process "$warden"; done
+    # What neither has ended, if one of them could not: the balancer of requests, for instance.
+    for process in $(pgrep -f -- "$work/run/"); do end_process "$process"; done
     [ ! -e "/run/netns/$client" ] || ip netns delete "$client"
     nft delete table ip "skala_$(tag "$work/run")" 2>/dev/null
     nft delete table ip6 "skala_$(tag "$work/run")" 2>/dev/null
+    for family in ip ip6 bridge; do nft delete table $family "skala_$(tag "$work/run")_services" 2>/dev/null; done
     ip link delete "$bridge" 2>/dev/null
     for folder in /sys/fs/cgroup/{,*/}"$group"{,-docker}; do
         [ ! -d "$folder" ] || find "$folder" -depth -type d -exec rmdir {} + 2>/dev/null

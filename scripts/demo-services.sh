@@ -80,7 +80,7 @@ memory_per_replica() {
 start_load() {
     load_name=$1
     shift
-    "$bin/skala" load --json --no-keepalive --timeout 30s --output "$work/load.json" "$@" "$page" >"$work/load.log" 2>&1 &
+    "$bin/skala" load --json --no-keepalive --timeout 30s --interval 100ms --output "$work/load.json" "$@" "$page" >"$work/load.log" 2>&1 &
     load_process=$!
 }
 
@@ -97,6 +97,15 @@ number() {
     awk -v key="\"$1\":" '!found && match($0, key "[0-9.]+") {
         print substr($0, RSTART + length(key), RLENGTH - length(key)); found = 1 }' "$work/load.json"
 }
+# When the load was first more than one replica's share: the begin of that tenth of a second.
+too_many() {
+    local start
+    start=$(sed -n 's/.*"started":"\([^"]*\)".*/\1/p' "$work/load.json" | date -f - +%s%N)
+    grep -o '"time":[0-9.]*,"wanted":[0-9.]*,"answered":[0-9]*,"failed":[0-9]*,"underWay":[0-9]*' "$work/load.json" |
+        awk -F '[:,]' -v start="$start" -v share="$share" '!found && $10 > share {
+            printf "%.0f\n", start + $2 * 1e9; found = 1 }'
+}
+
 latency() { sed -n "s/.*\"latency\":{[^}]*\"$1\":\([0-9.]*\).*/\1/p" "$work/load.json"; }
 
 add_phase() {
@@ -115,14 +124,13 @@ ramp() {
     began=$(nanoseconds)
     start_load "$isolation: 1 to $users users" --ramp "1:$users" --duration "${length}s"
     wait_until 120 "a second replica" has_served_again "$began" 2
-    # From when on one replica is too few.
-    began=$((began + 1000000000 * length * share / (users - 1)))
-    times[decision $isolation]=$(seconds "$began" "$(decided "$began" 'autoscaler: 1 → ')")
-    times[serving $isolation]=$(seconds "$began" "$(served_again "$began" 2)")
     wait "$load_process"
+    # Both since more requests were under way than a replica's share.
+    times[decision $isolation]=$(seconds "$(too_many)" "$(decided "$began" 'autoscaler: 1 → ')")
+    times[serving $isolation]=$(seconds "$(too_many)" "$(served_again "$began" 2)")
     memory[$isolation]=$(memory_per_replica)
     add_phase
-    rates[$isolation]=$(number rate)
+    rates[$isolation]=$(printf '%.1f' "$(number rate)")
     expect "$(serving)" "$most"
     done_step "1 → $(serving) replicas, the second served after ${times[serving $isolation]} s"
 }
