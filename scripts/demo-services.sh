@@ -284,8 +284,8 @@ print_services() {
     row "memory of a replica, on the host" "${memory[containers]}" "${memory[microVMs]}"
     row "answers a second, of the ramp" "${rates[containers]}" "${rates[microVMs]}" "more than 3 : 1 (Joy 2015)"
     ! is_emulated || printf '\n%s\n%s\n' \
-        "This host has no hardware virtualization: the microVMs' processors are emulated, and PHP in them is some 20 times as" \
-        "slow. They have $most replicas at most, and fewer users."
+        "This host has no hardware virtualization: the microVMs' processors are emulated, and PHP in them is more than ten" \
+        "times as slow. They have $most replicas at most, and fewer users."
 }
 
 row() { printf '%-38s %11s %11s   %s\n' "$1" "$2" "$3" "${4:-}"; }
