@@ -208,7 +208,7 @@ cleanup() {
     nft delete table ip6 "skala_$(tag "$work/run")" 2>/dev/null
     for family in ip ip6 bridge; do nft delete table $family "skala_$(tag "$work/run")_services" 2>/dev/null; done
     ip link delete "$bridge" 2>/dev/null
-    for folder in /sys/fs/cgroup/{,*/}"$group"{,-docker}; do
+    for folder in /sys/fs/cgroup/{,*/}"$group"{,-docker,-http}; do
         [ ! -d "$folder" ] || find "$folder" -depth -type d -exec rmdir {} + 2>/dev/null
     done
     awk -v folder="$work/" 'index($5, folder) == 1 { print $5 }' /proc/self/mountinfo | sort -r | xargs -r -n1 umount
