@@ -21,9 +21,9 @@ failed() {
 }
 
 status=0
-run --skip 'IntegrationTests|SimulationTests|PlanningTests' || { status=$?; scripts/fuzz-seeds.sh; }
+run --skip 'IntegrationTests|SimulationTests|PlanningTests|LoadTests' || { status=$?; scripts/fuzz-seeds.sh; }
 # They take all processors; tests with deadlines are not run beside them.
-run --filter 'SimulationTests|PlanningTests' || status=$?
+run --filter 'SimulationTests|PlanningTests|LoadTests' || status=$?
 
 again=
 if ! run --filter IntegrationTests | tee "$log.engine"; then
