@@ -220,8 +220,7 @@ def update(bench):
 def kill(bench):
     cluster = ours(bench)
     port = service(bench, cluster, 4, command=["20"])
-    lost, under_way, kinds = 0, 0, {}
-    rounds = 5
+    under_way, rounds = 0, 5
     load = begin(bench, cluster, port)
     for number in range(rounds):
         _, gone, there = cluster.kill("web")
@@ -230,9 +229,12 @@ def kill(bench):
         time.sleep(1.5)
         bench.progress("kill", number + 1, rounds)
     result = load.stop()
-    lost = result["failed"]
-    yield Measure("kill", f"failed requests after {rounds} SIGKILLs of 1 of 4 tasks", "", lost, "under way on them",
-                  under_way, Bar(1), {"load": brief(result)}, failed(result))
+    # Whose connection was established with the task and broke was under way on it: nobody else meets a reset or an end.
+    # The count from outside is only near: it changes between the look and the signal.
+    broken = sum(result["failures"].get(kind, 0) for kind in ("reset", "closed"))
+    yield Measure("kill", f"failed requests after {rounds} SIGKILLs of 1 of 4 tasks, beyond those under way on them", "",
+                  result["failed"] - broken, "", None, Bar(0, of="value"),
+                  {"load": brief(result), "under_way": broken, "counted_under_way": under_way}, failed(result))
 
 
 def begin(bench, cluster, port):
@@ -284,7 +286,7 @@ def load(bench):
             raise RuntimeError(failed(result))
         return result["rate"], {share: result["latency"][f"p{share}"] for share in ("50", "90", "99")}
 
-    count = max(3, min(bench.count, 7))
+    count = max(3, min(bench.count, 5))
     series = {key: (Series(), Series()) for key in ("rate", "50", "90", "99")}
     for number in range(count):
         sides = [(skala, 0), (wrk, 1)]
@@ -303,4 +305,4 @@ def load(bench):
         yield Measure(f"load-p{share}", f"its {share}th percentile", "ms", first.median, "wrk", second.median,
                       Bar(1.05) if ratio >= 1 else Bar(0.95, at_most=False),
                       {"samples": first.summary(), "peer_samples": second.summary()},
-                      "16 connections, answers after 10 ms: within 5 % of each other")
+                      "16 connections, answers after 10 ms; wrk corrects what is above the mean interval, so stalls tell them apart")

@@ -33,6 +33,8 @@ final class LoadWorker {
     private var resting: [Int64] = []
     private var begun: UInt64 = 0
     private let limit: UInt64
+    /// In an open loop.
+    private let mostConnections: Int
     private var nextTarget: Int
     private var nextAddress: Int
     private var arrivals: ArrivalSchedule
@@ -67,6 +69,7 @@ final class LoadWorker {
         tls = list.contains(where: \.isSecure) ? try TLSClient(isInsecure: plan.isInsecure) : nil
         let threads = plan.threads
         limit = LoadWorker.share(of: plan.requestLimit ?? .max, number, threads)
+        mostConnections = max(1, Int(LoadWorker.share(of: UInt64(plan.connectionLimit), number, threads)))
         arrivals = ArrivalSchedule(plan.profile, worker: number, workers: threads)
         nextTarget = number % plan.targets.count
         nextAddress = number
@@ -127,8 +130,7 @@ final class LoadWorker {
     }
 
     private func issueDue() {
-        let most = max(1, share(of: Double(plan.connectionLimit)))
-        while begun < limit, busy < most, let next = arrivals.next, start + next <= now {
+        while begun < limit, busy < mostConnections, let next = arrivals.next, start + next <= now {
             arrivals.advance()
             begin(intended: start + next)
         }
@@ -194,7 +196,7 @@ final class LoadWorker {
 
     private func wait(_ events: UnsafeMutableBufferPointer<epoll_event>) throws(KernelError) {
         var until = min(intervalEnd, now + 50_000_000)
-        if plan.profile.quantity == .rate, let next = arrivals.next, busy < share(of: Double(plan.connectionLimit)) {
+        if plan.profile.quantity == .rate, let next = arrivals.next, busy < mostConnections {
             until = min(until, start + next)
         }
         if now < start { until = min(until, start) }

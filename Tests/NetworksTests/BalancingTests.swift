@@ -268,6 +268,17 @@ import Testing
         try await world.outside()
         let service = try await world.manager.setService(spec(world, [("deaf", 1)], ports: [(80, "tcp")]))
         let (address, address6) = (service.attachments[0].ipv4, service.attachments[0].ipv6)
+        // Who was refused since there was no member comes to the first one, also from the same port.
+        let sources = [(address, UInt16(8000), "client", "#40001"), ("192.0.2.1", 80, "outside", "#40002")]
+        try await world.manager.setMembers(of: "web", [])
+        for (host, port, place, source) in sources {
+            #expect(try await world.ask(host, port, from: place, source: source) == ["ConnectionRefusedError"])
+        }
+        try await world.manager.setMembers(of: "web", [BalancedMember(id: "b")])
+        for (host, port, place, source) in sources {
+            #expect(counted(try await world.ask(host, port, from: place, source: source)) == ["b": 1], "\(host)")
+        }
+        try await world.manager.setMembers(of: "web", [BalancedMember(id: "deaf")])
         // One that runs on and does not listen is told of, at the client's second try.
         for host in [address, address6] {
             #expect(try await world.ask(host, from: "client") == ["ConnectionRefusedError"])

@@ -41,7 +41,9 @@ final class BalancingWorld {
         def made():
             s = socket.socket(family, socket.SOCK_DGRAM if "udp" in kind else socket.SOCK_STREAM)
             s.settimeout(1 if "udp" in kind else 20)
-            if source: s.bind((source, 0))
+            if source:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                s.bind((source.partition("#")[0], int(source.partition("#")[2] or 0)))
             s.connect((host, int(port)))
             if "udp" in kind: s.send(b"x")
             return s

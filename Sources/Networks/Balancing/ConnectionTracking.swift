@@ -13,12 +13,15 @@ enum ConnectionTracking {
     // linux/netfilter/nfnetlink_conntrack.h
     private static let original = 1
     private static let reply = 2
+    private static let status = 3
     private static let identity = 12
     private static let zone = 18
     private static let filter = 25
     private static let addresses = 1
     private static let transport = 2
     private static let nested = 0x8000
+    // linux/netfilter/nf_conntrack_common.h: IPS_SEEN_REPLY, in the last byte of a number in network byte order.
+    private static let seenReply: UInt8 = 2
 
     /// Forgets the connections that are led to `addresses` by translation, for the kernel to choose anew with the next
     /// packet. Those made to the addresses themselves stay. Blocking.
@@ -38,14 +41,16 @@ enum ConnectionTracking {
         return count
     }
 
-    /// Forgets the datagrams to ports of the host that were led nowhere before a service had them.
-    static func forgetUntranslated(toPorts ports: Set<UInt16>) throws(KernelError) {
-        guard !ports.isEmpty else { return }
+    /// Forgets what was refused, or led nowhere, before a service had members: datagrams to its ports, and the connections
+    /// to its ports and addresses that nobody answered. Who asks again from the same port within 10 s would be refused
+    /// again; and many do who ask often.
+    static func forgetRefused(toPorts ports: Set<UInt16>, addresses: Set<IPAddress>) throws(KernelError) {
+        guard !ports.isEmpty || !addresses.isEmpty else { return }
         let socket = try NetlinkSocket(protocol: netfilter)
         for family in IPFamily.allCases {
             for connection in try list(socket, family, answeredBy: nil)
-            where connection.source == connection.destination && connection.isDatagram
-                && ports.contains(connection.port)
+            where connection.source == connection.destination && (connection.isDatagram || connection.isUnanswered)
+                && (ports.contains(connection.port) || addresses.contains(connection.destination))
             {
                 _ = try delete(connection, socket)
             }
@@ -58,6 +63,8 @@ enum ConnectionTracking {
         let destination: IPAddress
         let source: IPAddress
         let isDatagram: Bool
+        /// A refusal is no answer.
+        let isUnanswered: Bool
         let port: UInt16
         let attributes: [Int: [UInt8]]
     }
@@ -90,7 +97,9 @@ enum ConnectionTracking {
             let port = ports[3].flatMap { $0.count == 2 ? UInt16($0[0]) << 8 | UInt16($0[1]) : nil } ?? 0
             return Connection(
                 family: family, destination: destination, source: source,
-                isDatagram: ports[1]?.first == UInt8(IPPROTO_UDP), port: port, attributes: object.attributes)
+                isDatagram: ports[1]?.first == UInt8(IPPROTO_UDP),
+                isUnanswered: object.attributes[status].map { ($0.last ?? 0) & seenReply == 0 } ?? false, port: port,
+                attributes: object.attributes)
         }
     }
 

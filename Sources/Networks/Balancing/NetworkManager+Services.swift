@@ -50,11 +50,20 @@ extension NetworkManager {
         await release(addressesOf: old?.spec, except: new.spec)
         setNames(new.spec, replacing: old?.spec)
         reflectMembers(of: new.spec)
-        let datagrams = Set(new.spec.ports.filter { $0.protocol == "udp" }.map(\.hostPort))
-            .subtracting(old?.spec.ports.map(\.hostPort) ?? [])
-        // At worst a client goes on asking in vain until it pauses for 30 s.
-        try? await threads.run { try ConnectionTracking.forgetUntranslated(toPorts: datagrams) }
+        await forgetRefused(new.spec, before: old?.spec)
         return new.spec
+    }
+
+    /// A service, or a port of it, has members now: who was refused before comes to them.
+    private func forgetRefused(_ new: BalancedService, before old: BalancedService?) async {
+        func serves(_ service: BalancedService?) -> Bool { service?.members.contains { $0.weight > 0 } ?? false }
+        guard serves(new) else { return }
+        let known = serves(old) ? old : nil
+        let ports = Set(new.ports.map(\.hostPort)).subtracting(known?.ports.map(\.hostPort) ?? [])
+        let addresses = Set(new.attachments.flatMap(\.addresses)).subtracting(
+            known?.attachments.flatMap(\.addresses) ?? [])
+        // At worst a client goes on asking in vain, until it pauses for 30 s or asks from another port.
+        try? await threads.run { try ConnectionTracking.forgetRefused(toPorts: ports, addresses: addresses) }
     }
 
     /// Changes who does a service's work: one transaction of what differs.
@@ -66,6 +75,7 @@ extension NetworkManager {
         guard members != service.spec.members else { return try await balancer.apply() }
         services[id]?.spec.members = members
         try await refresh(id)
+        if let new = services[id]?.spec { await forgetRefused(new, before: service.spec) }
     }
 
     /// Takes a service away: its addresses, ports, names and rules. No error when it is not there. Connections through it

@@ -11,7 +11,8 @@ enum LoadChart {
         let isOpen = plan.profile.quantity == .rate
         let wanted = Decimal.text(plan.profile.value(at: min(run.elapsed, plan.profile.duration - 1)), 0)
         var text = output.paint(plan.targets.map(\.text).joined(separator: " "), .bold) + "\n"
-        text += "\(LoadSummary.seconds(run.elapsed)) of \(LoadSummary.seconds(plan.profile.duration)), "
+        let end = plan.requestLimit.map { "\($0) requests" } ?? LoadSummary.seconds(plan.profile.duration)
+        text += "\(LoadSummary.seconds(run.elapsed)) of \(end), "
         text += isOpen ? "\(wanted) requests a second wanted, " : "\(wanted) users, "
         text += "\(run.total.requests) requests, failures: \(LoadSummary.failures(run.total))\n\n"
         text += panel(

@@ -42,7 +42,8 @@ struct LoadOptions {
     /// some 20,000 requests a second.
     private static func threads(for plan: LoadPlan) -> Int {
         let enough = plan.profile.quantity == .rate ? Int(plan.profile.highest / 10_000) + 1 : Int(plan.profile.highest)
-        return max(1, min(HostFacts.onlineCPUs, enough))
+        let most = plan.profile.quantity == .rate ? min(enough, plan.connectionLimit) : enough
+        return max(1, min(HostFacts.onlineCPUs, most))
     }
 
     private mutating func setRequest(_ arguments: Arguments) throws {
