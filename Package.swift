@@ -30,6 +30,7 @@ let package = Package(
         .systemLibrary(name: "CSeccomp", pkgConfig: "libseccomp", providers: [.apt(["libseccomp-dev"])]),
         .systemLibrary(name: "CArchive", pkgConfig: "libarchive", providers: [.apt(["libarchive-dev"])]),
         .systemLibrary(name: "CCrypto", pkgConfig: "libcrypto", providers: [.apt(["libssl-dev"])]),
+        .systemLibrary(name: "CSSL", pkgConfig: "libssl", providers: [.apt(["libssl-dev"])]),
         .systemLibrary(name: "CSQLite", pkgConfig: "sqlite3", providers: [.apt(["libsqlite3-dev"])]),
         .systemLibrary(name: "CNftables", pkgConfig: "libnftables", providers: [.apt(["libnftables-dev"])]),
         .systemLibrary(name: "CYAML", pkgConfig: "yaml-0.1", providers: [.apt(["libyaml-dev"])]),
@@ -79,8 +80,11 @@ let package = Package(
             ],
             swiftSettings: settings),
         .target(name: "Client", dependencies: ["CLinux", "Base", "Kernel"], swiftSettings: settings),
+        // Sends requests and takes the time of answers.
+        .target(name: "Load", dependencies: ["CLinux", "CSSL", "Base", "Kernel"], swiftSettings: settings),
         .target(
-            name: "SkalaCLI", dependencies: ["CLinux", "Base", "YAML", "Kernel", "Client"], swiftSettings: settings),
+            name: "SkalaCLI", dependencies: ["CLinux", "Base", "YAML", "Kernel", "Client", "Load"],
+            swiftSettings: settings),
         .executableTarget(name: "skala", dependencies: ["SkalaCLI"], swiftSettings: settings),
         .executableTarget(
             name: "skala-daemon",
@@ -155,7 +159,11 @@ let package = Package(
             swiftSettings: settings),
         .testTarget(name: "ClientTests", dependencies: ["Client", "Kernel", "Base"], swiftSettings: settings),
         .testTarget(
-            name: "SkalaCLITests", dependencies: ["SkalaCLI", "Client", "YAML", "Kernel", "Base", "TestSupport"],
+            name: "LoadTests", dependencies: ["Load", "CLinux", "Kernel", "Base", "TestSupport"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "SkalaCLITests",
+            dependencies: ["SkalaCLI", "Client", "Load", "YAML", "Kernel", "Base", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
             name: "RepositoryTests",

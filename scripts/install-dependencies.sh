@@ -25,6 +25,7 @@ test=(
     docker-compose ansible python3-venv     # clients others wrote
     haproxy openssl                         # the balancer of HTTP requests, and its certificates
     curl strace                             # raw requests; failing kernel calls
+    prometheus                              # scrapes the metrics, and checks their form
 )
 demo=(
     busybox-static mmdebstrap buildah       # images made of Debian packages
@@ -53,4 +54,11 @@ done
 echo "installing ${missing[*]}"
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
+# They come with services of their own, which nobody asked for.
+policy=/usr/sbin/policy-rc.d
+if [ ! -e "$policy" ]; then
+    trap 'rm -f "$policy"' EXIT
+    printf '#!/bin/sh\nexit 101\n' >"$policy"
+    chmod 755 "$policy"
+fi
 apt-get install -y -qq --no-install-recommends "${missing[@]}" >/dev/null

@@ -128,6 +128,9 @@ class Docker:
         )
 
     def _end_rest(self):
+        # Services' tasks outlive the daemon.
+        for pid in processes_in(self.cgroup):
+            scoping.end_pid(pid, 0.2)
         for program in ("containerd-shim-runc-v2", "containerd"):
             for pid in scoping.processes_with(program, str(self.run)):
                 scoping.end_pid(pid)
@@ -154,6 +157,16 @@ def make_network_namespace(scope, path):
     subprocess.run(["unshare", f"--net={path}", "true"], check=True)
     scope.defer("remove a network namespace", lambda: subprocess.run(["umount", path], check=True))
     subprocess.run(["nsenter", f"--net={path}", "ip", "link", "set", "lo", "up"], check=True)
+
+
+def processes_in(path):
+    """Processes of a control group that is ours, and of those below it."""
+    version1, version2 = host.cgroup_mounts()
+    found = set()
+    for mount in set(version1.values()) | ({version2} if version2 else set()):
+        for file in pathlib.Path(mount + path).glob("**/cgroup.procs"):
+            found.update(int(line) for line in file.read_text().split())
+    return sorted(found)
 
 
 def remove_groups(path):

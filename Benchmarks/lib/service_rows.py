@@ -2,9 +2,9 @@
 
 import json
 import os
-import re
 import subprocess
 
+import clusters
 import host
 from measure import Bar, Measure, Series
 
@@ -14,7 +14,7 @@ MEMBERS = 4
 SECONDS = 2
 CONNECTIONS = 64
 SUBNET = "10.234.240.0/24"
-PACKAGES = ("haproxy", "wrk", "nginx-light", "iproute2", "util-linux")
+PACKAGES = ("haproxy", "nginx-light", "iproute2", "util-linux")
 
 
 def row(key, text):
@@ -29,6 +29,7 @@ class World:
     """A host in a network namespace of its own, with nginx members on a bridge and a client beside it."""
 
     def __init__(self, bench):
+        self.bench = bench
         self.scope = bench.local
         self.name = f"skbl{os.getpid() % 100000}"
         driver = bench.binaries / "skala-balancer-driver"
@@ -102,14 +103,13 @@ class World:
 
     def load(self, port):
         """Requests a second from the client."""
-        done = subprocess.run(
-            ["nsenter", f"--net=/run/netns/{self.name}c", "wrk", "-t1", f"-c{CONNECTIONS}", f"-d{SECONDS}",
-             f"http://192.0.2.1:{port}/"],
-            check=True, stdout=subprocess.PIPE, text=True,
-        ).stdout
-        if "Socket errors" in done or "Non-2xx" in done:
-            raise RuntimeError(f"requests failed: {done}")
-        return float(re.search(r"Requests/sec:\s+([\d.]+)", done).group(1))
+        result = clusters.load(
+            self.bench, f"http://192.0.2.1:{port}/", "-t", "1", "-c", str(CONNECTIONS), "-d", f"{SECONDS}s",
+            inside=["nsenter", f"--net=/run/netns/{self.name}c"],
+        )
+        if result["failed"]:
+            raise RuntimeError(f"requests failed: {result['failures']}")
+        return result["rate"]
 
     def alternate(self, bench, what, ours, theirs):
         first, second = Series(), Series()

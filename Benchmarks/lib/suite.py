@@ -18,11 +18,12 @@ import planning_rows
 import rows
 import scope as scoping
 import service_rows
+import task_rows
 from measure import Series, table
 
 SUITES = {
     "engine": rows.ROWS, "machines": machine_rows.ROWS, "planning": planning_rows.ROWS,
-    "services": service_rows.ROWS,
+    "services": {**service_rows.ROWS, **task_rows.ROWS},
 }
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 
@@ -43,6 +44,7 @@ class Bench:
         # What the row at work made; undone when it ends.
         self.local = None
         self._engines = {}
+        self._shared = {}
 
     def prepare(self, options):
         self.file_system = None
@@ -92,6 +94,12 @@ class Bench:
         if name not in self._engines:
             self._engines[name] = make()
         return self._engines[name]
+
+    def once(self, name, make):
+        """What several rows share."""
+        if name not in self._shared:
+            self._shared[name] = make()
+        return self._shared[name]
 
     def progress(self, what, done, total):
         if sys.stdout.isatty():

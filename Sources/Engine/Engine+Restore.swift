@@ -127,7 +127,7 @@ extension Containers {
         for container in all() {
             do {
                 try await container.startIfPolicySays()
-            } catch { engine.log.error("cannot start container \(container.id): \(error)") }
+            } catch { engine.log.error("cannot start container \(container.id)", ["error": "\(error)"]) }
         }
     }
 }

@@ -46,6 +46,7 @@ public final class Engine: Sendable {
     public let containers: Containers
     public let started = SystemClock.now()
     let context: EngineContext
+    let usageReader = UsageReader()
 
     public var configuration: EngineConfiguration { context.configuration }
     public var images: ImageStore { context.images }
@@ -80,7 +81,7 @@ public final class Engine: Sendable {
             func sweep() async {
                 do {
                     try await context.machines.removeRootImages(except: await context.images.list())
-                } catch { context.log.error("cannot remove the root images of VMs: \(error)") }
+                } catch { context.log.error("cannot remove the root images of VMs", ["error": "\(error)"]) }
             }
             await sweep()
             for await event in stream where event.type == "image" && event.action == "delete" { await sweep() }
@@ -117,6 +118,6 @@ public final class Engine: Sendable {
         context.warden.close()
         do {
             try await context.store.close()
-        } catch { log.error("cannot close the store: \(error)") }
+        } catch { log.error("cannot close the store", ["error": "\(error)"]) }
     }
 }

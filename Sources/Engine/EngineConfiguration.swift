@@ -17,7 +17,7 @@ public struct EngineConfiguration: Sendable {
     /// The cgroup all containers are below.
     public var cgroupParent = "/skala"
     public var bridge = "skala0"
-    public var subnet = "172.17.0.0/16"
+    public var subnet: String?
     /// Processes a container may have when it sets no limit: enough for any service, and too few for a fork bomb to
     /// hurt the host.
     public var defaultPidsLimit: Int64 = 4096

@@ -147,10 +147,9 @@ public struct MachineCommand: Sendable {
                 : ["-incoming", "defer"])
     }
 
-    /// How `skala-checkpoint` is called to continue a microVM's QEMU; it inherits what a clone does, and the checkpoint's image
-    /// in the place of the state.
-    public static func restore(program: String) -> [String] {
-        let origin = Origin.clone
+    /// How `skala-checkpoint` is called to continue a microVM's QEMU; it inherits what one of that origin does, and the image of
+    /// the process in the place of the state.
+    public static func restore(program: String, origin: Origin) -> [String] {
         let numbers = [Inherited.state, .memory, .tap].map(origin.number) + [origin.inherited(.microvm).count]
         return [program, "restore"] + numbers.map(String.init)
     }

@@ -9,6 +9,8 @@ extension MachineControl {
         public let pause: Int64
         /// Bytes of memory that are the VM's own.
         public let ownMemory: Int64
+        /// Why QEMU could not be written down.
+        public let refusal: String?
     }
 
     /// Writes down what the VM is at one moment: its processors stand still meanwhile, and then go on.
@@ -20,22 +22,30 @@ extension MachineControl {
     /// - Parameters:
     ///   - memory: its memory, copied as far as it was the template's; nil leaves memory and devices out.
     ///   - disks: by their places in the snapshot, files that QEMU writes to.
+    ///   - process: writes down QEMU, too; one that cannot be is left out.
     public func capture(
-        into snapshot: MachineSnapshot, memory: GuestMemory?, disks: [(target: String, source: String)]
+        into snapshot: MachineSnapshot, memory: GuestMemory?, disks: [(target: String, source: String)],
+        process: ProcessCopy?
     ) throws -> Capture {
         let control = try connect(seconds: 60)
         let began = SystemClock.monotonicNanoseconds()
+        var refusal: String?
         try control.run("stop")
         let result = Result {
             for disk in disks { try DiskImage.copy(disk.source, to: disk.target) }
             guard let memory else { return Int64(0) }
+            // First, since QEMU keeps the file of the devices' state open.
+            do { try process?.write(to: snapshot.image) } catch {
+                refusal = "\(error)"
+                unlink(snapshot.image)
+            }
             try MachineControl.saveDevices(
                 to: .open(snapshot.state, O_WRONLY | O_CREAT | O_EXCL, mode: 0o600), control)
             return try memory.copyOwn()
         }
         try control.run("cont")
         let pause = (SystemClock.monotonicNanoseconds() - began) / 1000
-        return Capture(pause: pause, ownMemory: try result.get())
+        return Capture(pause: pause, ownMemory: try result.get(), refusal: refusal)
     }
 
     private static func saveDevices(to file: OwnedDescriptor, _ control: QMP) throws {

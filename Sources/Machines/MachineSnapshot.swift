@@ -13,4 +13,6 @@ public struct MachineSnapshot: Sendable {
     public var variables: String { folder + "/variables" }
     /// The template's disk, when the container's is another one: it is mounted in the VM all the same.
     public var scratch: String { folder + "/scratch" }
+    /// QEMU itself (`ProcessCopy`): while clones are made, of a VM that runs.
+    public var image: String { folder + "/image" }
 }

@@ -6,10 +6,11 @@ public import Kernel
 public struct NetworkOptions: Sendable {
     /// The bridge of the default network.
     public let bridge: String
-    /// The default network's addresses.
-    public let subnet: String
+    /// The default network's addresses; without, those that its bridge has, or else the first of Docker's pools that is
+    /// free on this host.
+    public let subnet: String?
 
-    public init(bridge: String, subnet: String) {
+    public init(bridge: String, subnet: String?) {
         self.bridge = bridge
         self.subnet = subnet
     }
@@ -46,7 +47,7 @@ public actor NetworkManager {
 
     let folder: String
     let tag: String
-    private let options: NetworkOptions
+    let options: NetworkOptions
     let namespaces: NetworkNamespaces
     let netlink: NetlinkSocket
     let threads = WorkerThreads(limit: 4)
@@ -105,7 +106,7 @@ public actor NetworkManager {
             id: NetworkManager.fixedID("none"), name: "none", driver: "null", created: SystemClock.now())
         let host = Network(
             id: NetworkManager.fixedID("host"), name: "host", driver: "host", created: SystemClock.now())
-        let subnet = try IPNetwork(parsing: options.subnet)
+        let subnet = try await defaultSubnet(besides: stored)
         guard subnet.prefix + 2 <= subnet.family.bits else {
             throw SkalaError(.invalid, "subnet \(subnet) is too small: it needs room for a gateway and a container")
         }
@@ -173,6 +174,7 @@ public actor NetworkManager {
         }
         let netlink = netlink
         let link = try await threads.run {
+            try NetworkManager.checkFree(network, netlink)
             if try !netlink.links().contains(where: { $0.name == network.bridge }) {
                 try netlink.createBridge(network.bridge, address: [0x02, 0x42] + gateway.bytes)
                 // Its addresses are ours alone: without looking for others it can ask for neighbours at once, and not
@@ -302,47 +304,6 @@ public actor NetworkManager {
             throw error
         }
         return network
-    }
-
-    private func chooseSubnets(_ request: NetworkRequest) async throws -> [Subnet] {
-        var taken = try networks.values.flatMap(\.subnets).map { try IPNetwork(parsing: $0.subnet) }
-        for subnet in request.subnets {
-            let network = try IPNetwork(parsing: subnet.subnet)
-            guard !taken.contains(where: network.overlaps) else {
-                throw SkalaError(.forbidden, "Pool overlaps with other one on this address space")
-            }
-        }
-        let netlink = netlink
-        let host = try await threads.run { try netlink.addresses() }
-        taken += host.map { IPNetwork(containing: IPAddress(.v4, UInt128($0.address)), prefix: $0.prefix) }
-        var subnets = request.subnets
-        if !subnets.contains(where: { !$0.subnet.contains(":") }) {
-            // Docker's pools: 172.17.0.0/16 … 172.31.0.0/16, then 192.168.0.0/20 ….
-            let large = (17...31).map { NetworkManager.network(172 << 24 | UInt128($0) << 16, 16) }
-            let small = (0..<16).map { NetworkManager.network(192 << 24 | 168 << 16 | UInt128($0) << 12, 20) }
-            subnets.insert(try NetworkManager.choose(large + small, taken), at: 0)
-        }
-        if request.wantsIPv6, !subnets.contains(where: { $0.subnet.contains(":") }) {
-            // A unique local prefix (RFC 4193) is 40 random bits and a subnet of 16.
-            let random = UInt128(UInt64.random(in: 0..<1 << 40))
-            let prefix = UInt128(0xFD) << 120 | random << 80
-            let candidates = (0..<256).map {
-                IPNetwork(containing: IPAddress(.v6, prefix | UInt128($0) << 64), prefix: 64)
-            }
-            subnets.append(try NetworkManager.choose(candidates, taken))
-        }
-        return subnets
-    }
-
-    private static func network(_ value: UInt128, _ prefix: UInt8) -> IPNetwork {
-        IPNetwork(containing: IPAddress(.v4, value), prefix: prefix)
-    }
-
-    private static func choose(_ candidates: [IPNetwork], _ taken: [IPNetwork]) throws(SkalaError) -> Subnet {
-        guard let free = candidates.first(where: { candidate in !taken.contains(where: candidate.overlaps) }) else {
-            throw SkalaError(.exhausted, "all predefined address pools have been fully subnetted")
-        }
-        return Subnet(subnet: free.description, gateway: free.first.description)
     }
 
     /// - Throws: `.forbidden` with Docker's text while running containers are connected.

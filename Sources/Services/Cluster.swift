@@ -102,7 +102,7 @@ public actor Cluster {
         for network in await context.engine.networks.list() where network.driver == "overlay" {
             do {
                 try await context.engine.removeNetwork(network.id)
-            } catch { context.log.warning("the network \(network.name) stays: \(error)") }
+            } catch { context.log.warning("the network \(network.name) stays", ["error": "\(error)"]) }
         }
         var changes: [Store.Change] = [.remove(kind: "cluster", id: "cluster")]
         if let node { changes.append(.remove(kind: "node", id: node.id)) }
@@ -167,7 +167,9 @@ public actor Cluster {
             guard let task = record.config["Labels"][TaskContainer.Label.taskID].string,
                 record.name.hasSuffix("." + task), !known.contains(task)
             else { continue }
-            context.log.warning("container \(container.id) belongs to task \(task), which is not known: it is removed")
+            context.log.warning(
+                "a container belongs to a task that is not known: it is removed",
+                ["container": container.id, "task": task])
             try await container.remove(force: true, volumes: true)
         }
     }
@@ -203,6 +205,6 @@ public actor Cluster {
         do {
             try await context.store.remove("service", id)
             reconcilers[id] = nil
-        } catch { context.log.error("cannot forget service \(id): \(error)") }
+        } catch { context.log.error("cannot forget a service", ["service": id, "error": "\(error)"]) }
     }
 }

@@ -52,12 +52,15 @@ extension ServiceReconciler {
         lastScaling = decision
         guard decision.to != replicas else { return }
         note("autoscaler: \(decision)")
+        if decision.to > replicas { counts.scaledUp += 1 } else { counts.scaledDown += 1 }
         var changed = service
         // Not a change of the user's: the version stays, so that his next one is not refused.
         changed.spec.mode = .replicated(replicas: decision.to)
         do {
             try await replace(changed)
-        } catch { context.log.error("cannot record the scaling of service \(service.name): \(error)") }
+        } catch {
+            context.log.error("cannot record the scaling of a service", ["service": service.name, "error": "\(error)"])
+        }
         ring()
     }
 }

@@ -17,7 +17,8 @@ extension ServiceReconciler {
             do {
                 try await balance(service.spec)
             } catch {
-                context.log.error("service \(service.name): its connections cannot be balanced: \(error)")
+                context.log.error(
+                    "the connections of a service cannot be balanced", ["service": service.name, "error": "\(error)"])
                 balanced = nil
                 balancedHTTP = nil
                 isFirstBalance = true
@@ -79,7 +80,7 @@ extension ServiceReconciler {
         }
     }
 
-    private func isServing(_ task: TaskRecord) -> Bool {
+    func isServing(_ task: TaskRecord) -> Bool {
         task.state == .running && task.isWanted && task.isHealthy && faults[task.id] == nil
     }
 
@@ -123,10 +124,15 @@ extension ServiceReconciler {
             hasEndedBalancing = true
             do {
                 try await context.engine.networks.removeService(service.id)
-            } catch { context.log.error("service \(service.name): its rules cannot be removed: \(error)") }
+            } catch {
+                context.log.error(
+                    "the rules of a service cannot be removed", ["service": service.name, "error": "\(error)"])
+            }
             do {
                 try await context.http.remove(service.id)
-            } catch { context.log.error("service \(service.name): haproxy cannot forget it: \(error)") }
+            } catch {
+                context.log.error("haproxy cannot forget a service", ["service": service.name, "error": "\(error)"])
+            }
             balanced = nil
             balancedHTTP = nil
         }

@@ -15,7 +15,7 @@ extension ServiceReconciler {
 
     func note(_ text: String) {
         let now = SystemClock.now()
-        context.log.debug("service \(service.name): \(text)")
+        context.log.debug(text, ["service": service.name])
         decisions.append(Decision(time: now, text: text))
         let oldest = now.advanced(by: -ServiceReconciler.longestMemory)
         decisions = Array(decisions.filter { $0.time >= oldest }.suffix(ServiceReconciler.maximumDecisions))

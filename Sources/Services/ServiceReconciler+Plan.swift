@@ -88,6 +88,9 @@ extension ServiceReconciler {
         let spec = isPrevious ? service.previous?.task ?? service.spec.task : service.spec.task
         var slot = 0
         if case .replica(let number) = start.slot { slot = number }
+        counts.started += 1
+        let before = tasks.values.filter { $0.slot == slot }.max { $0.created < $1.created }
+        if let before, !before.isTold, !before.state.isActive || faults[before.id] != nil { counts.restarted += 1 }
         // Those before it in its slot have ended, or end when it serves.
         for task in tasks.values where task.slot == slot && !task.state.isActive { await want(task.id, .shutdown) }
         await add(
@@ -117,7 +120,9 @@ extension ServiceReconciler {
     private func keep(_ changed: ServiceRecord) async {
         do {
             try await replace(changed)
-        } catch { context.log.error("cannot record the update of service \(service.name): \(error)") }
+        } catch {
+            context.log.error("cannot record the update of a service", ["service": service.name, "error": "\(error)"])
+        }
     }
 
     /// Gives tasks that have none a node, or says why not.

@@ -67,7 +67,7 @@ extension ServiceReconciler {
                 $0.enter(.ready, "prepared")
             }
         } catch {
-            context.log.info("service \(service.name): task \(id) is rejected: \(error)")
+            context.log.info("a task is rejected", ["service": service.name, "task": id, "error": "\(error)"])
             await change(id) { $0.enter(.rejected, "preparing", error: "\(error)") }
         }
     }
@@ -109,7 +109,7 @@ extension ServiceReconciler {
                 $0.pid = state.pid
             }
         } catch {
-            context.log.info("service \(service.name): task \(id) does not start: \(error)")
+            context.log.info("a task does not start", ["service": service.name, "task": id, "error": "\(error)"])
             await change(id) { $0.enter(.failed, "starting", error: "\(error)") }
         }
     }
@@ -139,7 +139,7 @@ extension ServiceReconciler {
         } catch let error as SkalaError where error.code == .notFound {
             await change(id, end)
         } catch {
-            context.log.error("service \(service.name): task \(id) cannot be stopped: \(error)")
+            context.log.error("a task cannot be stopped", ["service": service.name, "task": id, "error": "\(error)"])
             wake(at: SystemClock.monotonicNanoseconds() + 1_000_000_000)
         }
     }
@@ -152,7 +152,8 @@ extension ServiceReconciler {
             }
         } catch let error as SkalaError where error.code == .notFound {
         } catch {
-            context.log.error("service \(service.name): the container of task \(id) cannot be removed: \(error)")
+            context.log.error(
+                "the container of a task cannot be removed", ["service": service.name, "task": id, "error": "\(error)"])
             wake(at: SystemClock.monotonicNanoseconds() + 1_000_000_000)
             return
         }
@@ -160,7 +161,9 @@ extension ServiceReconciler {
             try await context.store.remove("task", id)
             tasks[id] = nil
             started.remove(id)
-        } catch { context.log.error("cannot forget task \(id) of service \(service.name): \(error)") }
+        } catch {
+            context.log.error("cannot forget a task", ["service": service.name, "task": id, "error": "\(error)"])
+        }
     }
 
     /// Of each slot so many ended tasks are kept, for `service ps` and `service logs`.

@@ -32,6 +32,7 @@ actor ServiceReconciler {
     var sampling: Task<Void, Never>?
     /// What it saw and decided last.
     var lastScaling: ScalingDecision?
+    var counts = ServiceCounts()
     /// What the kernel was told last; nil: nothing yet.
     var balanced: BalancedService?
     /// What HAProxy was told last.
@@ -200,6 +201,7 @@ actor ServiceReconciler {
         tasks[id] = task
         await save(task)
         if hasEnded {
+            if task.state == .failed || task.state == .rejected { counts.failed += 1 }
             await cluster.leaveSeat(id)
             await context.files.remove(id)
         }
@@ -208,7 +210,9 @@ actor ServiceReconciler {
     func save(_ task: TaskRecord) async {
         do {
             try await context.store.put("task", task.id, task.json)
-        } catch { context.log.error("cannot record task \(task.id) of service \(service.name): \(error)") }
+        } catch {
+            context.log.error("cannot record a task", ["service": service.name, "task": task.id, "error": "\(error)"])
+        }
     }
 
     /// Asks a task to come to an end, or go; never back.

@@ -55,7 +55,7 @@ extension ControlGroup {
             "usage": JSON(number(directory + "/memory.usage_in_bytes") ?? 0), "limit": JSON(limit ?? 0),
             "peak": JSON(number(directory + "/memory.max_usage_in_bytes") ?? 0),
             "failures": JSON(number(directory + "/memory.failcnt") ?? 0),
-            "statistics": statistics(directory + "/memory.stat"),
+            "oomKills": JSON(oomKills), "statistics": statistics(directory + "/memory.stat"),
         ]
     }
 
@@ -66,7 +66,7 @@ extension ControlGroup {
             "limit": JSON(number(directory + "/memory.max") ?? 0),
             "peak": JSON(number(directory + "/memory.peak") ?? 0),
             "failures": JSON(ControlGroup.fields(directory + "/memory.events")["max"] ?? 0),
-            "statistics": statistics(directory + "/memory.stat"),
+            "oomKills": JSON(oomKills), "statistics": statistics(directory + "/memory.stat"),
         ]
     }
 

@@ -20,7 +20,8 @@
 #define STAMP(s) ((s).st_ino ^ (uint64_t)(s).st_size << 40 ^ (uint64_t)(s).st_mtim.tv_sec << 20 ^ (uint64_t)(s).st_mtim.tv_nsec)
 
 enum area_kind { AREA_ANONYMOUS, AREA_SAVED, AREA_FILE, AREA_GUEST, AREA_CLOCK };
-enum file_kind { FILE_EVENT, FILE_SIGNAL, FILE_POLL, FILE_SOCKET, FILE_INHERITED, FILE_RANDOM };
+// FILE_ENDED: a connection; the other side of a restored process's has gone.
+enum file_kind { FILE_EVENT, FILE_SIGNAL, FILE_POLL, FILE_SOCKET, FILE_INHERITED, FILE_RANDOM, FILE_ENDED };
 
 struct image {
     uint64_t magic;
@@ -63,5 +64,6 @@ struct image_action {
     uint64_t action[4]; // as the kernel has it
 };
 
-int save(int count, char **arguments);
+// Where the process goes on afterwards, `goes_on`; otherwise it ends.
+int save(int count, char **arguments, int goes_on);
 int restore(int count, char **arguments);

@@ -49,6 +49,14 @@ static int listener(const char *path) {
     return file;
 }
 
+// A connection of which the other side has gone.
+static int ended(void) {
+    int ends[2];
+    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) < 0) return -1;
+    close(ends[1]);
+    return ends[0];
+}
+
 static void open_file(const struct image_file *file) {
     int made = -1;
     switch (file->kind) {
@@ -61,6 +69,7 @@ static void open_file(const struct image_file *file) {
     }
     case FILE_POLL: made = epoll_create1(0); break;
     case FILE_SOCKET: made = listener(at(file->path)); break;
+    case FILE_ENDED: made = ended(); break;
     case FILE_RANDOM: made = open(RANDOM, O_RDONLY | O_CLOEXEC); break;
     case FILE_INHERITED: made = dup(kept(file->source)); break;
     }

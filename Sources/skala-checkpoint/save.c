@@ -27,9 +27,14 @@
 #define MAXIMUM_AREAS 8192
 // Pages that were not written to are kept with those around them when there are only so few: each area is a call.
 #define SMALLEST_GAP 16
+// More than any process has that is meant: what is written down may be a stranger's work.
+#define MAXIMUM_SAVED (2ull << 30)
+// What /proc calls the image that the process itself continues from, in memory.
+#define OWN_IMAGE "/memfd:skala-image (deleted)"
 
 static pid_t process;
 static int memory_file;
+static int process_goes_on;
 
 static _Noreturn void fail(const char *what) {
     dprintf(2, "%s: %s\n", what, strerror(errno));
@@ -95,13 +100,19 @@ static struct {
 static uint32_t thread_count;
 
 static void stop(pid_t id) {
-    if (ptrace(PTRACE_SEIZE, id, 0, PTRACE_O_EXITKILL) < 0) fail("attach");
+    if (ptrace(PTRACE_SEIZE, id, 0, process_goes_on ? 0 : PTRACE_O_EXITKILL) < 0) fail("attach");
     if (ptrace(PTRACE_INTERRUPT, id, 0, 0) < 0) fail("interrupt");
     int status;
     if (waitpid(id, &status, __WALL) != id || !WIFSTOPPED(status)) refuse("a thread", "does not stop");
 }
 
+// Without the signal that a step ends with, which would be the process's end.
+static void let_go(void) {
+    for (uint32_t index = 0; index < thread_count; index++) ptrace(PTRACE_DETACH, threads[index].id, 0, 0);
+}
+
 static void stop_all(void) {
+    if (process_goes_on) atexit(let_go);
     char path[64];
     for (uint32_t before = UINT32_MAX; before != thread_count;) {
         before = thread_count;
@@ -198,7 +209,7 @@ static void describe(uint32_t index) {
     saved->frame = IMAGE_ADDRESS + put(&context, sizeof context, 64);
 }
 
-// Has the stopped process make a system call. It does not go on afterwards.
+// Has the stopped process make a system call; it is where it was afterwards.
 static int64_t call(long number, uint64_t first, uint64_t second, uint64_t third, uint64_t fourth) {
     struct user_regs_struct registers = threads[0].registers;
     uint16_t instruction;
@@ -214,6 +225,8 @@ static int64_t call(long number, uint64_t first, uint64_t second, uint64_t third
     if (ptrace(PTRACE_SINGLESTEP, process, 0, 0) < 0) fail("step");
     if (waitpid(process, &status, __WALL) != process || !WIFSTOPPED(status)) refuse("the process", "has ended");
     if (ptrace(PTRACE_GETREGSET, process, NT_PRSTATUS, &vector) < 0) fail("registers");
+    struct iovec before = {&threads[0].registers, sizeof registers};
+    if (ptrace(PTRACE_SETREGSET, process, NT_PRSTATUS, &before) < 0) fail("set registers");
     return (int64_t)registers.rax;
 }
 
@@ -312,10 +325,10 @@ static uint32_t save_files(uint64_t *at, const struct known *known, size_t known
         } else if (strcmp(link, "anon_inode:[eventpoll]") == 0 && !strstr(text, "tfd:")) {
             file->kind = FILE_POLL;
         } else {
-            const char *name = strncmp(link, "socket:[", 8) == 0 ? socket_path(link) : 0;
-            if (!name) refuse("a descriptor that cannot be kept", link);
-            file->kind = FILE_SOCKET;
-            file->path = put_text(name);
+            if (strncmp(link, "socket:[", 8) != 0) refuse("a descriptor that cannot be kept", link);
+            const char *name = socket_path(link);
+            file->kind = name ? FILE_SOCKET : FILE_ENDED;
+            if (name) file->path = put_text(name);
         }
     }
     closedir(folder);
@@ -335,6 +348,7 @@ static void add(uint32_t kind, uint64_t start, uint64_t end, uint64_t offset, ui
     if (start == end) return;
     if (area_count == MAXIMUM_AREAS) refuse("memory", "in too many pieces");
     if (kind == AREA_SAVED) offset = saved_bytes, saved_bytes += end - start;
+    if (saved_bytes > MAXIMUM_SAVED) refuse("memory", "too much");
     areas[area_count++] = (struct image_area){start, end - start, offset, path, stamp, kind, protection};
 }
 
@@ -377,6 +391,9 @@ static void find_areas(const char *guest) {
     char path[64];
     int map = open(path_of(path, "pagemap", 0), O_RDONLY | O_CLOEXEC);
     if (map < 0) fail("the page map");
+    struct stat program, own;
+    int is_restored = stat(path_of(path, "exe", 0), &program) == 0 && stat("/proc/self/exe", &own) == 0
+        && program.st_dev == own.st_dev && program.st_ino == own.st_ino;
     char *text = strdup(read_text(path_of(path, "maps", 0)));
     for (char *line = strtok(text, "\n"); line; line = strtok(0, "\n")) {
         uint64_t start, end, offset;
@@ -389,11 +406,15 @@ static void find_areas(const char *guest) {
             | (modes[2] == 'x' ? PROT_EXEC : 0);
         if (start > LAST_ADDRESS) continue; // the kernel's own page
         if (modes[3] != 'p' && (protection & PROT_WRITE || name[0] != '/')) refuse("shared memory", name);
+        // What it was restored by: the program, the description of what it was, the stack with the program's arguments.
+        if (is_restored && (start < FIRST_FOREIGN_ADDRESS || strcmp(name, "[stack]") == 0)) continue;
         if (start < FIRST_FOREIGN_ADDRESS) refuse("memory at a low address", line);
         if (strncmp(name, "[v", 2) == 0) {
             add(AREA_CLOCK, start, end, 0, protection, 0);
         } else if (strcmp(name, guest) == 0) {
             add(AREA_GUEST, start, end, offset, protection, 0);
+        } else if (strcmp(name, OWN_IMAGE) == 0) {
+            add(AREA_SAVED, start, end, 0, protection, 0);
         } else if (name[0] == '/') {
             struct stat status;
             if (stat(name, &status) < 0 || status.st_ino != inode) refuse("a library is not what it was", name);
@@ -424,9 +445,10 @@ static void write_areas(int target) {
 
 // PID IMAGE GUEST NUMBER=FILE...: GUEST is what /proc calls the guest's memory, which is not part of the image; FILE, a path
 // or what /proc calls it, is inherited as NUMBER by a restored process.
-int save(int count, char **arguments) {
+int save(int count, char **arguments, int goes_on) {
     if (count < 3) refuse("save", "PID IMAGE GUEST NUMBER=FILE...");
     process = atoi(arguments[0]);
+    process_goes_on = goes_on;
     char path[64];
     memory_file = open(path_of(path, "mem", 0), O_RDONLY | O_CLOEXEC);
     if (memory_file < 0) fail("the process's memory");
@@ -464,7 +486,7 @@ int save(int count, char **arguments) {
     if (target < 0 || pwrite(target, description, image.bytes, 0) != (ssize_t)image.bytes) fail(arguments[1]);
     write_areas(target);
     if (close(target) < 0) fail(arguments[1]);
-    return 0; // and the process ends with us
+    return 0; // and the process ends with us, or goes on
 }
 
 #endif

@@ -25,7 +25,7 @@ struct Daemon {
     }
 
     private static func run(_ options: DaemonOptions, _ signals: AsyncStream<Int32>) async {
-        let log = Log(level: options.isVerbose ? .debug : .info)
+        let log = Log(level: options.logLevel, format: options.logFormat)
         do {
             let lock = try DaemonLock(path: options.configuration.runRoot + "/daemon.lock")
             defer { lock.release() }
@@ -35,6 +35,9 @@ struct Daemon {
             do {
                 // First: a daemon that nobody can reach must leave no warden, bridge or rules behind.
                 for address in options.addresses { try await api.listen(on: address) }
+                if let address = options.metricsAddress {
+                    try await api.listen(forMetricsOn: address.host, port: address.port)
+                }
                 try await engine.start()
                 try await cluster.start()
                 try await api.serve()
@@ -42,9 +45,8 @@ struct Daemon {
                 await api.stop()
                 throw error
             }
-            log.info(
-                "skala \(options.configuration.version) is ready on \(options.addresses.map(\.text).joined(separator: ", "))"
-            )
+            let addresses = options.addresses.map(\.text).joined(separator: ", ")
+            log.info("skala \(options.configuration.version) is ready on \(addresses)")
             for await signal in signals {
                 log.info("stopping on signal \(signal); containers go on")
                 break

@@ -9,7 +9,10 @@ import Machines
 struct DaemonOptions {
     var configuration = EngineConfiguration()
     var addresses: [ListenAddress] = []
-    var isVerbose = false
+    /// Where `/metrics` alone is answered, without TLS.
+    var metricsAddress: (host: String, port: Int)?
+    var logLevel = Log.Level.info
+    var logFormat = Log.Format.text
 
     static let help = """
         Usage: skala daemon [OPTIONS]
@@ -28,7 +31,8 @@ struct DaemonOptions {
           --warden FILE       skala-warden program (default: beside this program); the others are beside it
           --cgroup-parent G   cgroup of all containers (default /skala)
           --bridge NAME       bridge of the default network (default skala0)
-          --subnet CIDR       its addresses (default 172.17.0.0/16)
+          --subnet CIDR       its addresses (default 172.17.0.0/16, or the next of Docker's pools
+                              that is free on this host)
           --accelerator A     what runs the instructions of VMs: auto, kvm or tcg (default auto: kvm where a guest boots
                               on it, software emulation otherwise)
           --spare-vms N       VMs of each size that are kept ready while VMs are being started (default 2; 0: none)
@@ -37,7 +41,10 @@ struct DaemonOptions {
           --haproxy FILE      HAProxy's program (default /usr/sbin/haproxy)
           --registry-mirror U mirror of Docker Hub; may be repeated
           --label KEY=VALUE   label of this engine; may be repeated
-          --debug             log more
+          --metrics-address A ADDRESS:PORT where /metrics is answered to everybody, such as 127.0.0.1:9323
+          --log-format F      text or json: one line a message, with its fields (default text)
+          --log-level L       debug, info, warning or error (default info)
+          --debug             the same as --log-level debug
 
         Examples:
           skala daemon
@@ -71,7 +78,10 @@ struct DaemonOptions {
             case "--help", "-h":
                 StandardStreams.output(help)
                 return nil
-            case "--debug", "-D": options.isVerbose = true
+            case "--debug", "-D": options.logLevel = .debug
+            case "--log-level": options.logLevel = try choice(value(), Log.Level.allCases, "log level")
+            case "--log-format": options.logFormat = try choice(value(), Log.Format.allCases, "log format")
+            case "--metrics-address": options.metricsAddress = try hostAndPort(value())
             case "--socket": socket = try value()
             case "--host", "-H": hosts.append(try value())
             case "--group", "-G": group = try value()
@@ -115,6 +125,25 @@ struct DaemonOptions {
         return number
     }
 
+    private static func choice<Value: RawRepresentable<String>>(
+        _ text: String, _ all: [Value], _ what: String
+    ) throws(SkalaError) -> Value {
+        guard let value = Value(rawValue: text) else {
+            throw SkalaError(.invalid, "unknown \(what) '\(text)': \(all.map(\.rawValue).joined(separator: ", "))")
+        }
+        return value
+    }
+
+    /// `127.0.0.1:9323`, `[::1]:9323`.
+    private static func hostAndPort(_ text: String) throws(SkalaError) -> (host: String, port: Int) {
+        guard let colon = text.lastIndex(of: ":"), colon != text.startIndex,
+            let port = Int(text[text.index(after: colon)...]), (1...65535).contains(port)
+        else { throw SkalaError(.invalid, "invalid address '\(text)': expected ADDRESS:PORT") }
+        var host = String(text[..<colon])
+        if host.hasPrefix("["), host.hasSuffix("]") { host = String(host.dropFirst().dropLast()) }
+        return (host, port)
+    }
+
     private static func accelerator(_ text: String) throws(SkalaError) -> Accelerator? {
         if text == "auto" { return nil }
         guard let accelerator = Accelerator(rawValue: text) else {
@@ -149,10 +178,9 @@ struct DaemonOptions {
             let hasGroup = group != nil || getgrnam("skala") != nil
             return .unix(path: try absolute(String(text.dropFirst(7))), group: hasGroup ? group ?? "skala" : nil)
         }
-        guard text.hasPrefix("tcp://"), let colon = text.lastIndex(of: ":"),
-            let port = Int(text[text.index(after: colon)...]), (1...65535).contains(port)
-        else { throw SkalaError(.invalid, "invalid host '\(text)': expected unix:///path or tcp://address:port") }
-        let host = String(text[text.index(text.startIndex, offsetBy: 6)..<colon])
+        guard text.hasPrefix("tcp://"), let (host, port) = try? hostAndPort(String(text.dropFirst(6))) else {
+            throw SkalaError(.invalid, "invalid host '\(text)': expected unix:///path or tcp://address:port")
+        }
         guard let certificate = tls["--tls-cert"], let key = tls["--tls-key"], let authority = tls["--tls-ca"] else {
             return .tcp(host: host, port: port, tls: nil)
         }

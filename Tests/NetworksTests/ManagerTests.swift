@@ -14,7 +14,9 @@ import Testing
     @Test(.disabled(if: isInside)) func inANamespaceOfItsOwn() async throws {
         guard try OwnNamespace.isPossible(for: "ManagerTests") else { return }
         let (status, text) = try await OwnNamespace.run("ManagerTests")
-        #expect(status == 0 && text.contains("containersAreConnected") && text.contains("enginesTakeTurns"), "\(text)")
+        #expect(
+            status == 0 && text.contains("containersAreConnected") && text.contains("enginesTakeTurns")
+                && text.contains("defaultAddresses"), "\(text)")
     }
 
     private func nft() throws -> String { try Subprocess.output(["/usr/sbin/nft", "list", "ruleset"], limit: 1 << 20) }
@@ -34,7 +36,7 @@ import Testing
     }
 
     private func manager(
-        _ folder: TemporaryFolder, bridge: String = "skt0", subnet: String = "172.23.0.0/16"
+        _ folder: TemporaryFolder, bridge: String = "skt0", subnet: String? = "172.23.0.0/16"
     ) async throws -> NetworkManager {
         try await NetworkManager(runDirectory: folder.path, options: NetworkOptions(bridge: bridge, subnet: subnet))
     }
@@ -48,6 +50,26 @@ import Testing
         for _ in 0..<200 where !(try links().isEmpty) { usleep(20_000) }
         #expect(try links().isEmpty)
         #expect(try FileContents.names(in: folder.path + "/netns").isEmpty)
+    }
+
+    /// The default network has addresses that no interface of the host has, and keeps them.
+    @Test(.enabled(if: isInside)) func defaultAddresses() async throws {
+        let netlink = try NetlinkSocket()
+        try netlink.createBridge("other0", address: [2, 0, 0, 0, 0, 9])
+        let other = try #require(try netlink.links().first { $0.name == "other0" }).index
+        try netlink.addAddress([172, 17, 0, 1], prefix: 16, to: other)
+        let folders = [try TemporaryFolder(), try TemporaryFolder()]
+        for _ in 1...2 {
+            let own = try await manager(folders[0], subnet: nil)
+            try await own.restore(networks: [], endpoints: [:])
+            #expect(await own.networks.values.flatMap(\.subnets).map(\.subnet) == ["172.18.0.0/16"])
+        }
+        let taken = try await manager(folders[1], bridge: "skt1", subnet: "172.17.9.0/16")
+        let error = try #require(
+            await #expect(throws: SkalaError.self) { try await taken.restore(networks: [], endpoints: [:]) })
+        #expect("\(error)".contains("the addresses 172.17.0.0/16: they are those of other0"), "\(error)")
+        #expect(try links() == ["other0", "skt0"])
+        for name in ["other0", "skt0"] { try netlink.deleteLink(name) }
     }
 
     /// Two engines that make networks at the same time, beside a name server of the host that has every address.

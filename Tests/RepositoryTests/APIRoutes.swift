@@ -12,7 +12,9 @@ func makeRouter(in folder: TemporaryFolder) async throws -> Router {
     try FileContents.makeDirectories(configuration.dataRoot)
     let context = try await EngineContext(configuration: configuration, log: Log(level: .error))
     let engine = Engine(context: context, id: "")
-    let router = APIServer.router(engine: engine, cluster: Cluster(engine: engine))
+    let cluster = Cluster(engine: engine)
+    let metrics = MetricsRoutes(engine: engine, cluster: cluster, requests: RequestMetrics())
+    let router = APIServer.router(engine: engine, cluster: cluster, metrics: metrics)
     await engine.close()
     return router
 }

@@ -63,7 +63,14 @@ final class HTTPServer: Sendable {
         }
     }
 
-    private func listen(host: String, port: Int, tls: TLSListener) async throws -> Int? {
+    /// The same without TLS and clients' certificates: for a server whose routes tell nothing that is secret and change
+    /// nothing.
+    @discardableResult
+    func listenOpenly(host: String, port: Int) async throws -> Int? {
+        try await listen(host: host, port: port, tls: nil)
+    }
+
+    private func listen(host: String, port: Int, tls: TLSListener?) async throws -> Int? {
         do {
             let channel = try await bootstrap { self.add($0, tls: tls) }
                 .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
@@ -110,7 +117,9 @@ final class HTTPServer: Sendable {
 
     private func add(_ channel: any Channel, tls: TLSListener?) -> EventLoopFuture<Void> {
         let connection = Connection(service: service, loop: channel.eventLoop) { [weak self] connection in
-            self?.state.withLock { $0.connections[ObjectIdentifier(connection)] = nil }
+            guard let self else { return }
+            let wasOpen = state.withLock { $0.connections.removeValue(forKey: ObjectIdentifier(connection)) != nil }
+            if wasOpen { service.requests.connectionClosed() }
         }
         return channel.eventLoop.makeCompletedFuture {
             try tls?.add(to: channel)
@@ -121,6 +130,7 @@ final class HTTPServer: Sendable {
             }
             // NIO closes a channel that could not be set up.
             guard isAccepted else { throw SkalaError(.exhausted, "too many connections") }
+            self.service.requests.connectionOpened()
             try channel.pipeline.syncOperations.addHandler(connection)
         }
     }

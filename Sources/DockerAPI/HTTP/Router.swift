@@ -11,6 +11,18 @@ struct Router: Sendable {
         let handler: Handler
         let rank: Int
         let refusal: SkalaError?
+
+        /// As it is registered.
+        var text: String {
+            let segments = pattern.map { segment in
+                switch segment {
+                case .text(let text): String(text)
+                case .one(let name): "{\(name)}"
+                case .many(let name): "{\(name):*}"
+                }
+            }
+            return "/" + segments.joined(separator: "/")
+        }
     }
 
     private enum Segment: Equatable {
@@ -62,23 +74,14 @@ struct Router: Sendable {
 
     /// Every route, sorted: `GET`, `/images/{name:*}/json`.
     var list: [(method: String, pattern: String)] {
-        let all = routes.values.joined().map { route in
-            let segments = route.pattern.map { segment in
-                switch segment {
-                case .text(let text): String(text)
-                case .one(let name): "{\(name)}"
-                case .many(let name): "{\(name):*}"
-                }
-            }
-            return (method: route.method, pattern: "/" + segments.joined(separator: "/"))
-        }
+        let all = routes.values.joined().map { (method: $0.method, pattern: $0.text) }
         return all.sorted { ($0.pattern, $0.method) < ($1.pattern, $1.method) }
     }
 
-    /// The handler of a path and what its parameters matched; nil when no route fits, also when only the method differs
-    /// (Docker answers 404 to both).
-    func find(method: String, path: String) -> (handler: Handler, parameters: [String: String])? {
-        route(method: method, path: path).map { ($0.route.handler, $0.parameters) }
+    /// The handler of a path, what its parameters matched, and the route's pattern; nil when no route fits, also when only
+    /// the method differs (Docker answers 404 to both).
+    func find(method: String, path: String) -> (handler: Handler, parameters: [String: String], pattern: String)? {
+        route(method: method, path: path).map { ($0.route.handler, $0.parameters, $0.route.text) }
     }
 
     private func route(method: String, path: String) -> (route: Route, parameters: [String: String])? {
@@ -92,14 +95,16 @@ struct Router: Sendable {
 
     /// Answers a request by its route.
     ///
+    /// - Parameter pattern: set to the route's, once there is one.
     /// - Throws: what the handler throws; `.notFound` in Docker's words when there is no route.
-    func respond(to request: Request) async throws -> Response {
-        guard let (handler, parameters) = find(method: request.method, path: request.path) else {
+    func respond(to request: Request, pattern: inout String) async throws -> Response {
+        guard let found = find(method: request.method, path: request.path) else {
             throw SkalaError(.notFound, "page not found")
         }
+        pattern = found.pattern
         var request = request
-        request.parameters = parameters
-        return try await handler(request)
+        request.parameters = found.parameters
+        return try await found.handler(request)
     }
 
     private static func segments(of path: String) -> [Substring] {

@@ -10,4 +10,11 @@ struct ServerLimits: Sendable {
     /// A TLS client must have shown its certificate and sent something within this time. Until then it is a stranger, and
     /// strangers must not fill the table of connections.
     var helloDeadline = Duration.seconds(10)
+
+    /// Of the metrics' own address, where anybody may come: few connections are as many as scrapers need.
+    static var forMetrics: ServerLimits {
+        var limits = ServerLimits()
+        limits.connections = 64
+        return limits
+    }
 }

@@ -1,4 +1,5 @@
 import Base
+import Kernel
 
 /// What every connection of a server shares.
 struct Service: Sendable {
@@ -10,19 +11,41 @@ struct Service: Sendable {
 
     let limits: ServerLimits
     let date = DateHeader()
+    let requests: RequestMetrics
 
-    /// - Parameter version: Skala's own, for the `Server` header.
+    /// - Parameters:
+    ///   - version: Skala's own, for the `Server` header.
+    ///   - requests: counts what is answered.
     init(
         router: Router, version: String, limits: ServerLimits = ServerLimits(),
+        requests: RequestMetrics = RequestMetrics(),
         report: @escaping @Sendable (SkalaError, String) -> Void
     ) {
         self.limits = limits
         self.router = router
+        self.requests = requests
         self.report = report
         fixedHeaders = Array(
             ("Api-Version: \(APIVersion.current)\r\nDocker-Experimental: false\r\nOstype: linux\r\n"
                 + "Server: Skala/\(version) (linux)\r\n").utf8)
     }
 
-    func respond(_ request: Request) async throws -> Response { try await router.respond(to: request) }
+    func respond(_ request: Request) async throws -> Response {
+        let begin = SystemClock.monotonicNanoseconds()
+        var pattern = ""
+        var status = 0
+        defer {
+            // Methods that no route has are as many as clients make up.
+            let route = RequestMetrics.Route(method: pattern.isEmpty ? "" : request.method, pattern: pattern)
+            requests.count(route, status: status, nanoseconds: SystemClock.monotonicNanoseconds() - begin)
+        }
+        do {
+            let response = try await router.respond(to: request, pattern: &pattern)
+            status = response.status
+            return response
+        } catch {
+            status = errorStatus(of: skalaError(from: error).code)
+            throw error
+        }
+    }
 }

@@ -76,19 +76,10 @@ struct ServiceRoutes {
     }
 
     private func status(_ service: ServiceRecord, _ tasks: [TaskRecord]) -> JSON {
-        let wanted = tasks.filter(\.isWanted)
-        let completed = tasks.filter { $0.state == .complete && $0.jobIteration == service.jobIteration }.count
-        let desired =
-            switch service.spec.mode {
-            case .replicated(let replicas): replicas
-            case .replicatedJob(let concurrent, let total): min(concurrent, total - min(total, completed))
-            case .global: wanted.count
-            // Clients add those that have completed.
-            case .globalJob: wanted.count { $0.state.isActive }
-            }
+        let status = ServiceStatus(service, tasks)
         return [
-            "RunningTasks": JSON(tasks.count { $0.state == .running && $0.isWanted }), "DesiredTasks": JSON(desired),
-            "CompletedTasks": JSON(service.spec.mode.isJob ? completed : 0),
+            "RunningTasks": JSON(status.running), "DesiredTasks": JSON(status.desired),
+            "CompletedTasks": JSON(status.completed),
         ]
     }
 }

@@ -48,7 +48,7 @@ extension Container {
             allocation.adjust(&resources, cores: cores)
             if resources["cpu"]["shares"].isNull { resources["cpu"]["shares"] = 1024 }
             try await applyLimits(resources)
-        } catch { engine.log.error("cannot set the cores of container \(id): \(error)") }
+        } catch { engine.log.error("cannot set the cores of a container", ["container": id, "error": "\(error)"]) }
     }
 }
 

@@ -1,5 +1,6 @@
 import Base
 import Glibc
+import Images
 import Kernel
 import Machines
 import Networks
@@ -7,8 +8,11 @@ import Networks
 /// What an instance is at one moment, copied for a snapshot or for clones.
 extension Container {
     /// Captures the instance into a folder that is removed afterwards, unless `body` moves it. With `lifecycle` held.
+    ///
+    /// - Parameter clones: how many are made of it.
     func withCapture<Value>(
-        filesOnly: Bool, isKept: Bool, _ body: (_ folder: String, Snapshot.Machine?) async throws -> Value
+        filesOnly: Bool, isKept: Bool, clones: Int = 0,
+        _ body: (_ folder: String, Snapshot.Machine?) async throws -> Value
     ) async throws -> Value {
         // No name of a snapshot begins so; what a kill leaves is removed when the daemon starts next.
         let folder = snapshotFolder + "/.new"
@@ -19,17 +23,19 @@ extension Container {
                 try FileContents.removeTree(folder)
                 try FileContents.makeDirectories(folder, mode: 0o700)
             }
-            let machine = try await capture(into: folder, filesOnly: filesOnly, isKept: isKept)
+            let machine = try await capture(into: folder, filesOnly: filesOnly, isKept: isKept, clones: clones)
             result = .success(try await body(folder, machine))
         } catch { result = .failure(error) }
         do { try await threads.run { try FileContents.removeTree(folder) } } catch {
-            engine.log.error("cannot remove \(folder): \(error)")
+            engine.log.error("cannot remove \(folder)", ["error": "\(error)"])
         }
         if case .failure = result { await containers.proceedAfterFullDisk() }
         return try result.get()
     }
 
-    private func capture(into folder: String, filesOnly: Bool, isKept: Bool) async throws -> Snapshot.Machine? {
+    private func capture(
+        into folder: String, filesOnly: Bool, isKept: Bool, clones: Int
+    ) async throws -> Snapshot.Machine? {
         await exitCleanUp?.value
         if !record.state.isAlive { try await closeFiles() }
         guard record.isolation != .container else {
@@ -51,7 +57,7 @@ extension Container {
             try await captureMember(into: snapshot)
             return nil
         }
-        return try await captureMachine(into: snapshot, filesOnly: filesOnly, isKept: isKept)
+        return try await captureMachine(into: snapshot, filesOnly: filesOnly, isKept: isKept, clones: clones)
     }
 
     /// Of a container on the host's kernel, frozen meanwhile.
@@ -88,13 +94,16 @@ extension Container {
         // Fails only when the VM has ended, or the container.
         _ = try? await machine.request("thaw", disk, seconds: Container.configureDeadline)
         let stood = (SystemClock.monotonicNanoseconds() - began) / 1000
-        engine.log.debug("container \(Identifier.short(id)) captured: its writing waited for \(stood) us")
+        engine.log.debug("a container captured: its writing waited for \(stood) us", ["container": id])
         try result.get()
     }
 
-    private func captureMachine(into snapshot: MachineSnapshot, filesOnly: Bool, isKept: Bool) async throws -> Snapshot
-        .Machine?
-    {
+    /// From how many clones on QEMU is written down for them: for one it takes as long as a QEMU's start.
+    private static let clonesOfProcess = 2
+
+    private func captureMachine(
+        into snapshot: MachineSnapshot, filesOnly: Bool, isKept: Bool, clones: Int
+    ) async throws -> Snapshot.Machine? {
         guard let machine else { throw VirtualMachine.gone }
         guard record.state.status == .running else {
             throw SkalaError(.conflict, "container \(record.name) is paused, and its VM with it: unpause it first")
@@ -122,8 +131,13 @@ extension Container {
         // In the VM, too: nothing of the container runs in a clone before that has an identity of its own.
         let began = SystemClock.monotonicNanoseconds()
         try await machine.request("pause", ["id": JSON(id)], seconds: Container.configureDeadline)
-        let own = MachineFiles(id: machine.id, configuration: engine.configuration).disk
-        let disk = diskPath
+        let files = MachineFiles(id: machine.id, configuration: engine.configuration)
+        let (own, disk, program) = (files.disk, diskPath, engine.configuration.checkpointPath)
+        let root = engine.machines.rootImage(of: try await engine.images.find(record.imageID))
+        let log = logSettings.isNull ? "/dev/null" : files.logPipe + " (deleted)"
+        // Each further card has a tap, and which is which cannot be told from outside.
+        let copies =
+            clones >= Container.clonesOfProcess && accelerator == .tcg && cards.allSatisfy { $0 == 0 } && !filesOnly
         let result: Result<(MachineControl.Capture, hasDisk: Bool), any Error>
         do {
             result = .success(
@@ -131,8 +145,12 @@ extension Container {
                     let scratch = try MachineControl.openFile(of: pid, below: own)
                     var disks = [(target: snapshot.disk, source: disk)]
                     if let scratch, !filesOnly { disks.append((target: snapshot.scratch, source: scratch)) }
+                    let process =
+                        copies
+                        ? ProcessCopy(program: program, pid: pid, root: root, disk: disk, scratch: scratch, log: log)
+                        : nil
                     let capture = try control.capture(
-                        into: snapshot, memory: memory, disks: disks)
+                        into: snapshot, memory: memory, disks: disks, process: process)
                     return (capture, scratch != nil)
                 })
         } catch { result = .failure(error) }
@@ -140,6 +158,7 @@ extension Container {
         _ = try? await machine.request("resume", ["id": JSON(id)], seconds: Container.configureDeadline)
         let stood = (SystemClock.monotonicNanoseconds() - began) / 1000
         let (capture, hasDisk) = try result.get()
+        if let refusal = capture.refusal { engine.log.info("each clone of \(record.name) starts a QEMU: \(refusal)") }
         engine.log.debug(
             "VM \(Identifier.short(machine.id)) captured: its processors stood still for \(capture.pause) us, its container for "
                 + "\(stood) us; \(ByteSize.decimal(capture.ownMemory)) of its own memory")

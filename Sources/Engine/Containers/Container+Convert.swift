@@ -152,7 +152,9 @@ extension Container {
 
     private func startAgain() async {
         record.hasBeenManuallyStopped = false
-        do { try await startLocked() } catch { engine.log.error("cannot start container \(id) again: \(error)") }
+        do { try await startLocked() } catch {
+            engine.log.error("cannot start a container again", ["container": id, "error": "\(error)"])
+        }
     }
 
     // MARK: files

@@ -184,7 +184,7 @@ extension Container {
                 _ = try? await sandbox.request("delete", ["id": JSON(id)])
                 cleanUpDiskMachine()
             }
-        } catch { engine.log.error("cannot record the exit of container \(id): \(error)") }
+        } catch { engine.log.error("cannot record the exit of a container", ["container": id, "error": "\(error)"]) }
         await network
     }
 
@@ -298,7 +298,7 @@ extension Container {
         do { try await send(SIGKILL) } catch { guard own != nil else { throw error } }
         if await waitForExit(seconds: own == nil ? 30 : Container.guestPatience) { return }
         if let own {
-            engine.log.error("container \(id) did not end by SIGKILL: its VM is ended")
+            engine.log.error("a container did not end by SIGKILL: its VM is ended", ["container": id])
             try await engine.warden.request("signal", ["id": JSON(own.id), "signal": JSON(SIGKILL)])
             if await waitForExit(seconds: 20) { return }
         }
@@ -369,7 +369,7 @@ extension Container {
         } catch {
             // The container is gone all the same, and with it its hold on images and volumes; a folder that stays even so
             // is removed when the daemon starts next.
-            engine.log.error("cannot remove \(directory): \(error)")
+            engine.log.error("cannot remove \(directory)", ["error": "\(error)"])
             let threads = engine.threads
             BackgroundRetry.start { (try? await threads.run { try FileContents.removeTree(directory) }) != nil }
         }
@@ -394,6 +394,6 @@ extension Container {
                 guard !isRemoved, !record.state.isAlive else { return }
                 try await removeLocked(volumes: true)
             }
-        } catch { engine.log.error("cannot remove container \(id): \(error)") }
+        } catch { engine.log.error("cannot remove a container", ["container": id, "error": "\(error)"]) }
     }
 }

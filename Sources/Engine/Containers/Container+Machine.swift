@@ -97,7 +97,7 @@ extension Container {
             throw error
         }
         times.end("configure")
-        engine.log.debug("VM for the files of container \(Identifier.short(id)): \(times)")
+        engine.log.debug("VM for the files of a container: \(times)", ["container": id])
         return machine
     }
 
@@ -236,7 +236,7 @@ extension Container {
     /// changes that: the VM ends.
     func folderServerEnded() async {
         guard record.isolation == .microvm, let machine, machine.isAlive else { return }
-        engine.log.error("container \(id): the program that serves folders to its VM has ended; so does the VM")
+        engine.log.error("the program that serves folders to a VM has ended; so does the VM", ["container": id])
         // It may have ended meanwhile.
         _ = try? await engine.warden.request("signal", ["id": JSON(machine.id), "signal": JSON(SIGKILL)])
     }
@@ -266,7 +266,7 @@ extension Container {
             try await machine.connect(seconds: 30)
             return try await stateAfterCapture(machine)
         } catch {
-            engine.log.error("the VM of container \(id) does not answer: \(error)")
+            engine.log.error("the VM of a container does not answer", ["container": id, "error": "\(error)"])
             record.state.error = "\(error)"
             return nil
         }
@@ -278,6 +278,6 @@ extension Container {
             try await machine.connect(seconds: 365 * 86400)
             let state = try await machine.request("state", ["id": JSON(id)])
             if state["status"].string == "stopped" { await exited(Exit(state)) }
-        } catch { engine.log.error("the VM of container \(id) does not answer: \(error)") }
+        } catch { engine.log.error("the VM of a container does not answer", ["container": id, "error": "\(error)"]) }
     }
 }

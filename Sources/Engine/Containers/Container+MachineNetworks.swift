@@ -121,7 +121,8 @@ extension Container {
                 "configure", ["interfaces": JSON(interfaces)], seconds: Container.configureDeadline)
         } catch {
             // Its wire has been cut; what its guest makes of that is the guest's.
-            engine.log.error("the VM of container \(id) does not let go of a network: \(error)")
+            engine.log.error(
+                "the VM of a container does not let go of a network", ["container": id, "error": "\(error)"])
         }
         await releaseCard(of: machine, tap: tap)
     }
@@ -132,8 +133,13 @@ extension Container {
         let control = machine.control
         do {
             let isGone = try await engine.threads.run { try control.unplugCard(number) }
-            if !isGone { engine.log.error("the guest of container \(id) does not let go of network card \(number)") }
-        } catch { engine.log.error("cannot unplug a network card of container \(id): \(error)") }
+            if !isGone {
+                engine.log.error(
+                    "the guest of a container does not let go of network card \(number)", ["container": id])
+            }
+        } catch {
+            engine.log.error("cannot unplug a network card of a container", ["container": id, "error": "\(error)"])
+        }
     }
 
     // MARK: /etc

@@ -66,6 +66,6 @@ extension Container {
         record.state.pid = machine.pid
         record.state.startedAt = SystemClock.now()
         times.end("identity")
-        engine.log.debug("VM of container \(Identifier.short(id)): \(times)")
+        engine.log.debug("VM of a container: \(times)", ["container": id])
     }
 }

@@ -120,7 +120,7 @@ extension Container {
             try await engine.warden.request("resume", ["id": JSON(id)])
             return false
         } catch {
-            engine.log.error("container \(id) stands still: \(error)")
+            engine.log.error("a container stands still", ["container": id, "error": "\(error)"])
             return true
         }
     }
@@ -145,7 +145,7 @@ extension Container {
                     try FileContents.removeTree(folder + "/" + name)
                 }
             }
-        } catch { engine.log.error("cannot tidy up \(directory): \(error)") }
+        } catch { engine.log.error("cannot tidy up \(directory)", ["error": "\(error)"]) }
     }
 
     /// Blocking.

@@ -31,12 +31,14 @@ extension Container {
             previous?["cpu_stats"] ?? ["cpu_usage": ["total_usage": 0], "throttling_data": [:]]
         json["memory_stats"] = [
             "usage": raw["memory"]["usage"], "stats": raw["memory"]["statistics"], "limit": memoryLimit(raw),
+            "failcnt": JSON(raw["memory"]["failures"].int ?? 0),
         ]
         json["name"] = JSON("/" + record.name)
         json["id"] = JSON(id)
         json["networks"] = await networkStatistics()
-        // Beyond Docker: pressure stall information of the container, for `skala top`.
+        // Beyond Docker: pressure stall information of the container, for `skala top`, and how often it was out of memory.
         json["pressure"] = raw["pressure"]
+        json["oom_kills"] = JSON(raw["memory"]["oomKills"].int ?? 0)
         if !host.isNull { json["host"] = hostStatistics(host) }
         return json
     }
@@ -62,7 +64,7 @@ extension Container {
             "system_cpu_usage": JSON(HostFacts.cpuNanoseconds()), "online_cpus": JSON(HostFacts.onlineCPUs),
             "throttling_data": [
                 "periods": JSON(cpu["periods"].int ?? 0), "throttled_periods": JSON(cpu["throttledPeriods"].int ?? 0),
-                "throttled_time": JSON(cpu["throttledTime"].int ?? 0),
+                "throttled_time": JSON(cpu["throttled"].int ?? 0),
             ],
         ]
     }

@@ -137,7 +137,7 @@ extension Containers {
         let controls = machines.filter(\.isAlive).map(\.control)
         do {
             try await engine.threads.run { for control in controls { try control.proceedAfterFullDisk() } }
-        } catch { engine.log.error("cannot tell whether a VM stands still: \(error)") }
+        } catch { engine.log.error("cannot tell whether a VM stands still", ["error": "\(error)"]) }
     }
 
     private func undoClone(_ id: String) async {
@@ -147,7 +147,7 @@ extension Containers {
                 do {
                     try await container.remove(force: true, volumes: true)
                     break
-                } catch { engine.log.error("cannot remove the clone \(id) yet: \(error)") }
+                } catch { engine.log.error("cannot remove the clone \(id) yet", ["error": "\(error)"]) }
                 try? await Task.sleep(nanoseconds: UInt64(pause) * 1_000_000)  // never cancelled
             }
             await pods.forget(id, of: container.snapshot.podID)
@@ -176,7 +176,9 @@ extension Container {
             try requireThere()
             guard let name = request.snapshot else {
                 report("Capturing \(record.name)")
-                return try await withCapture(filesOnly: request.filesOnly, isKept: false) { folder, machine in
+                return try await withCapture(
+                    filesOnly: request.filesOnly, isKept: false, clones: request.count ?? 1
+                ) { folder, machine in
                     let loan = Loan(record: record, folder: folder, machine: machine, starts: record.state.isAlive)
                     return try await lend(loan, body)
                 }
@@ -227,7 +229,7 @@ extension Container {
 
     /// A clone that does not run is in the store from here on; one that runs, since its start.
     func persistClone() async {
-        do { try await persist() } catch { engine.log.error("cannot record the clone \(id): \(error)") }
+        do { try await persist() } catch { engine.log.error("cannot record the clone \(id)", ["error": "\(error)"]) }
     }
 }
 

@@ -22,7 +22,7 @@ extension Containers {
         let directory = engine.configuration.containerDirectory(id)
         do {
             try await engine.threads.run { try FileContents.removeTree(directory) }
-        } catch { engine.log.error("cannot remove \(directory): \(error)") }
+        } catch { engine.log.error("cannot remove \(directory)", ["error": "\(error)"]) }
     }
 
     /// Makes volumes that are missing, and fills in where each mount comes from.

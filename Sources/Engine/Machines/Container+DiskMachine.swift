@@ -88,7 +88,7 @@ extension Container {
                         searchDomain: searchDomain(network)))
             } catch {
                 // cloud-init tells it all the same.
-                engine.log.error("machine \(record.name) gets no answer by DHCP: \(error)")
+                engine.log.error("machine \(record.name) gets no answer by DHCP", ["error": "\(error)"])
             }
         }
         let command = try await diskMachineCommand(
@@ -283,7 +283,7 @@ extension Container {
             while !Task.isCancelled {
                 do {
                     try await threads.run { try control.pressPowerButton() }
-                } catch { log.debug("power button of machine \(Identifier.short(id)): \(error)") }
+                } catch { log.debug("power button of machine \(Identifier.short(id))", ["error": "\(error)"]) }
                 // Cancelled: looked at above.
                 try? await Task.sleep(nanoseconds: Container.pressInterval)
             }

@@ -82,7 +82,7 @@ extension Container {
     func endMachineCapture() async {
         let control = control(record.state.pid)
         do { try await engine.threads.run { try control.endCapture() } } catch {
-            engine.log.error("machine \(id) does not go on: \(error)")
+            engine.log.error("machine \(id) does not go on", ["error": "\(error)"])
         }
     }
 }

@@ -262,7 +262,7 @@ public actor Pod {
     private func note(_ what: String) async {
         do {
             try await persist()
-        } catch { engine.log.error("cannot record of pod \(name) \(what): \(error)") }
+        } catch { engine.log.error("cannot record of pod \(name) \(what)", ["error": "\(error)"]) }
     }
 
     /// Empties the place of a container in a VM that goes on. Until then the place is taken.
@@ -282,7 +282,8 @@ public actor Pod {
             // What the guest may still use is not taken from it, and nobody else gets it.
             record.places[container] = nil
             lost.insert(number)
-            engine.log.error("pod \(name) keeps the place of container \(Identifier.short(container)): \(error)")
+            engine.log.error(
+                "pod \(name) keeps the place of container \(Identifier.short(container))", ["error": "\(error)"])
         }
         await note("that a place is empty")
     }
@@ -348,7 +349,7 @@ public actor Pod {
                 if let id = state["id"].string { found[id] = state }
             }
         } catch {
-            engine.log.error("the VM of pod \(name) does not answer: \(error)")
+            engine.log.error("the VM of pod \(name) does not answer", ["error": "\(error)"])
             machine.ended()
         }
     }
@@ -377,7 +378,7 @@ public actor Pod {
                 // It had none when the last daemon was killed while making it.
                 if !record.isOnDemand { try await makeNetwork() }
                 try await persist()
-            } catch { engine.log.error("cannot restore pod \(name): \(error)") }
+            } catch { engine.log.error("cannot restore pod \(name)", ["error": "\(error)"]) }
         }
     }
 }

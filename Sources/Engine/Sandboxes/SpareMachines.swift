@@ -43,6 +43,8 @@ final class SpareMachines: Sendable {
         }
     }
 
+    var count: Int { state.withLock { $0.machines.values.reduce(0) { $0 + $1.count } } }
+
     func removeAll() -> [VirtualMachine] {
         state.withLock { state in
             state.generation += 1
@@ -76,7 +78,7 @@ final class SpareMachines: Sendable {
                 for machine in removeIdle(shape) { await machine.destroy() }
             } catch {
                 state.withLock { $0.preparing[shape, default: 1] -= 1 }
-                log.error("cannot make a spare VM: \(error)")
+                log.error("cannot make a spare VM", ["error": "\(error)"])
             }
         }
     }

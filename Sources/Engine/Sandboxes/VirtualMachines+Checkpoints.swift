@@ -47,7 +47,7 @@ extension VirtualMachines {
         } catch {
             guard !isClosed else { throw error }
             // QEMU or one of its libraries may have been replaced: a clone starts all the same.
-            log.error("no VM continues from the checkpoint \(shape.text): \(error)")
+            log.error("no VM continues from the checkpoint \(shape.text)", ["error": "\(error)"])
             failedCheckpoints[shape, default: 0] += 1
             await discard(checkpoint, shape)
             return nil
@@ -70,7 +70,7 @@ extension VirtualMachines {
                 makingCheckpoints.remove(shape)
             } catch {
                 // Not tried again by this daemon: VMs are clones then.
-                if !isClosed { log.error("cannot make a checkpoint of a VM: \(error)") }
+                if !isClosed { log.error("cannot make a checkpoint of a VM", ["error": "\(error)"]) }
             }
         }
     }
@@ -142,6 +142,6 @@ extension VirtualMachines {
         }
         do {
             try await threads.run { if access(checkpoint.folder, F_OK) == 0 { try checkpoint.remove() } }
-        } catch { log.error("cannot remove a checkpoint: \(error)") }
+        } catch { log.error("cannot remove a checkpoint", ["error": "\(error)"]) }
     }
 }

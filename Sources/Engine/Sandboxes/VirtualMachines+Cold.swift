@@ -14,7 +14,7 @@ extension VirtualMachines {
             return try await cloneOfGoodTemplate(shape, shares: request.shares)
         } catch let error as SkalaError where VirtualMachines.mayBeTheTemplates(error) {
             guard await canClone(shape) else { throw error }
-            log.error("no clone of a new template \(shape.text) starts; the VM boots instead: \(error)")
+            log.error("no clone of a new template \(shape.text) starts; the VM boots instead", ["error": "\(error)"])
             return try await bootCold(shape, shares: request.shares)
         }
     }
@@ -27,13 +27,15 @@ extension VirtualMachines {
         } catch let error as SkalaError where VirtualMachines.mayBeTheTemplates(error) {
             // One whose QEMU was killed, or stands still, tells nothing of the template.
             guard await canClone(shape) else { throw error }
-            log.error("a clone of the template \(shape.text) does not start; another one may: \(error)")
+            log.error("a clone of the template \(shape.text) does not start; another one may", ["error": "\(error)"])
         }
         do {
             return try await clone(shape, shares: shares)
         } catch let error as SkalaError where VirtualMachines.mayBeTheTemplates(error) {
             guard await canClone(shape) else { throw error }
-            log.error("a clone of the template \(shape.text) does not start; the template is made anew: \(error)")
+            log.error(
+                "a clone of the template \(shape.text) does not start; the template is made anew", ["error": "\(error)"]
+            )
             try await discardTemplate(shape, generation: generation)
         }
         return try await clone(shape, shares: shares)
@@ -122,7 +124,7 @@ extension VirtualMachines {
     func prepare() async {
         do {
             _ = try await template(for: MachineShape(memoryLimit: 0, processors: 0, available: HostFacts.onlineCPUs))
-        } catch { log.error("cannot prepare a template for VMs: \(error)") }
+        } catch { log.error("cannot prepare a template for VMs", ["error": "\(error)"]) }
     }
 
     /// Whether the next VM of that shape needs no template to be made first.

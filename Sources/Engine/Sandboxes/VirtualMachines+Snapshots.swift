@@ -44,6 +44,7 @@ extension VirtualMachines {
         guard !isClosed else { throw SkalaError(.unavailable, "the daemon ends") }
         try checkLoads(saved)
         accelerator = saved.accelerator
+        let copiesProcess = access(snapshot.image, R_OK) == 0
         var times = StepTimes()
         let id = Identifier.make()
         let files = MachineFiles(id: id, configuration: configuration)
@@ -65,7 +66,8 @@ extension VirtualMachines {
         }
         var descriptors: [JSON] = [
             ["sealed": JSON(snapshot.memory)], ["tap": JSON(VirtualMachine.tap(of: id))],
-            ["file": JSON(snapshot.state)], ["file": JSON(saved.hasDisk ? files.disk : request.disk), "mode": "write"],
+            [copiesProcess ? "sealed" : "file": JSON(copiesProcess ? snapshot.image : snapshot.state)],
+            ["file": JSON(saved.hasDisk ? files.disk : request.disk), "mode": "write"],
             ["file": JSON(request.root)],
             ["file": JSON(fifo), "mode": "append"],
         ]
@@ -75,7 +77,7 @@ extension VirtualMachines {
         let machine = try await spawn(
             files, shape: saved.shape, accelerator: saved.accelerator,
             origin: .snapshot(hasDisk: saved.hasDisk, cards: cards),
-            descriptors: descriptors)
+            descriptors: descriptors, isRestored: copiesProcess)
         times.end("spawn")
         do {
             machine.setEventHandler(onEvent)
@@ -86,7 +88,7 @@ extension VirtualMachines {
             pipe.close()
             let control = machine.control
             try await threads.run {
-                try control.resumeSnapshot()
+                try copiesProcess ? control.proceed() : control.resumeSnapshot()
                 if saved.hasDisk { unlink(files.disk) }
             }
             times.end("load")
@@ -106,6 +108,6 @@ extension VirtualMachines {
     /// Frees the host's copy of a snapshot's memory; VMs that continue from it keep theirs.
     func release(_ snapshot: MachineSnapshot) async {
         // Fails only when the warden is gone, and the copy with it.
-        _ = try? await warden.request("unseal", ["path": JSON(snapshot.memory)])
+        for path in [snapshot.memory, snapshot.image] { _ = try? await warden.request("unseal", ["path": JSON(path)]) }
     }
 }

@@ -52,13 +52,13 @@ extension VirtualMachines {
                     return try await makeTemplate(shape, kernel, accelerator, key, seconds: VirtualMachines.patience)
                 } catch let error as SkalaError where error.code == .timedOut {
                     // Emulated processors that wait for each other were seen to stand still, rarely; or the host is busy.
-                    log.error("a guest has not booted in time; another one is tried: \(error)")
+                    log.error("a guest has not booted in time; another one is tried", ["error": "\(error)"])
                     return try await makeTemplate(
                         shape, kernel, accelerator, key, seconds: VirtualMachines.bootDeadline)
                 }
             } catch {
                 guard !isLast else { throw error }
-                log.info("no guest boots on \(accelerator.rawValue) here: \(error)")
+                log.info("no guest boots on \(accelerator.rawValue) here", ["error": "\(error)"])
                 // Other failures may be mended; a guest that never finished booting will not next time.
                 if (error as? SkalaError)?.code == .timedOut { rememberProbe(accelerator, key) }
             }
@@ -101,7 +101,7 @@ extension VirtualMachines {
         failed["accelerator"] = JSON(accelerator.rawValue)
         do {
             try FileContents.replace(probeFile, with: failed.bytes)
-        } catch { log.error("cannot remember that \(accelerator.rawValue) does not work: \(error)") }
+        } catch { log.error("cannot remember that \(accelerator.rawValue) does not work", ["error": "\(error)"]) }
     }
 
     private func templateFolder(_ shape: MachineShape, _ accelerator: Accelerator) -> String {

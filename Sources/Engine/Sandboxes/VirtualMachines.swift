@@ -113,7 +113,7 @@ actor VirtualMachines {
                 return machine
             } catch {
                 // It ended while it waited: another one does as well.
-                log.error("a spare VM is lost: \(error)")
+                log.error("a spare VM is lost", ["error": "\(error)"])
                 await machine.destroy()
             }
         }
@@ -279,7 +279,8 @@ actor VirtualMachines {
         let spec = MachineSpec(
             id: files.id,
             arguments: isRestored
-                ? MachineCommand.restore(program: MachineSpec.checkpointProgramPath) : command.arguments,
+                ? MachineCommand.restore(program: MachineSpec.checkpointProgramPath, origin: origin)
+                : command.arguments,
             root: files.root, folder: files.folder,
             cgroupParent: configuration.cgroupParent, devices: devices, memory: shape.memory,
             isClone: origin != .boot && !hasShare && shape.kind != .pod,

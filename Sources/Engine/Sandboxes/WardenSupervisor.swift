@@ -162,7 +162,7 @@ final class WardenSupervisor: Sandbox {
                     }
                     return
                 } catch {
-                    log.error("cannot start the warden: \(error)")
+                    log.error("cannot start the warden", ["error": "\(error)"])
                     try? await Task.sleep(nanoseconds: delay)  // never cancelled
                     delay = min(delay * 2, 5_000_000_000)
                 }

@@ -18,11 +18,11 @@ enum CommandTable {
             "Images",
             [
                 ImageList.command, ImagePull.command, ImageTransfer.push, ImageBuild.command, ImageChanges.tag,
-                ImageChanges.remove, ImageChanges.history, ImageTransfer.save, ImageTransfer.load,
+                ImageChanges.remove, ImageChanges.history, ImageTransfer.save,
                 ImageTransfer.import, RegistryLogin.login, RegistryLogin.logout,
             ]
         ),
-        ("Services", [ServiceCommands.group, SwarmCommands.group]),
+        ("Services", [ServiceCommands.group, SwarmCommands.group, LoadCommand.command]),
         (
             "Engine",
             [

@@ -2,7 +2,7 @@ import Base
 import Client
 import Kernel
 
-/// Images in and out: push, save, load, import.
+/// Images in and out: push, save, import, and `load` without a URL.
 enum ImageTransfer {
     static let push = Command(
         "push", "Send an image to a registry", "[OPTIONS] IMAGE", 1...1, completes: .images,
@@ -32,17 +32,15 @@ enum ImageTransfer {
         return 0
     }
 
-    static let load = Command(
-        "load", "Take in images from an archive", "[OPTIONS]", 0...0,
-        options: [
-            .value("input", short: "i", "FILE", "Read there, not from standard input", .files),
-            .flag("quiet", short: "q", "Do not show progress"),
-        ],
-        examples: ["skala load -i all.tar", "zstdcat all.tar.zst | skala load"]
-    ) { call in
+    /// Of `skala load`, which without a URL takes in an archive as docker's does.
+    static let inputOption = Option.value(
+        "input", short: "i", "FILE", "Without a URL: the archive, instead of standard input", .files)
+
+    static func load(_ call: Invocation) throws -> Int32 {
         let input = call.arguments["input"]
         if input == nil, Terminal.isTerminal(0) {
-            throw SkalaError(.invalid, "nothing to load: redirect an archive to standard input, or use -i FILE")
+            throw SkalaError(
+                .invalid, "nothing to load: name a URL, redirect an archive to standard input, or use -i FILE")
         }
         let request = HTTPRequest(
             "POST", "/images/load", query: [("quiet", call.arguments.flag("quiet") ? "1" : "0")],

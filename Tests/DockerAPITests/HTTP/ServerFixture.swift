@@ -12,6 +12,7 @@ final class ServerFixture: Sendable {
     let folder: String
     let path: String
     let server: HTTPServer
+    let requests = RequestMetrics()
     let threads = WorkerThreads(limit: 8)
 
     /// Runs `body` with a listening server; afterwards the server is stopped and the folder removed.
@@ -42,7 +43,8 @@ final class ServerFixture: Sendable {
         guard mkdtemp(&template) != nil else { throw Setup() }
         folder = String(decoding: template.dropLast().map(UInt8.init(bitPattern:)), as: UTF8.self)
         path = folder + "/s"
-        server = HTTPServer(service: Service(router: router, version: "1.2.3", limits: limits, report: { _, _ in }))
+        server = HTTPServer(
+            service: Service(router: router, version: "1.2.3", limits: limits, requests: requests, report: { _, _ in }))
     }
 
     private func clean() {

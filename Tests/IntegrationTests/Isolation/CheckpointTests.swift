@@ -35,16 +35,31 @@ extension Integration {
                     print(word, flush=True)
                     while True:
                         time.sleep(0.1)
-                        if os.path.exists("show"): os.write(1, f"{word} {count > 30} {len(big)} {os.getpid() == threading.get_native_id()}\\n".encode())
+                        if os.path.exists("show"): os.write(1, f"{word} {count > 3} {len(big)} {os.getpid() == threading.get_native_id()}\\n".encode())
                     END
-                    python3 program.py >first 2>&1 & pid=$!
-                    sleep 1; $PROGRAMS/skala-checkpoint save $pid image none; code=$?; wait $pid; echo $code $?
-                    touch show
-                    for i in 1 2; do
-                        timeout 1 $PROGRAMS/skala-checkpoint restore 3 0 0 1 3<image >second$i 2>&1
-                        tail -n 1 second$i | sed "s/$(cat first)/word/"
-                    done
-                    """, prints: "0 137\nword True 3145728 True\nword True 3145728 True")
+                    python3 program.py >>first 2>&1 & pid=$!
+                    shown() { until grep -q " True$" $1; do sleep 0.1; done; tail -n 1 $1 | sed "s/$(cat word)/word/"; }
+                    restore() { $PROGRAMS/skala-checkpoint restore 3 0 0 1 3<$1 >>$2 2>&1 & pid=$!; shown $2; }
+                    sleep 1; head -n 1 first >word; $PROGRAMS/skala-checkpoint copy $pid copied none; echo $?
+                    touch show; shown first
+                    $PROGRAMS/skala-checkpoint save $pid image none; code=$?; wait $pid; echo $code $?
+                    for i in 1 2; do restore image second$i; kill $pid; done
+                    # One of one that was continued itself, and goes on.
+                    restore copied third; $PROGRAMS/skala-checkpoint copy $pid again none; echo $?
+                    : >third; shown third; kill $pid
+                    restore again fourth; kill $pid
+                    """,
+                    prints: """
+                        0
+                        word True 3145728 True
+                        0 137
+                        word True 3145728 True
+                        word True 3145728 True
+                        word True 3145728 True
+                        0
+                        word True 3145728 True
+                        word True 3145728 True
+                        """)
                 // What leads to other processes has no place in a file.
                 let refused = try await t.raw(
                     """
@@ -94,6 +109,32 @@ extension Integration {
                 try await t.sh(
                     "docker ps -aq | xargs docker rm -f >/dev/null; ls $ENGINE/run/vm | grep -v root | wc -l",
                     prints: "0")
+            }
+        }
+
+        /// Clones of one that runs continue from its QEMU, and clones of those from theirs; each is itself.
+        @Test func clonesGoOnFromTheSource() async throws {
+            try await EngineFixture.with(options: CheckpointTests.options) { engine in
+                let t = try Session(engine)
+                let skala = "$PROGRAMS/skala"
+                try await t.sh(
+                    "docker run -d --runtime microvm --name ${N}a busybox sh -c 'i=0; while :; do i=$((i+1)); echo $i; sleep 0.1; done'",
+                    deadline: 180)
+                try await t.sh(
+                    "\(skala) clone -q ${N}a --count 2; \(skala) clone -q ${N}a-1 ${N}c --count 2",
+                    prints: ["a-1", "a-2", "c-1", "c-2"].map { t.name + $0 }.joined(separator: "\n"), deadline: 60)
+                let all = "for c in ${N}a ${N}a-1 ${N}a-2 ${N}c-1 ${N}c-2; do"
+                try await t.sh(
+                    "\(all) tr '\\0' . </proc/$(docker inspect -f '{{.State.Pid}}' $c)/cmdline | grep -o ^/checkpoint.*; done",
+                    prints: [String](repeating: "/checkpoint.restore.5.3.4.6.", count: 4).joined(separator: "\n"))
+                try await t.sh(
+                    "\(all) docker exec $c sh -c 'hostname; head -c 16 /dev/urandom | md5sum; ip -4 -o addr show eth0'; done | sort -u | wc -l",
+                    prints: "15")
+                try await t.sh("docker exec ${N}c-2 ping -c 1 -W 5 ${N}a", has: "1 packets received")
+                // The source, too, goes on; so do all logs.
+                try await t.sh(
+                    "\(all) n=$(docker logs --tail 1 $c); until [ $(docker logs --tail 1 $c) -gt $n ]; do sleep 0.1; done; done; echo all",
+                    prints: "all", deadline: 60)
             }
         }
 

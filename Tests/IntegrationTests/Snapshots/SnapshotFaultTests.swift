@@ -8,7 +8,8 @@ extension Integration {
     @Suite(.serialized) struct SnapshotFaultTests {
         private static let skala = "$PROGRAMS/skala"
         private static let options = ["--accelerator", "tcg", "--spare-vms", "0"]
-        private static let counter = "sh -c 'i=0; while :; do i=$((i+1)); echo $i >/count; sleep 0.05; done'"
+        private static let counter =
+            "sh -c 'i=0; while :; do i=$((i+1)); echo $i >/new; mv /new /count; sleep 0.05; done'"
         /// Whether `$1` goes on.
         private static let counts = """
             counts() { a=$(docker exec $1 cat /count); for i in $(seq 100); do \
@@ -182,7 +183,7 @@ extension Integration {
             }
             // A VM beside that, which needs ever more of the disk, goes on when there is room again.
             try await t.sh(
-                "docker run -d --name writer --runtime microvm busybox sh -c 'while :; do head -c 16384 /dev/urandom >>/w; sync; date +%s%N >/count; done'"
+                "docker run -d --name writer --runtime microvm busybox sh -c 'while :; do head -c 16384 /dev/urandom >>/w; sync; date +%s%N >/new; mv /new /count; done'"
             )
             try await t.sh(
                 "docker run -d --name big busybox sh -c 'dd if=/dev/zero of=/big bs=1M count=300; sleep 1000'")

@@ -9,7 +9,7 @@ extension Integration {
         private static let skala = "$PROGRAMS/skala"
         /// Counts in memory, and shows it in a file and in the log.
         private static let counter =
-            "sh -c 'i=0; while :; do i=$((i+1)); echo $i; echo $i >/count; sleep 0.05; done'"
+            "sh -c 'i=0; while :; do i=$((i+1)); echo $i; echo $i >/new; mv /new /count; sleep 0.05; done'"
         /// Makes files of every kind, once.
         private static let files = """
             sh -c '[ -e /d ] || { mkdir /d; echo one >/d/a; ln /d/a /d/hard; ln -s a /d/soft; mknod /d/pipe p; chown 5:6 /d/a; \
@@ -110,7 +110,7 @@ extension Integration {
                 try await t.sh(
                     """
                     docker run -d --name ${N}a --runtime microvm -p 127.0.0.1:0:80 busybox sh -c 'echo \(id32) >/etc/machine-id; i=0; \
-                    while :; do i=$((i+1)); echo $i >/count; [ -e /hold ] || head -c 16 /dev/urandom | md5sum >>/random; \
+                    while :; do i=$((i+1)); echo $i >/new; mv /new /count; [ -e /hold ] || head -c 16 /dev/urandom | md5sum >>/random; \
                     sleep 0.05; done'
                     """, deadline: 180)
                 try await t.sh("sleep 1; docker exec ${N}a touch /hold; sleep 1")

@@ -61,10 +61,9 @@ final class EngineFixture: Sendable {
         let number = EngineFixture.count.add(1, ordering: .relaxed).newValue
         let name = "skala-it-\(getpid())-\(number)"
         folder = "/tmp/" + name
-        // At most 15 characters. Of two engines in one process and of two processes, neither must share addresses:
-        // 10.64.0.0/10 is cut into 64 * 4 networks.
+        // At most 15 characters.
         bridge = "sk\(getpid() % 1_000_000)i\(number)"
-        subnet = "10.\(64 + Int(getpid()) % 64).\((number - 1) % 4 * 64).0/18"
+        subnet = try EngineFixture.freeSubnet(first: Int(getpid()) * 16 + number)
         guard let programs = EngineFixture.programFolder else { throw SkalaError(.unavailable, "no programs") }
         self.programs = programs
         for part in ["/home", "/docker", "/work", "/run"] { try FileContents.makeDirectories(folder + part) }
@@ -75,6 +74,21 @@ final class EngineFixture: Sendable {
         guardian = try BackgroundProcess(
             ["/bin/sh", EngineFixture.supportFolder + "cleanup.sh", folder, bridge, "wait"],
             environment: ProcessEnvironment.inherited, folder: "/")
+    }
+
+    /// Of 10.64.0.0/10 a part that no interface of the host has; parts go round, so that an engine that is made at the
+    /// same moment has another one.
+    private static func freeSubnet(first: Int) throws -> String {
+        // Lines of hexadecimal columns; the second is the destination, its first byte last.
+        let routes = try FileContents.read("/proc/net/route").split(separator: UInt8(ascii: "\n")).dropFirst().map {
+            String(decoding: $0.split(separator: UInt8(ascii: "\t"))[1], as: UTF8.self)
+        }
+        for number in 0..<256 {
+            let (second, third) = (UInt8(64 + (first + number) / 4 % 64), UInt8((first + number) % 4 * 64))
+            let destination = Hexadecimal.encode([0, third, second, 10]).uppercased()
+            if !routes.contains(destination) { return "10.\(second).\(third).0/18" }
+        }
+        throw SkalaError(.exhausted, "no free addresses for one more engine")
     }
 
     // MARK: daemon

@@ -1,0 +1,82 @@
+import Glibc
+import Testing
+
+extension Integration {
+    /// `/metrics`, read by Debian's Prometheus; on an engine of its own.
+    @Suite(.serialized) struct MetricsTests {
+        @Test func prometheusScrapes() async throws {
+            if let obstacle = EngineFixture.obstacle { return skip("prometheus", obstacle) }
+            guard ProcessEnvironment.find("promtool") != nil, ProcessEnvironment.find("prometheus") != nil else {
+                return skip("prometheus", "needs prometheus")
+            }
+            // Not among those that connections go out from, and another one in each process.
+            let ports = [20_000 + Int(getpid()) % 5_000 * 2, 20_001 + Int(getpid()) % 5_000 * 2]
+            try await EngineFixture.with(options: ["--metrics-address", "127.0.0.1:\(ports[0])"]) { engine in
+                let t = try Session(engine)
+                try await t.sh(
+                    """
+                    docker swarm init >/dev/null
+                    docker service create --quiet --name web --replicas 2 -p 80 --stop-signal KILL \
+                        --label skala.autoscale.max=3 --label skala.autoscale.cpu=50 busybox httpd -f -p 80 >/dev/null
+                    docker run -d --name one --memory 64m busybox sleep 1000 >/dev/null
+                    """)
+                try await t.sh(
+                    "curl -sf http://127.0.0.1:\(ports[0])/metrics | promtool check metrics 2>&1", prints: "")
+                try await t.sh(
+                    "curl -sf --unix-socket $ENGINE/run/skala.sock http://skala/metrics | promtool check metrics 2>&1",
+                    prints: "")
+                // Nothing else is answered there.
+                try await t.sh(
+                    "curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:\(ports[0])/containers/json", prints: "404"
+                )
+                try await t.sh(
+                    """
+                    cat >prometheus.yml <<E
+                    global: {scrape_interval: 1s}
+                    scrape_configs: [{job_name: skala, static_configs: [{targets: ["127.0.0.1:\(ports[0])"]}]}]
+                    E
+                    timeout 120 prometheus --config.file=prometheus.yml --storage.tsdb.path=$PWD/data \
+                        --web.listen-address=127.0.0.1:\(ports[1]) >prometheus.log 2>&1 &
+                    echo $! >prometheus.pid
+                    """)
+                func query(_ text: String) -> String {
+                    "promtool query instant http://127.0.0.1:\(ports[1]) '\(text)' | sed 's/ @.*//'"
+                }
+                try await t.eventually(
+                    query("up"), prints: "up{instance=\"127.0.0.1:\(ports[0])\", job=\"skala\"} => 1")
+                try await t.eventually(query("sum(skala_service_replicas_ready{service=\"web\"})"), prints: "{} => 2")
+                try await t.eventually(query("sum(skala_service_balancer_members)"), prints: "{} => 2")
+                try await t.eventually(
+                    query("sum(skala_container_memory_limit_bytes{name=\"one\"})"), prints: "{} => 67108864")
+                try await t.eventually(query("count(skala_container_cpu_seconds_total)"), prints: "{} => 3")
+                try await t.eventually(query("sum(skala_containers{state=\"running\"})"), prints: "{} => 3")
+                try await t.eventually(query("max(skala_service_autoscale_maximum_replicas)"), prints: "{} => 3")
+                // A task that ends is a restart.
+                try await t.sh("docker kill $(docker ps -q --filter name=web.1) >/dev/null")
+                try await t.eventually(query("sum(skala_service_task_restarts_total)"), prints: "{} => 1")
+                try await t.eventually(query("sum(skala_service_replicas_ready)"), prints: "{} => 2")
+                try await t.sh("kill $(cat prometheus.pid)")
+            }
+        }
+
+        @Test func theLogHasFields() async throws {
+            try await EngineFixture.with(options: ["--log-format=json", "--log-level", "debug"]) { engine in
+                let t = try Session(engine)
+                try await t.sh(
+                    """
+                    docker swarm init >/dev/null
+                    docker service create --quiet -d --name crash --restart-condition none busybox sh -c 'exit 3' >/dev/null
+                    """)
+                try await t.eventually(
+                    """
+                    python3 -c '
+                    import json, sys
+                    lines = [json.loads(line) for line in open(sys.argv[1])]
+                    print(all(line["time"] and line["level"] and line["message"] for line in lines),
+                          any(line.get("service") == "crash" and line["level"] == "debug" for line in lines))
+                    ' $ENGINE/daemon.log
+                    """, prints: "True True")
+            }
+        }
+    }
+}
