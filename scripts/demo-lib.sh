@@ -41,14 +41,18 @@ summary() {
 
 failed() {
     trap - ERR
-    # The last but one is the line of demo.sh, however deep the failure was.
-    printf '\ndemo: "%s" failed (scripts/demo.sh, line %s)\n' "$current" "${BASH_LINENO[-2]}" >&2
+    printf '\ndemo: "%s" failed (%s, line %s)\n' "$current" "${BASH_SOURCE[1]}" "${BASH_LINENO[0]}" >&2
     [ ! -s "$work/daemon.log" ] || { echo "the daemon's last lines:"; tail -n 5 "$work/daemon.log"; } >&2
     [ -n "$daemon" ] && kill -0 "$daemon" 2>/dev/null || return 0
-    for name in db cache visits web nginx-container nginx-pod nginx-microvm; do
+    for name in $(engine ps -a --format '{{.Names}}' | head -n 12); do
         engine logs --tail 3 "$name" 2>&1 | sed "s/^/  $name: /" >&2 || true
     done
+    [ ! -s "$work/up.log" ] || { echo "what skala up said last:"; tail -n 5 "$work/up.log"; } >&2
+    [ -z "$(engine service ls -q)" ] || engine service explain "$web" | tail -n 20 >&2 || true
 }
+
+# What virtual machines run on: kvm, or tcg, which is software. Known from the first one on.
+accelerator() { engine info --format '{{.Accelerator}}'; }
 
 # MARK: checks
 
@@ -185,7 +189,10 @@ cleanup() {
     trap - ERR
     set +e
     [ -z "$(declare -F stop_peers)" ] || stop_peers
+    [ -z "$load_process" ] || end_process "$load_process"
     if [ -n "$daemon" ] && kill -0 "$daemon" 2>/dev/null; then
+        # First, or it would go on to replace its tasks.
+        [ -z "$(engine service ls -q)" ] || engine down -p blog --volumes >/dev/null 2>&1
         containers=$(engine ps -aq)
         [ -z "$containers" ] || engine rm -f $containers >/dev/null
         engine network rm demo >/dev/null 2>&1

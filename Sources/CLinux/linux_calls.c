@@ -92,3 +92,5 @@ int cl_exchange(const char *one, const char *other) {
 }
 
 int cl_sync_files(int fd) { return result(syncfs(fd)); }
+
+int cl_set_thread_name(const char *name) { return prctl(PR_SET_NAME, (unsigned long)name, 0, 0, 0) < 0 ? -errno : 0; }

@@ -1,4 +1,5 @@
 import Base
+import CLinux
 import CNftables
 import Glibc
 import Kernel
@@ -30,9 +31,14 @@ final class Firewall: Sendable {
     /// Wait for the kernel, so that the next transaction does not.
     private let closing = WorkerThreads(limit: 2)
     let table: String
+    /// The name of the thread that changes rules, by which `FirewallWatch` knows our changes.
+    let author: String
 
     /// - Parameter tag: tells engines on one host apart.
-    init(tag: String) { table = "skala_\(tag)" }
+    init(tag: String) {
+        table = "skala_\(tag)"
+        author = "skala-nft-\(tag)"
+    }
 
     /// Makes the tables anew, in one transaction.
     ///
@@ -161,20 +167,14 @@ final class Firewall: Sendable {
 
     /// Does several transactions without one of another caller in between.
     func perform(_ body: @escaping @Sendable (Run) throws -> Void) async throws {
-        try await thread.run { [self] in try body { _ = try execute($0) } }
-    }
-
-    /// Whether our tables are there, which somebody else may have deleted.
-    func isComplete(_ balancer: Balancer) async throws -> Bool {
         try await thread.run { [self] in
-            let listed = Set(try execute("list tables").split(separator: "\n").map(String.init))
-            return balancer.isComplete(listed)
-                && IPFamily.allCases.allSatisfy { listed.contains("table \($0.table) \(table)") }
+            // A thread begins with the name of who started it.
+            author.withCString { _ = cl_set_thread_name($0) }
+            try body { try execute($0) }
         }
     }
 
-    /// - Returns: what the commands print.
-    private func execute(_ commands: String) throws -> String {
+    private func execute(_ commands: String) throws {
         // A context a call: the library keeps every rule it has seen otherwise.
         guard let context = nft_ctx_new(UInt32(NFT_CTX_DEFAULT)) else {
             throw SkalaError(.system, "nftables: out of memory")
@@ -184,9 +184,7 @@ final class Firewall: Sendable {
         defer { closing.submit { nft_ctx_free(OpaquePointer(bitPattern: address)) } }
         nft_ctx_buffer_error(context)
         nft_ctx_buffer_output(context)
-        guard nft_run_cmd_from_buffer(context, commands) != 0 else {
-            return nft_ctx_get_output_buffer(context).map { String(cString: $0) } ?? ""
-        }
+        guard nft_run_cmd_from_buffer(context, commands) != 0 else { return }
         let text = nft_ctx_get_error_buffer(context).map { String(cString: $0) } ?? ""
         let first = text.split(separator: "\n").first.map(String.init) ?? "unknown error"
         throw SkalaError(.system, "nftables: \(first)")

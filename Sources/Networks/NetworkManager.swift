@@ -54,6 +54,8 @@ public actor NetworkManager {
     let firewall: Firewall
     let balancer: Balancer
     private var watch: FirewallWatch?
+    private var repairIsDue = false
+    private var lastRepair: Int64?
     /// Where services are remembered over a restart of the daemon.
     let servicesFolder: String
     var services: [String: Service] = [:]
@@ -142,7 +144,9 @@ public actor NetworkManager {
         }
         try await removeStrayInterfaces()
         problems += try await restoreServices()
-        watch = try FirewallWatch { [weak self] in Task { await self?.repairRules() } }
+        watch = try FirewallWatch(tables: [firewall.table, balancer.tables], author: firewall.author) { [weak self] in
+            self?.rulesHaveChanged($0)
+        }
         return problems
     }
 
@@ -224,8 +228,21 @@ public actor NetworkManager {
         }
     }
 
-    /// Makes rules anew that somebody has deleted.
-    private func repairRules() async {
+    private nonisolated func rulesHaveChanged(_ change: FirewallWatch.Change) {
+        Task { await repairRules(after: change) }
+    }
+
+    /// Makes all rules anew that somebody else has changed: at once, and, when he goes on with it, twice a second.
+    private func repairRules(after change: FirewallWatch.Change) async {
+        // Not knowing may come of our own doing, so that it must not lead to more of it.
+        let pause: Int64 = change == .unknown ? 60_000_000_000 : 500_000_000
+        let due = lastRepair.map { $0 + pause } ?? 0
+        guard !repairIsDue else { return }
+        repairIsDue = true
+        let left = max(0, due - SystemClock.monotonicNanoseconds())
+        try? await Task.sleep(nanoseconds: UInt64(left))  // never cancelled
+        repairIsDue = false
+        lastRepair = SystemClock.monotonicNanoseconds()
         if await tryRepair() { return }
         BackgroundRetry.start { [weak self] in await self?.tryRepair() ?? true }
     }
@@ -233,7 +250,6 @@ public actor NetworkManager {
     /// - Returns: false when the kernel refuses.
     private func tryRepair() async -> Bool {
         do {
-            if try await firewall.isComplete(balancer) { return true }
             let ports = (Array(attached.values) + releasing.values).flatMap { one in
                 one.portTarget.map { target in one.ports.map { ($0, target) } } ?? []
             }

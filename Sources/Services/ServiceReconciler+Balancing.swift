@@ -39,7 +39,10 @@ extension ServiceReconciler {
         let serving = tasks.values.filter(isServing).sorted { $0.created < $1.created }
         let http = try await httpService(spec, serving)
         let ports = Set(http?.listeners.map(\.port) ?? [])
-        let members = serving.map { BalancedMember(id: $0.containerID) }
+        let members = serving.map {
+            // Whoever takes a slot over takes over the clients that a source hash led there.
+            BalancedMember(id: $0.containerID, key: $0.slot == 0 ? "" : "\($0.slot)")
+        }
         // A port that changes hands is given up first.
         if balancedHTTP?.listeners.allSatisfy({ ports.contains($0.port) }) == false {
             try await balance(requests: http)
@@ -49,6 +52,7 @@ extension ServiceReconciler {
             try await balance(requests: http)
         }
         isFirstBalance = false
+        noteMembers(serving.map(\.id))
     }
 
     /// - Parameters:
@@ -78,6 +82,18 @@ extension ServiceReconciler {
                 try await balance(connections: spec, members, except: http, patience: patience - 1)
             }
         }
+    }
+
+    /// Says since when other tasks than before are found: what came up serves now.
+    private func noteMembers(_ serving: [String]) {
+        guard serving != served else { return }
+        func names(_ ids: [String], without others: [String]) -> String {
+            ids.filter { !others.contains($0) }.map(name).joined(separator: ", ")
+        }
+        let (came, left) = (names(serving, without: served), names(served, without: serving))
+        let changes = [came.isEmpty ? "" : "\(came) in", left.isEmpty ? "" : "\(left) out"].filter { !$0.isEmpty }
+        note("serving: \(serving.count) (\(changes.joined(separator: "; ")))")
+        served = serving
     }
 
     func isServing(_ task: TaskRecord) -> Bool {

@@ -143,7 +143,7 @@ extension ServiceReconciler {
         }
     }
 
-    private func name(_ id: String) -> String {
+    func name(_ id: String) -> String {
         guard let task = tasks[id] else { return id }
         return "\(task.slot == 0 ? task.nodeID : "\(task.slot)").\(id.prefix(12))"
     }

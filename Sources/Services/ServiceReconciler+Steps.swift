@@ -43,7 +43,10 @@ extension ServiceReconciler {
             await knock(id)
         case .stop: await stop(id) { $0.enter(.shutdown, "shutdown") }
         case .fail(let fault):
-            await stop(id) { $0.enter(.failed, "stopped", error: fault.description) }
+            // It does not do its work: what it has to say at its end is worth little, and its successor waits for it.
+            await stop(id, grace: fault.isHang ? ServiceReconciler.hangGrace : nil) {
+                $0.enter(.failed, "stopped", error: fault.description)
+            }
             faults[id] = nil
         case .remove: await remove(id)
         }
@@ -116,7 +119,10 @@ extension ServiceReconciler {
 
     // MARK: end
 
-    private func stop(_ id: String, _ end: (inout TaskRecord) -> Void) async {
+    /// Seconds that a task which hangs has between its stop signal and SIGKILL, unless it has less.
+    private static let hangGrace: Int64 = 1
+
+    private func stop(_ id: String, grace: Int64? = nil, _ end: (inout TaskRecord) -> Void) async {
         guard let task = tasks[id] else { return }
         // Out of the balancer first: no new connection finds a task that is stopping.
         await balance()
@@ -127,7 +133,8 @@ extension ServiceReconciler {
             let container = try await context.engine.containers.find(
                 task.containerID.isEmpty ? name : task.containerID)
             do {
-                try await container.stop()
+                let own = await container.snapshot.config["StopTimeout"].int ?? grace ?? 0
+                try await container.stop(timeout: grace.map { own < 0 ? $0 : min($0, own) })
             } catch let error as SkalaError where error.code == .notModified {}
             let state = await container.snapshot.state
             await change(id) {

@@ -37,6 +37,8 @@ actor ServiceReconciler {
     var balanced: BalancedService?
     /// What HAProxy was told last.
     var balancedHTTP: HTTPService?
+    /// The tasks that were members last.
+    var served: [String] = []
     /// An earlier daemon may have told it something.
     var isFirstBalance = true
     /// The service has gone, and its addresses and rules with it.

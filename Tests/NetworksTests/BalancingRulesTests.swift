@@ -12,7 +12,7 @@ struct BalancingRulesTests {
         let front = ResolvedService.Front(
             networkID: "net0", bridge: "br0", hardwareAddress: "02:42:0a:00:00:01",
             addresses: [try address("10.0.0.9"), try address("fd00::9")],
-            members: try members.map { (try address($0.0), $0.1) })
+            members: try members.map { .init(address: try address($0.0), weight: $0.1) })
         let port = PublishedPort(hostIP: "", hostPort: 80, containerPort: 8000, protocol: "tcp")
         return ResolvedService(id: id, algorithm: algorithm, fronts: [front], ports: [port], ingressNetworkID: "net0")
     }
@@ -80,35 +80,58 @@ struct BalancingRulesTests {
     // MARK: slots
 
     @Test func weightsAreSharesEvenlySpread() throws {
-        let members = [(try address("10.0.0.2"), 30), (try address("10.0.0.3"), 10)]
+        let members: [SlotTable.Member] = [
+            .init(address: try address("10.0.0.2"), weight: 30), .init(address: try address("10.0.0.3"), weight: 10),
+        ]
         let slots = SlotTable.slots(members, .roundRobin).map(\.description)
         #expect(slots.count == 4 && slots.filter { $0 == "10.0.0.2" }.count == 3)
         #expect(SlotTable.slots(members.reversed(), .random).map(\.description) == slots)
         #expect(SlotTable.slots([], .sourceHash).isEmpty)
-        #expect(SlotTable.slots([(members[0].0, 0)], .roundRobin).isEmpty)
+        #expect(SlotTable.slots([.init(address: members[0].address, weight: 0)], .roundRobin).isEmpty)
     }
 
     /// Large weights without a common measure stay within a percent of what they say.
     @Test func largeWeightsAreRounded() throws {
         let weights = [65_535, 32_003, 101]
-        let members = try weights.enumerated().map { (try address("10.0.0.\($0.offset + 2)"), $0.element) }
+        let members = try weights.enumerated().map {
+            SlotTable.Member(address: try address("10.0.0.\($0.offset + 2)"), weight: $0.element)
+        }
         let slots = SlotTable.slots(members, .roundRobin)
         #expect(slots.count <= SlotTable.limit + weights.count)
-        for (member, weight) in members {
-            let share = Double(slots.filter { $0 == member }.count) / Double(slots.count)
-            #expect(abs(share - Double(weight) / Double(weights.reduce(0, +))) < 0.01)
+        for member in members {
+            let share = Double(slots.filter { $0 == member.address }.count) / Double(slots.count)
+            #expect(abs(share - Double(member.weight) / Double(weights.reduce(0, +))) < 0.01)
         }
     }
 
     @Test func aHashMovesOnlyTheShareOfWhoLeaves() throws {
-        let members = try (2...9).map { (try address("10.0.0.\($0)"), 1) }
+        let members = try (2...9).map { SlotTable.Member(address: try address("10.0.0.\($0)")) }
         let before = SlotTable.slots(members, .sourceHash)
         let after = SlotTable.slots(Array(members.dropFirst()), .sourceHash)
         #expect(before.count == SlotTable.hashSlots)
-        for (old, new) in zip(before, after) where old != members[0].0 { #expect(old == new) }
-        for (member, _) in members {
-            let share = before.filter { $0 == member }.count
-            #expect((12...56).contains(share), "\(member) has \(share) of 256")
+        for (old, new) in zip(before, after) where old != members[0].address { #expect(old == new) }
+        for member in members {
+            let share = before.filter { $0 == member.address }.count
+            #expect((12...56).contains(share), "\(member.address) has \(share) of 256")
+        }
+    }
+
+    /// Who takes the place of one that has gone gets its clients, and no other client moves, neither when it goes nor when
+    /// the other comes.
+    @Test func aSuccessorTakesOverTheClients() throws {
+        func members(_ last: Int?) throws -> [SlotTable.Member] {
+            var all = try (1...3).map { SlotTable.Member(address: try address("10.0.0.\($0)"), key: "\($0)") }
+            if let last { all.append(.init(address: try address("10.0.0.\(last)"), key: "4")) }
+            return all
+        }
+        let before = SlotTable.slots(try members(4), .sourceHash)
+        let between = SlotTable.slots(try members(nil), .sourceHash)
+        let after = SlotTable.slots(try members(200), .sourceHash)
+        let (old, new) = (try address("10.0.0.4"), try address("10.0.0.200"))
+        #expect(before.contains(old))
+        for index in before.indices {
+            if before[index] != old { #expect(between[index] == before[index]) }
+            #expect(after[index] == (before[index] == old ? new : before[index]))
         }
     }
 
@@ -141,15 +164,38 @@ struct BalancingRulesTests {
         #expect(names.addresses(of: "web", on: "n") == nil)
     }
 
-    @Test func aDeletedTableIsHeardOf() {
-        func message(_ type: UInt16) -> [UInt8] {
-            [20, 0, 0, 0, UInt8(type & 255), UInt8(type >> 8)] + [UInt8](repeating: 0, count: 14)
+    @Test func changesOfOthersAreHeardOf() {
+        func attribute(_ type: UInt16, _ text: String) -> [UInt8] {
+            let length = UInt16(text.utf8.count + 5)
+            let bytes = [UInt8(length & 255), UInt8(length >> 8), UInt8(type), 0] + Array(text.utf8) + [0]
+            return bytes + [UInt8](repeating: 0, count: (4 - bytes.count % 4) % 4)
         }
-        // NFT_MSG_NEWTABLE, NFT_MSG_DELTABLE, NFT_MSG_NEWGEN of subsystem 10.
-        let (new, deleted, generation) = (message(10 << 8), message(10 << 8 | 2), message(10 << 8 | 15))
-        #expect(FirewallWatch.hasDeletion((new + deleted + generation)[...]))
-        #expect(!FirewallWatch.hasDeletion((new + generation)[...]))
-        #expect(!FirewallWatch.hasDeletion(deleted[..<8]))
-        #expect(!FirewallWatch.hasDeletion([0, 0, 0, 0] + [UInt8](repeating: 0, count: 16)))
+        func message(_ type: UInt8, _ attributes: [UInt8]) -> [UInt8] {
+            let length = UInt16(20 + attributes.count)
+            return [UInt8(length & 255), UInt8(length >> 8), 0, 0, type, 10] + [UInt8](repeating: 0, count: 14)
+                + attributes
+        }
+        // NFT_MSG_DELTABLE, NFT_MSG_DELRULE, NFT_MSG_DELSETELEM, and NFT_MSG_NEWGEN with number, process and its name.
+        func generation(_ name: String) -> [UInt8] {
+            message(15, [8, 0, 1, 0, 0, 0, 0, 9] + [8, 0, 2, 0, 0, 0, 0, 7] + attribute(3, name))
+        }
+        func isHeard(_ messages: [UInt8]) -> Bool {
+            var transactions = FirewallWatch.Transactions(tables: ["ours", "ours_services"], author: "us")
+            return transactions.take(messages[...])
+        }
+        for type: UInt8 in [2, 8, 14] {
+            #expect(isHeard(message(type, attribute(1, "ours")) + generation("nft")))
+            #expect(isHeard(message(type, attribute(1, "ours_services")) + generation("nft")))
+            #expect(!isHeard(message(type, attribute(1, "ours")) + generation("us")))
+            #expect(!isHeard(message(type, attribute(1, "other")) + generation("nft")))
+        }
+        // Two transactions: the second one's end is not the first one's.
+        #expect(
+            !isHeard(
+                message(8, attribute(1, "ours")) + generation("us") + message(8, attribute(1, "x")) + generation("nft"))
+        )
+        #expect(!isHeard(message(2, attribute(1, "ours"))), "it has not ended")
+        #expect(
+            !isHeard(Array(generation("nft").prefix(8))) && !isHeard([0, 0, 0, 0] + [UInt8](repeating: 0, count: 16)))
     }
 }

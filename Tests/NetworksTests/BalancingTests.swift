@@ -260,6 +260,34 @@ import Testing
         print("measured: change of members (\(what)), ms: median \(times[10]), worst \(times[19])")
     }
 
+    /// A member's process has died, and nobody has noticed yet: who connects at that moment comes to another member.
+    @Test(.enabled(if: isInside)) func whoMeetsADeadMemberComesToAnother() async throws {
+        let world = try await BalancingWorld()
+        try await world.serve("b")
+        for name in ["client", "deaf"] { try await world.place(name) }
+        try await world.outside()
+        let service = try await world.manager.setService(spec(world, [("deaf", 1)], ports: [(80, "tcp")]))
+        let (address, address6) = (service.attachments[0].ipv4, service.attachments[0].ipv6)
+        // One that runs on and does not listen is told of, at the client's second try.
+        for host in [address, address6] {
+            #expect(try await world.ask(host, from: "client") == ["ConnectionRefusedError"])
+        }
+        let waiting = [(address, UInt16(8000), "client"), (address6, 8000, "client"), ("192.0.2.1", 80, "outside")].map
+        {
+            world.asking($0.0, $0.1, times: 1, from: $0.2)
+        }
+        // Refused by now, most likely; who comes later finds the other member at once.
+        try await Task.sleep(nanoseconds: 500_000_000)
+        try await world.manager.setMembers(of: "web", [BalancedMember(id: "deaf"), BalancedMember(id: "b")])
+        await world.manager.destroySandbox("deaf")
+        for answers in waiting {
+            let names = counted(try await answers.value)
+            #expect(names == ["b": 1], "\(names)")
+        }
+        try await world.manager.removeService("web")
+        try await world.end()
+    }
+
     @Test(.enabled(if: isInside)) func deletedRulesComeBack() async throws {
         let world = try await BalancingWorld()
         for name in ["a", "b", "single"] { try await world.serve(name) }
@@ -270,7 +298,14 @@ import Testing
             ports: [PortRequest(hostIP: "", hostPorts: 90...90, containerPort: 8000, protocol: "tcp")])
         let address = service.attachments[0].ipv4
         let all = try words()
-        for command in ["flush ruleset", "delete table ip \(await world.manager.balancer.tables)"] {
+        let tables = await world.manager.balancer.tables
+        let slots = all.first { $0.hasPrefix("slots_") } ?? ""
+        #expect(!slots.isEmpty)
+        for command in [
+            "flush ruleset", "delete table ip \(tables)", "flush chain ip \(tables) to_service",
+            "delete element ip \(tables) \(slots) { 0 }", "flush map ip \(tables) services",
+            "add rule ip \(tables) services_in drop", "flush chain ip \(await world.manager.firewall.table) prerouting",
+        ] {
             #expect(try Subprocess.run(["/usr/sbin/nft", command]) == 0)
             let start = SystemClock.monotonicNanoseconds()
             while try words() != all, SystemClock.monotonicNanoseconds() - start < 5_000_000_000 { usleep(5000) }

@@ -189,7 +189,7 @@ struct ComposeProjectTests {
     @Test func whatCannotBeIsRefusedWithItsPlace() {
         fails("services:\n  a: {image: x, depends_on: [b]}\n", "0.yaml:2:6: services.a: it depends on the service 'b'")
         fails("services:\n  a: {build: {contxt: .}}\n", "did you mean 'context'?")
-        fails("services:\n  a: {image: x, extends: {service: b}}\n", "0.yaml:2:26: services.a.extends: not supported")
+        fails("services:\n  a: {image: x, links: [b]}\n", "0.yaml:2:24: services.a.links: not supported")
         fails("services:\n  a: {}\n", "an image or a build is needed")
         fails("services:\n  a: {image: x, volumes: [\"v:/v\"]}\n", "the volume 'v' is not among the file's volumes")
         fails("services:\n  a: {image: x, networks: [n]}\n", "the network 'n' is not among the file's networks")

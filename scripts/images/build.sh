@@ -8,10 +8,10 @@ set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
 cache=${SKALA_CACHE:-$HOME/.cache/skala}/images
 names=("$@")
-[ ${#names[@]} -gt 0 ] || names=(busybox nginx postgres redis visits)
+[ ${#names[@]} -gt 0 ] || names=(busybox nginx postgres redis visits mariadb blog)
 
-# As the official images are tagged, so that either kind can be used.
-declare -A tags=([busybox]=latest [nginx]=1.22 [postgres]=15 [redis]=7 [visits]=latest)
+# As the official images are tagged, so that either kind can be used. Of several tags each is a release: RELEASE is its tag.
+declare -A tags=([busybox]=latest [nginx]=1.22 [postgres]=15 [redis]=7 [visits]=latest [mariadb]=10.11 [blog]="1 2 3")
 
 say() { printf '%s\n' "  $*" >&2; }
 
@@ -80,8 +80,8 @@ load_base() {
 }
 
 make_image() {
-    local name=$1 context=$here/$1 reference=$1:${tags[$1]}
-    local options=()
+    local name=$1 context=$here/$1 tag
+    local options=(--layers)
     if [ "$name" = busybox ]; then
         context=$work/busybox
         mkdir -p "$context"
@@ -89,13 +89,17 @@ make_image() {
     else
         load_base
         # apt's lists and packages are shared by all images and part of none.
-        options=(-v "$work/apt/lists:/var/lib/apt/lists" -v "$work/apt/cache:/var/cache/apt"
+        options+=(-v "$work/apt/lists:/var/lib/apt/lists" -v "$work/apt/cache:/var/cache/apt"
             -v "$work/apt/host.conf:/etc/apt/apt.conf.d/99host:ro")
     fi
-    say "$name: building $reference"
-    quietly store build --isolation chroot --format oci --pull-never "${options[@]}" \
-        -f "$context/Containerfile" -t "$reference" "$context"
-    quietly store push "localhost/$reference" "oci-archive:$work/$name.tar:docker.io/library/$reference"
+    say "$name: building ${tags[$name]}"
+    for tag in ${tags[$name]}; do
+        quietly store build --isolation chroot --format oci --pull-never --build-arg "RELEASE=$tag" "${options[@]}" \
+            -f "$context/Containerfile" -t "$name:$tag" "$context"
+        # One layout for all: what they share is in it once.
+        quietly store push "localhost/$name:$tag" "oci:$work/layout-$name:docker.io/library/$name:$tag"
+    done
+    tar -C "$work/layout-$name" -cf "$work/$name.tar" .
     mv "$work/$name.tar" "$cache/$name.tar"
     source_of "$name" >"$cache/$name.sum"
 }

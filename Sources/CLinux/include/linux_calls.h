@@ -33,6 +33,8 @@ int cl_idmapped_mount(const char *path, int user_namespace);
 int cl_seccomp_allow_all(void);
 // Lets a thread run on one core only.
 int cl_pin_thread(pid_t thread, unsigned core);
+// Names the calling thread, with at most 15 characters; the kernel tells the name of who does something.
+int cl_set_thread_name(const char *name);
 // makedev(3), which is a macro.
 uint64_t cl_device_number(unsigned major, unsigned minor);
 

@@ -10,19 +10,27 @@ public struct BalancedMember: Sendable, Hashable {
     /// known.
     public var addresses: [String: [IPAddress]]
 
-    public init(id: String, weight: Int = 1, addresses: [String: [IPAddress]] = [:]) {
+    /// What a source hash knows it by: who takes another's place takes over its clients with its key, and nobody else's
+    /// move. Empty: its address.
+    public let key: String
+
+    public init(id: String, weight: Int = 1, addresses: [String: [IPAddress]] = [:], key: String = "") {
         self.id = id
+        self.key = key
         self.weight = weight
         self.addresses = addresses
     }
 
     var json: JSON {
         let lists = addresses.sorted { $0.key < $1.key }.map { ($0.key, JSON($0.value.map(\.description))) }
-        return ["id": JSON(id), "weight": JSON(weight), "addresses": .object(JSONObject(lists))]
+        return [
+            "id": JSON(id), "weight": JSON(weight), "addresses": .object(JSONObject(lists)), "key": JSON(key),
+        ]
     }
 
     init(json: JSON) throws(SkalaError) {
         id = json["id"].string ?? ""
+        key = json["key"].string ?? ""
         weight = Int(json["weight"].int ?? 0)
         addresses = [:]
         for network in json["addresses"].object?.keys ?? [] {

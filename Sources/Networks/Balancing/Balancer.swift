@@ -78,17 +78,6 @@ final class Balancer: Sendable {
         }
     }
 
-    /// Whether the tables that should be there are; a table of an earlier daemon that should not is not looked for.
-    ///
-    /// - Parameter listed: nftables' list of tables.
-    func isComplete(_ listed: Set<String>) -> Bool {
-        let (hasTables, keepsClients) = state.withLock { ($0.hasTables, $0.keepsClients == true) }
-        guard hasTables else { return true }
-        return BalancingTable.allCases.filter { keepsClients || $0 != .bridge }.allSatisfy {
-            listed.contains("table \($0.rawValue) \(tables)")
-        }
-    }
-
     private func remove(_ run: Firewall.Run) throws {
         do {
             try run(BalancingRules.removal(tables, keepsClients: true))

@@ -173,7 +173,9 @@ extension NetworkManager {
                 networkID: id, bridge: network.bridge, hardwareAddress: MACAddress.text(hardware),
                 addresses: spec.attachments.first { $0.networkID == id }?.addresses ?? [],
                 members: spec.members.flatMap { member in
-                    addresses(of: member, on: id).map { ($0, member.weight) }
+                    addresses(of: member, on: id).map {
+                        SlotTable.Member(address: $0, weight: member.weight, key: member.key)
+                    }
                 })
         }
         return ResolvedService(

@@ -10,7 +10,7 @@ struct ResolvedService: Sendable {
         /// The service's addresses; none when only ports lead here.
         let addresses: [IPAddress]
         /// Weight 0: it keeps its connections.
-        let members: [(address: IPAddress, weight: Int)]
+        let members: [SlotTable.Member]
     }
 
     let id: String

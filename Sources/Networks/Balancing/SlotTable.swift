@@ -10,18 +10,24 @@ enum SlotTable {
     /// What weights are rounded to when they have no small common measure.
     static let limit = 1024
 
-    /// - Parameter members: addresses and weights above 0, in any order.
+    struct Member: Sendable {
+        let address: IPAddress
+        /// With 0 it has no slots.
+        var weight = 1
+        /// As `BalancedMember.key`.
+        var key = ""
+    }
+
+    /// - Parameter members: in any order.
     /// - Returns: the slots' addresses; none without members. The same for the same members.
-    static func slots(
-        _ members: [(address: IPAddress, weight: Int)], _ algorithm: BalancingAlgorithm
-    ) -> [IPAddress] {
+    static func slots(_ members: [Member], _ algorithm: BalancingAlgorithm) -> [IPAddress] {
         let members = members.filter { $0.weight > 0 }.sorted { $0.address < $1.address }
         guard !members.isEmpty else { return [] }
         return algorithm == .sourceHash ? rendezvous(members) : interleaved(members)
     }
 
     /// Smooth weighted round robin: each member as often as its weight says, as evenly spread as possible.
-    private static func interleaved(_ members: [(address: IPAddress, weight: Int)]) -> [IPAddress] {
+    private static func interleaved(_ members: [Member]) -> [IPAddress] {
         var weights = members.map(\.weight)
         let divisor = weights.reduce(0, gcd)
         weights = weights.map { $0 / divisor }
@@ -44,11 +50,12 @@ enum SlotTable {
 
     /// Each slot goes to the member with the highest score (weighted rendezvous hashing: Schindelhauer and Schomaker,
     /// "Weighted distributed hash tables", 2005).
-    private static func rendezvous(_ members: [(address: IPAddress, weight: Int)]) -> [IPAddress] {
-        (0..<hashSlots).map { slot in
+    private static func rendezvous(_ members: [Member]) -> [IPAddress] {
+        let seeds = members.map(seed)
+        return (0..<hashSlots).map { slot in
             var best = (score: -Double.infinity, address: members[0].address)
-            for member in members {
-                let unit = (Double(hash(member.address, slot) >> 11) + 0.5) / Double(UInt64(1) << 53)
+            for (member, seed) in zip(members, seeds) {
+                let unit = (Double(mixed(seed ^ UInt64(slot)) >> 11) + 0.5) / Double(UInt64(1) << 53)
                 let score = -Double(member.weight) / log(unit)
                 if score > best.score { best = (score, member.address) }
             }
@@ -56,13 +63,15 @@ enum SlotTable {
         }
     }
 
-    /// The finaliser of SplitMix64 over address and slot.
-    private static func hash(_ address: IPAddress, _ slot: Int) -> UInt64 {
-        let low = UInt64(truncatingIfNeeded: address.value)
-        let high = UInt64(truncatingIfNeeded: address.value >> 64)
-        return mixed(mixed(mixed(high) ^ low) ^ UInt64(slot))
+    /// Of its key, or its address: 64 bits that look drawn.
+    private static func seed(_ member: Member) -> UInt64 {
+        guard member.key.isEmpty else { return member.key.utf8.reduce(0) { mixed($0 ^ UInt64($1)) } }
+        let low = UInt64(truncatingIfNeeded: member.address.value)
+        let high = UInt64(truncatingIfNeeded: member.address.value >> 64)
+        return mixed(mixed(high) ^ low)
     }
 
+    /// The finaliser of SplitMix64.
     private static func mixed(_ number: UInt64) -> UInt64 {
         var number = number &+ 0x9E37_79B9_7F4A_7C15
         number = (number ^ (number >> 30)) &* 0xBF58_476D_1CE4_E5B9

@@ -15,6 +15,14 @@ public enum Fault: Sendable, Hashable, CustomStringConvertible {
     /// Whether the task itself is to blame, rather than the node it was on.
     public var isOwn: Bool { self != .nodeDown }
 
+    /// Whether its process is there and does nothing, as far as one can tell.
+    public var isHang: Bool {
+        switch self {
+        case .unhealthy, .hung: true
+        case .exit, .rejected, .stuck, .nodeDown: false
+        }
+    }
+
     public var description: String {
         switch self {
         case .exit(let code, let message):

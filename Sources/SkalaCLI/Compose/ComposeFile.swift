@@ -12,7 +12,7 @@ struct ComposeFile {
     ]
     static let limit = 4 << 20
 
-    /// The merged document, with its variables filled in.
+    /// The merged document, with its variables filled in, and what it extends and includes.
     let document: YAMLValue
     /// What relative paths are relative to.
     let directory: String
@@ -29,24 +29,11 @@ struct ComposeFile {
         self.directory = folder
         let dotEnv = folder + "/.env"
         let own =
-            access(dotEnv, F_OK) == 0
+            ComposeFile.exists(dotEnv)
             ? try EnvironmentFile.parse(ComposeFile.text(dotEnv), name: dotEnv, outer: environment) : []
         variables = ComposeVariables { name in environment(name) ?? own.last { $0.name == name }?.value }
-        var merged: YAMLNode?
-        for file in files {
-            guard let node = try YAMLParser.parse(try ComposeFile.bytes(file), name: ComposeFile.shown(file, directory))
-            else {
-                throw SkalaError(.invalid, "\(file): the file is empty")
-            }
-            let filled = try variables.fill(YAMLValue(node))
-            merged = merged.map { ComposeMerge.merge($0, filled) } ?? filled
-        }
-        document = YAMLValue(merged ?? YAMLNode(.mapping([]), at: YAMLPlace(file: files[0])))
-    }
-
-    /// A file's name in errors: as short as the user knows it by.
-    private static func shown(_ file: String, _ directory: String) -> String {
-        file.hasPrefix(directory + "/") ? String(file.dropFirst(directory.count + 1)) : file
+        var loader = ComposeLoader(shownFrom: directory)
+        document = YAMLValue(try loader.load(files, folder: folder, variables))
     }
 
     private static func find(in directory: String) throws -> [String] {
@@ -67,14 +54,16 @@ struct ComposeFile {
         path.hasPrefix("/") ? path : directory + "/" + path
     }
 
-    private static func folder(of file: String) -> String {
+    static func folder(of file: String) -> String {
         file.lastIndex(of: "/").map { String(file[..<$0]) } ?? "."
     }
 
     static func text(_ file: String) throws -> String { String(decoding: try bytes(file), as: UTF8.self) }
 
-    private static func bytes(_ file: String) throws -> [UInt8] {
-        guard access(file, F_OK) == 0 else { throw SkalaError(.notFound, "\(file): no such file") }
+    static func exists(_ file: String) -> Bool { access(file, F_OK) == 0 }
+
+    static func bytes(_ file: String) throws -> [UInt8] {
+        guard exists(file) else { throw SkalaError(.notFound, "\(file): no such file") }
         return try FileContents.read(file, limit: limit)
     }
 }

@@ -12,6 +12,10 @@ enum ComposeMerge {
     ]
     /// Lists of names that may be mappings as well.
     private static let named: Set<String> = ["depends_on", "networks"]
+    /// Lists that may be single values as well.
+    private static let listed: Set<String> = ["dns", "dns_search", "env_file", "tmpfs", "profiles"]
+    /// Lists whose elements are at a place in the container: the later one at a place replaces the earlier.
+    private static let placed: Set<String> = ["volumes", "devices", "secrets", "configs"]
 
     static func merge(_ base: YAMLNode, _ over: YAMLNode, key: String = "") -> YAMLNode {
         let (base, over) = (normal(base, key), normal(over, key))
@@ -25,6 +29,11 @@ enum ComposeMerge {
                 }
             }
             return YAMLNode(.mapping(entries), at: over.place)
+        case (.sequence(let first), .sequence(let second)) where placed.contains(key):
+            let places = Set(second.compactMap { target($0, key) })
+            return YAMLNode(
+                .sequence(first.filter { target($0, key).map { !places.contains($0) } ?? true } + second),
+                at: over.place)
         case (.sequence(let first), .sequence(let second)) where !replaced.contains(key):
             // The same again, by value, stands once.
             let texts = Set(first.compactMap(text))
@@ -34,6 +43,13 @@ enum ComposeMerge {
         }
     }
 
+    /// Where an element of a placed list is in the container.
+    private static func target(_ node: YAMLNode, _ key: String) -> String? {
+        guard let text = text(node) else { return (node["target"] ?? node["source"]).flatMap(text) }
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        return String(["volumes", "devices"].contains(key) && parts.count > 1 ? parts[1] : parts[0])
+    }
+
     private static func text(_ node: YAMLNode) -> String? {
         guard case .scalar(let text, _) = node.content else { return nil }
         return text
@@ -41,6 +57,7 @@ enum ComposeMerge {
 
     /// The form that is merged.
     private static func normal(_ node: YAMLNode, _ key: String) -> YAMLNode {
+        if listed.contains(key), text(node) != nil, !node.isNull { return YAMLNode(.sequence([node]), at: node.place) }
         guard case .sequence(let nodes) = node.content, pairs.contains(key) || named.contains(key) else { return node }
         var entries: [YAMLNode.Entry] = []
         for element in nodes {

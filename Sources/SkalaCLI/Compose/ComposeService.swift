@@ -64,7 +64,6 @@ struct ComposeService {
     ]
     /// Keys of the Compose specification that are refused, with the reason.
     private static let refused: [String: String] = [
-        "extends": "write the common keys as an anchor, and merge them with '<<'",
         "links": "services find each other by name on their networks",
         "external_links": "put both on one external network",
         "volumes_from": "name the volumes", "mac_address": "the tasks of a service get addresses of their own",

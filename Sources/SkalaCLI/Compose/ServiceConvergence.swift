@@ -55,7 +55,9 @@ struct ServiceConvergence {
             display.show([
                 "id": JSON(name),
                 "status": JSON(
-                    isReady ? "running (\(running))" : "\(running) of \(wanted) running\(isBusy ? ", updating" : "")"),
+                    isReady
+                        ? isJob ? "completed" : "running (\(running))"
+                        : "\(running) of \(wanted) running\(isBusy ? ", updating" : "")"),
             ])
             if !isReady {
                 late.append(name)

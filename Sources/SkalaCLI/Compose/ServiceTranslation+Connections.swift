@@ -165,13 +165,8 @@ extension ServiceTranslation {
 
     private func hostPath(_ path: String) -> String {
         if path == "~" || path.hasPrefix("~/") { return (Environment.value("HOME") ?? "/root") + path.dropFirst() }
-        let whole = ComposeFile.absolute(path, surroundings.file.directory)
         // The engine wants them without dots.
-        var parts: [Substring] = []
-        for part in whole.split(separator: "/") where part != "." {
-            if part == ".." { parts = parts.dropLast() } else { parts.append(part) }
-        }
-        return "/" + parts.joined(separator: "/")
+        return ComposePaths.normal(ComposeFile.absolute(path, surroundings.file.directory))
     }
 
     private func volume(_ key: String, _ entry: YAMLValue) throws(SkalaError) -> String {

@@ -45,19 +45,29 @@ struct LiveScreen {
         return text
     }
 
-    /// Waits until the next turn; false when the user wants to leave: `q`, Ctrl-C, or the end of the input.
-    func wait(until deadline: Int64) -> Bool {
+    enum Event: Equatable {
+        /// The time has come.
+        case turn
+        case resized
+        case key(UInt8)
+        /// `q`, Ctrl-C, Ctrl-D, or the end of the input.
+        case leave
+    }
+
+    /// Waits for what comes next.
+    func next(until deadline: Int64) -> Event {
         while true {
             let left = deadline - SystemClock.monotonicNanoseconds()
-            if left <= 0 { return true }
+            if left <= 0 { return .turn }
             var set = [pollfd(fd: keys == nil ? -1 : 0, POLLIN), pollfd(fd: signals.descriptor, POLLIN)]
             guard poll(&set, 2, Int32(clamping: (left + 999_999) / 1_000_000)) > 0 else { continue }
-            while let signal = signals.next() { if signal != SIGWINCH { return false } else { return true } }
+            while let signal = signals.next() { return signal == SIGWINCH ? .resized : .leave }
             if set[0].revents != 0 {
                 var key: [UInt8] = [0]
                 guard read(0, &key, 1) == 1, ![UInt8(ascii: "q"), UInt8(ascii: "Q"), 4].contains(key[0]) else {
-                    return false
+                    return .leave
                 }
+                return .key(key[0])
             }
         }
     }

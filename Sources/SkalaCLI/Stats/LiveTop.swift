@@ -2,72 +2,112 @@ import Base
 import Client
 import Kernel
 
-/// `skala top`: all running containers live, the busiest first, with what they wait for.
+/// `skala top`: services with their tasks, and all other running containers, live, the busiest first, with what they wait
+/// for.
 enum LiveTop {
     static let command = Command(
-        "top", "Show all containers live: CPU, memory and pressure; or a container's processes",
+        "top", "Show services, tasks and containers live: CPU, memory, pressure; or a container's processes",
         "[OPTIONS] [CONTAINER [PS OPTIONS]]", Command.atLeast(0), completes: .runningContainers, stopsAtArgument: true,
-        options: [.flag("once", "Show one reading, after a second, and end"), .format],
-        examples: ["skala top", "skala top --once --format json", "skala top web -o pid,comm"]
+        options: [
+            .flag("no-stream", "Show one reading, after a second, and end"), .flag("once", "The same"),
+            .value(
+                "sort", short: "s", "KEY", "Sort by \(orders)", .words(TopOrder.allCases.map(\.rawValue))),
+            .flag("services", "Services only, without their tasks"), .format,
+        ],
+        examples: [
+            "skala top", "skala top --sort memory", "skala top --once --format json", "skala top web -o pid,comm",
+        ]
     ) { call in
-        if let name = call.arguments.positional.first { return try processes(call, of: name) }
-        var reader = StatsReader(client: call.client)
-        func sample() throws -> [StatsSample] {
-            try reader.read(try reader.ids([], all: false), named: false).sorted {
-                ($0.cpu, $1.name) > ($1.cpu, $0.name)
+        let arguments = call.arguments
+        if let name = arguments.positional.first { return try processes(call, of: name) }
+        var view = View(showsTasks: !arguments.flag("services"))
+        if let text = arguments["sort"] {
+            guard let order = TopOrder(rawValue: text) else {
+                throw SkalaError(.invalid, "invalid value '\(text)' for --sort: expected \(orders)")
             }
+            view.order = order
         }
-        _ = try sample()
-        guard call.output.isTerminal, !call.arguments.flag("once"), !call.arguments.has("format") else {
+        var reader = TopReader(client: call.client)
+        _ = try reader.read()
+        guard call.output.isTerminal, !arguments.flag("once"), !arguments.flag("no-stream"), !arguments.has("format")
+        else {
             _ = try SignalQueue([]).pause(milliseconds: 1000)
-            try call.output.list(try sample().map(row), columns, format: call.arguments["format"])
+            let entries = try reader.read().entries(by: view.order, tasks: view.showsTasks)
+            try call.output.list(entries.map(\.row), TopEntry.columns, format: arguments["format"])
             return 0
         }
-        let screen = try LiveScreen()
-        defer { screen.close() }
-        var deadline = SystemClock.monotonicNanoseconds() + 1_000_000_000
-        while screen.wait(until: deadline) {
-            screen.draw(text(try sample(), call.output))
-            deadline = SystemClock.monotonicNanoseconds() + 1_000_000_000
-        }
+        try show(&view, &reader, call.output)
         return 0
     }
 
-    private static let columns = [
-        ("NAME", "Name"), ("CPU %", "CPU"), ("MEMORY", "Memory"), ("MEM %", "MemoryShare"),
-        ("CPU WAIT", "CPUPressure"), ("MEM WAIT", "MemoryPressure"), ("I/O WAIT", "IOPressure"), ("PIDS", "Processes"),
-        ("RECEIVED", "Received"), ("SENT", "Sent"),
-    ]
+    private static let orders = TopOrder.allCases.map(\.rawValue).joined(separator: ", ")
 
-    private static func row(_ sample: StatsSample) -> JSON {
-        func pressure(_ index: Int) -> JSON { JSON(sample.pressure[index].map { Decimal.text($0, 1) + "%" } ?? "-") }
-        return [
-            "ID": JSON(sample.id), "Name": JSON(sample.name), "CPU": JSON(Decimal.text(sample.cpu, 1) + "%"),
-            "Memory": JSON(ByteSize.binary(sample.memory)),
-            "MemoryShare": JSON(Decimal.text(sample.memoryShare, 1) + "%"), "CPUPressure": pressure(0),
-            "MemoryPressure": pressure(1), "IOPressure": pressure(2), "Processes": JSON("\(sample.processes)"),
-            "Received": JSON(ByteSize.decimal(sample.received)), "Sent": JSON(ByteSize.decimal(sample.sent)),
-        ]
+    /// What the user has chosen to see.
+    private struct View {
+        var order = TopOrder.cpu
+        var showsTasks: Bool
+
+        /// - Returns: false for a key that means nothing.
+        mutating func press(_ key: UInt8) -> Bool {
+            if key == UInt8(ascii: "t") {
+                showsTasks.toggle()
+            } else if let order = TopOrder.allCases.first(where: { $0.key == key }) {
+                self.order = order
+            } else {
+                return false
+            }
+            return true
+        }
     }
 
-    /// A line of sums, and the table; what waits is coloured.
-    private static func text(_ samples: [StatsSample], _ output: Output) -> String {
-        let cpu = samples.reduce(0) { $0 + $1.cpu }
-        let memory = samples.reduce(0) { $0 + $1.memory }
-        let processes = samples.reduce(0) { $0 + $1.processes }
-        var head = "\(samples.count) containers, \(processes) processes, CPU \(Decimal.text(cpu, 1))% of "
-        head += "\(HostFacts.onlineCPUs * 100)%, memory \(ByteSize.binary(memory)) of "
-        head += "\(ByteSize.binary(HostFacts.memoryBytes))"
+    private static func show(_ view: inout View, _ reader: inout TopReader, _ output: Output) throws {
+        let screen = try LiveScreen()
+        defer { screen.close() }
+        var reading: TopReading?
+        var deadline = SystemClock.monotonicNanoseconds() + 1_000_000_000
+        while true {
+            switch screen.next(until: deadline) {
+            case .leave: return
+            case .turn:
+                reading = try reader.read()
+                deadline = SystemClock.monotonicNanoseconds() + 1_000_000_000
+            case .resized: break
+            case .key(let key): if !view.press(key) { continue }
+            }
+            if let reading { screen.draw(text(reading, view, output)) }
+        }
+    }
+
+    /// A line of sums, one of keys, and the table; what waits is coloured.
+    private static func text(_ reading: TopReading, _ view: View, _ output: Output) -> String {
+        let measured = reading.measured
+        let cpu = measured.reduce(0) { $0 + $1.cpu }
+        let memory = measured.reduce(0) { $0 + $1.memory }
+        var head = reading.services.isEmpty ? "" : "\(reading.services.count) services, "
+        head += "\(measured.count) containers, CPU \(Decimal.text(cpu, 1))% of \(HostFacts.onlineCPUs * 100)%, "
+        head += "memory \(ByteSize.binary(memory)) of \(ByteSize.binary(HostFacts.memoryBytes))"
+        let keys = TopOrder.allCases.map { order in
+            let text = "\(Character(UnicodeScalar(order.key))): \(order.rawValue)"
+            return order == view.order ? output.paint(text, .bold) : text
+        }
+        let entries = reading.entries(by: view.order, tasks: view.showsTasks)
+        // What nothing is told about only takes room.
+        let rows = entries.map(\.row)
+        let columns = TopEntry.columns.filter { column in
+            column.0 != "AUTOSCALER" && (column.0 != "REQ/S" || rows.contains { $0[column.1] != "-" })
+        }
         var table = Table(columns.map(\.0))
-        for sample in samples {
-            let row = LiveTop.row(sample)
-            table.add(columns.map { row[$0.1].plain })
+        for (entry, row) in zip(entries, rows) {
+            table.add(columns.map { ($0.1 == "Name" && entry.kind == .task ? "  " : "") + row[$0.1].plain })
         }
         let lines = table.text.split(separator: "\n").map(String.init)
-        var text = output.paint(head, .bold) + "   q: leave\n\n" + output.paint(lines[0], .faint) + "\n"
-        for (line, sample) in zip(lines.dropFirst(), samples) {
-            let worst = sample.pressure.compactMap { $0 }.max() ?? 0
+        var text = output.paint(head, .bold) + "\n" + keys.joined(separator: "  ") + "  t: tasks  q: leave\n\n"
+        text += output.paint(lines[0], .faint) + "\n"
+        for (line, entry) in zip(lines.dropFirst(), entries) {
+            let worst = entry.worstPressure
             text += (worst >= 30 ? output.paint(line, .red) : worst >= 5 ? output.paint(line, .yellow) : line) + "\n"
+            // Too long for a column.
+            if !entry.autoscaler.isEmpty { text += output.paint("  autoscaler: \(entry.autoscaler)", .faint) + "\n" }
         }
         return text
     }

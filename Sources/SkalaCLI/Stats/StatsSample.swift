@@ -15,6 +15,9 @@ struct StatsSample {
     let processes: Int64
     let received: Int64
     let sent: Int64
+    /// Bytes a second since the earlier reading.
+    let receivedRate: Double
+    let sentRate: Double
     let read: Int64
     let written: Int64
     /// Per cent of the last ten seconds that something waited for CPU, memory or I/O.
@@ -35,9 +38,15 @@ struct StatsSample {
         hostMemory = host.isNull ? memory : StatsSample.memory(host["memory_stats"])
         memoryLimit = document["memory_stats"]["limit"].int ?? 0
         processes = document["pids_stats"]["current"].int ?? 0
-        let networks = document["networks"].object?.members ?? []
-        received = networks.reduce(0) { $0 + ($1.value["rx_bytes"].int ?? 0) }
-        sent = networks.reduce(0) { $0 + ($1.value["tx_bytes"].int ?? 0) }
+        received = StatsSample.networkBytes(document, "rx_bytes")
+        sent = StatsSample.networkBytes(document, "tx_bytes")
+        let seconds = before.map { StatsSample.seconds(from: $0["read"], to: document["read"]) } ?? 0
+        func rate(_ now: Int64, _ key: String) -> Double {
+            guard let before, seconds > 0 else { return 0 }
+            // Less than before: it was started again.
+            return max(0, Double(now - StatsSample.networkBytes(before, key)) / seconds)
+        }
+        (receivedRate, sentRate) = (rate(received, "rx_bytes"), rate(sent, "tx_bytes"))
         let operations = document["blkio_stats"]["io_service_bytes_recursive"].array ?? []
         func bytes(_ operation: String) -> Int64 {
             operations.filter { $0["op"].string?.lowercased() == operation }.reduce(0) { $0 + ($1["value"].int ?? 0) }
@@ -45,6 +54,17 @@ struct StatsSample {
         read = bytes("read")
         written = bytes("write")
         pressure = ["cpu", "memory", "io"].map { document["pressure"][$0]["some"]["average10"].double }
+    }
+
+    private static func networkBytes(_ document: JSON, _ key: String) -> Int64 {
+        (document["networks"].object?.members ?? []).reduce(0) { $0 + ($1.value[key].int ?? 0) }
+    }
+
+    private static func seconds(from earlier: JSON, to later: JSON) -> Double {
+        guard let from = try? Timestamp(parsing: earlier.plain), let to = try? Timestamp(parsing: later.plain) else {
+            return 0  // an engine that tells no times
+        }
+        return Double(to.nanoseconds(since: from)) / 1e9
     }
 
     private static func cpu(_ now: JSON, _ before: JSON) -> Double {

@@ -59,6 +59,59 @@ extension Integration {
             }
         }
 
+        @Test func topShowsServicesAndTasks() async throws {
+            try await EngineFixture.with { engine in
+                let t = try Session(engine)
+                let top = "timeout 60 $PROGRAMS/skala top"
+                try await t.sh(
+                    """
+                    docker run -d --name alone --memory 64m busybox sleep 1000 >/dev/null
+                    """)
+                // Without a swarm there are containers only.
+                try await t.sh(
+                    "\(top) --once --format '{{.Kind}} {{.Name}} {{.State}}'", prints: "container alone running")
+                try await t.sh(
+                    """
+                    docker swarm init >/dev/null
+                    docker service create --quiet --name busy --replicas 2 --stop-signal KILL \
+                        --label skala.autoscale.max=2 --label skala.autoscale.min=2 --label skala.autoscale.cpu=50 \
+                        busybox sh -c 'while :; do :; done' >/dev/null
+                    docker service create --quiet --name idle --stop-signal KILL busybox sleep 1000 >/dev/null
+                    """)
+                try await t.sh(
+                    "\(top) --no-stream --sort name --format '{{.Kind}} {{.Name}} {{.State}} {{.Isolation}}'",
+                    prints: """
+                        service busy 2/2 container
+                        task busy.1 running container
+                        task busy.2 running container
+                        service idle 1/1 container
+                        task idle.1 running container
+                        container alone running container
+                        """)
+                try await t.sh(
+                    """
+                    \(top) --once --services --format json | python3 -c '
+                    import json, sys
+                    rows = [json.loads(line) for line in sys.stdin]
+                    cpu = {row["Name"]: float(row["CPU"].rstrip("%")) for row in rows}
+                    wait = {row["Name"]: row["CPUPressure"] for row in rows}
+                    print([row["Name"] for row in rows][0], cpu["busy"] > 20, cpu["idle"] < 20, wait["busy"] != "-",
+                          "cpu" in rows[0]["Autoscaler"])
+                    '
+                    """, prints: "busy True True True True")
+                try await t.sh("\(top) alone -o pid,comm | sed 1d | awk '{print $2}'", prints: "sleep")
+                try await t.fails("\(top) --sort size", 1, "expected cpu, memory")
+                // Live: sorts, hides the tasks, and leaves the terminal as it was.
+                try await t.sh(
+                    """
+                    output=$($SUPPORT/terminal.py 'busy.1' m 'idle.1' t 'memory' q -- $PROGRAMS/skala top) || exit
+                    [[ $output == *$'\\e[?1049l' ]] && echo as it was
+                    """, prints: "as it was")
+                try await t.sh(
+                    "$SUPPORT/terminal.py 'busy.1' '\\x03' -- $PROGRAMS/skala top >/dev/null; echo $?", prints: "0")
+            }
+        }
+
         @Test func theLogHasFields() async throws {
             try await EngineFixture.with(options: ["--log-format=json", "--log-level", "debug"]) { engine in
                 let t = try Session(engine)

@@ -1,0 +1,6 @@
+<?php
+const BLOG_RELEASE = '2';
+if (!defined('BLOG_HEALTH')) {
+    header('X-Release: ' . BLOG_RELEASE);
+    add_action('wp_footer', fn() => print('<p>Release ' . BLOG_RELEASE . '</p>'));
+}
