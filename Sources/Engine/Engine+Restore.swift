@@ -92,6 +92,10 @@ extension Containers {
                 await existing(owner)?.folderServerEnded()
                 return
             }
+            // Of a container in a pod it is told from that one's id.
+            if event["event"].string == "exit", let member = existing(VirtualMachine.shareID(of: id)) {
+                return await member.memberFolderServerEnded()
+            }
             return await handle(event)
         }
         if event["event"].string == "exit" { await existing(owner)?.machineEnded(Container.Exit(event)) }
@@ -153,6 +157,7 @@ extension Container {
             record.state.pid = machine?.pid ?? Int32(clamping: observed?["pid"].int ?? 0)
             if record.state.startedAt == nil { record.state.startedAt = SystemClock.now() }
             startHealthMonitor()
+            if machine != nil, !hostMounts.isEmpty { Task { await checkFolderServer() } }
             if record.isolation == .machine, !isPaused { await endMachineCapture() }
         } else if record.state.isAlive {
             wasRunningBefore = true

@@ -101,6 +101,7 @@ public final class Engine: Sendable {
     public func start() async throws {
         try await restore()
         removeRootImagesWithTheirImages()
+        Task { [containers] in await containers.watchRoom() }
         if configuration.preparesMachines { Task { await context.machines.prepare() } }
     }
 

@@ -50,13 +50,33 @@ public struct GuestMemory: Sendable {
             throw SkalaError(.system, "the VM maps \(total) bytes of memory, not \(bytes)")
         }
         target = try .open(path, O_WRONLY | O_CREAT | O_EXCL, mode: 0o600)
-        // Whoever took QEMU over may have put something else there.
-        let base = try OwnedDescriptor.open("/proc/\(pid)/fd/\(descriptor)", O_RDONLY | O_NONBLOCK)
-        var status = stat()
-        guard fstat(base.raw, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_size == bytes,
-            areas.allSatisfy({ $0.offset <= UInt64(bytes) - $0.bytes })
-        else { throw SkalaError(.system, "the VM's memory is not what it was started with") }
+        let base = try GuestMemory.file(pid, descriptor, bytes)
+        guard areas.allSatisfy({ $0.offset <= UInt64(bytes) - $0.bytes }) else { throw GuestMemory.isAnother }
         try check(cl_copy_sparse(base.raw, target.raw), "copy", "the VM's memory")
+    }
+
+    private static let isAnother = SkalaError(.system, "the VM's memory is not what it was started with")
+
+    /// Whoever took QEMU over may have put something else there.
+    private static func file(_ pid: Int32, _ descriptor: Int32, _ bytes: Int64) throws -> OwnedDescriptor {
+        let file = try OwnedDescriptor.open("/proc/\(pid)/fd/\(descriptor)", O_RDONLY | O_NONBLOCK)
+        var status = stat()
+        guard fstat(file.raw, &status) == 0, status.st_mode & S_IFMT == S_IFREG, status.st_size == bytes else {
+            throw isAnother
+        }
+        return file
+    }
+
+    /// Copies the memory of a VM that shares it, and stands still: what has been touched of it.
+    ///
+    /// - Returns: the bytes that the copy takes.
+    public static func copyShared(pid: Int32, bytes: Int64, path: String) throws -> Int64 {
+        let target = try OwnedDescriptor.open(path, O_WRONLY | O_CREAT | O_EXCL, mode: 0o600)
+        let source = try file(pid, inherited, bytes)
+        try check(cl_copy_sparse(source.raw, target.raw), "copy", "the VM's memory")
+        var status = stat()
+        try checkErrno(fstat(target.raw, &status), "stat", path)
+        return Int64(status.st_blocks) * 512
     }
 
     /// `START-END rw-p OFFSET DEVICE INODE /memfd:skala-memory (deleted)`

@@ -26,7 +26,7 @@ public struct MachineCommand: Sendable {
                 case .snapshot(hasDisk: false, _): [.memory, .tap, .state, .scratch, .root, .log]
                 case .snapshot(hasDisk: true, _): [.memory, .tap, .state, .scratch, .root, .log, .disk]
                 }
-            return kind == .pod ? all.filter { ![.scratch, .root].contains($0) } : all
+            return kind == .pod ? all.filter { ![.scratch, .root, .log].contains($0) } : all
         }
 
         /// The same for every kind that has it.
@@ -126,6 +126,8 @@ public struct MachineCommand: Sendable {
             "-device", "virtio-balloon-pci,addr=0xa,free-page-reporting=on",
         ]
         if isSnapshot { arguments += ["-global", "migration.send-configuration=off"] }
+        // What is in its places comes when it has been loaded, and before it goes on.
+        if isSnapshot, shape.kind == .pod { arguments.append("-S") }
         arguments += shape.kind == .pod ? MachinePlace.all.flatMap(place) : belongings
         if case .snapshot(_, let cards) = origin {
             let first = 3 + origin.inherited(shape.kind).count

@@ -20,16 +20,26 @@ extension MachineControl {
         }
     }
 
-    /// Puts a container's disks, log and folders into a place that is empty.
-    public func plug(_ luggage: Luggage, into place: MachinePlace) throws {
+    /// The disks alone; the VM may stand still.
+    public func plug(root: OwnedDescriptor, disk: OwnedDescriptor, into place: MachinePlace) throws {
         let control = try connect(seconds: 10)
         try MachineControl.insert(
-            try control.add(luggage.root, set: place.descriptorSet(0)), as: place.rootDisk, isReadOnly: true, control)
+            try control.add(root, set: place.descriptorSet(0)), as: place.rootDisk, isReadOnly: true, control)
         try MachineControl.insert(
-            try control.add(luggage.disk, set: place.descriptorSet(1)), as: place.writableDisk, isReadOnly: false,
-            control)
-        try MachineControl.log(
-            to: try control.add(luggage.log, set: place.descriptorSet(2)), by: place.log, control)
+            try control.add(disk, set: place.descriptorSet(1)), as: place.writableDisk, isReadOnly: false, control)
+    }
+
+    /// The log alone: a VM that stands still takes no other one.
+    public func plug(log: OwnedDescriptor, into place: MachinePlace) throws {
+        let control = try connect(seconds: 10)
+        try MachineControl.log(to: try control.add(log, set: place.descriptorSet(2)), by: place.log, control)
+    }
+
+    /// Puts a container's disks, log and folders into a place that is empty.
+    public func plug(_ luggage: Luggage, into place: MachinePlace) throws {
+        try plug(root: luggage.root, disk: luggage.disk, into: place)
+        try plug(log: luggage.log, into: place)
+        let control = try connect(seconds: 10)
         guard let socket = luggage.share else { return }
         try MachineControl.wait("loading the VM") {
             try control.run("query-status")["status"].string != "inmigrate"
@@ -51,12 +61,14 @@ extension MachineControl {
 
     /// Empties a place whose container the guest has let go of. What is not in it need not be taken out: a daemon may have
     /// been killed half-way.
-    public func unplug(_ place: MachinePlace) throws {
+    ///
+    /// - Parameter keepsShare: not the folders of the host, which the guest cannot let go of.
+    public func unplug(_ place: MachinePlace, keepsShare: Bool) throws {
         let control = try connect(seconds: 10)
         func names(_ command: String, _ key: String, _ arguments: JSON = [:]) throws -> [String] {
             (try control.run(command, arguments).array ?? []).compactMap { $0[key].string }
         }
-        if try names("query-chardev", "label").contains(place.share) {
+        if try !keepsShare && names("query-chardev", "label").contains(place.share) {
             // The guest takes part in it, and QEMU refuses to be asked twice.
             try control.ensure("device_del", ["id": JSON(place.share)])
             try MachineControl.wait("unplugging folders of the host", seconds: 10) {

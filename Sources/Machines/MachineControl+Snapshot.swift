@@ -48,6 +48,25 @@ extension MachineControl {
         return Capture(pause: pause, ownMemory: try result.get(), refusal: refusal)
     }
 
+    /// The same of a pod's VM, whose memory it shares with programs that serve folders: all of it that is in use is copied while it
+    /// stands still.
+    public func captureShared(
+        into snapshot: MachineSnapshot, pid: Int32, bytes: Int64, disks: [(target: String, source: String)]
+    ) throws -> Capture {
+        let control = try connect(seconds: 60)
+        let began = SystemClock.monotonicNanoseconds()
+        try control.run("stop")
+        let result = Result {
+            for disk in disks { try DiskImage.copy(disk.source, to: disk.target) }
+            try MachineControl.saveDevices(
+                to: .open(snapshot.state, O_WRONLY | O_CREAT | O_EXCL, mode: 0o600), control)
+            return try GuestMemory.copyShared(pid: pid, bytes: bytes, path: snapshot.memory)
+        }
+        try control.run("cont")
+        let pause = (SystemClock.monotonicNanoseconds() - began) / 1000
+        return Capture(pause: pause, ownMemory: try result.get(), refusal: nil)
+    }
+
     private static func saveDevices(to file: OwnedDescriptor, _ control: QMP) throws {
         let name = try control.add(file)
         let result = Result { try control.run("xen-save-devices-state", ["filename": JSON(name), "live": false]) }
@@ -70,6 +89,21 @@ extension MachineControl {
         }
     }
 
+    /// Loads a pod's VM, which stands still until `proceed`.
+    public func loadPod() throws {
+        let control = try connect(seconds: 30)
+        let number = MachineCommand.Origin.snapshot(hasDisk: false, cards: []).number(.state)
+        try control.run("migrate-incoming", ["uri": JSON("fd:\(number)")])
+        try MachineControl.wait("loading the VM") {
+            let status = try control.run("query-migrate")
+            if status["status"].string == "failed" {
+                throw SkalaError(.system, "QEMU cannot load the VM: \(status["error-desc"].string ?? status.text)")
+            }
+            return try status["status"].string == "completed"
+                && control.run("query-status")["status"].string != "inmigrate"
+        }
+    }
+
     /// What the VM is: its size, and what runs its instructions.
     public func describe() throws -> (shape: MachineShape, accelerator: Accelerator) {
         let control = try connect(seconds: 10)
@@ -85,10 +119,14 @@ extension MachineControl {
         if try control.run("query-status")["running"].bool == false { try control.run("cont") }
     }
 
-    /// Lets a VM go on that QEMU stopped when the host had no room for what it wrote: it writes that again.
-    public func proceedAfterFullDisk() throws {
-        let control = try connect(seconds: 5)
-        if try control.run("query-status")["status"].string == "io-error" { try control.run("cont") }
+    /// Whether QEMU has stopped the VM because the host had no room for what it wrote.
+    ///
+    /// - Parameter goesOn: lets it go on: it writes that again. Whether there was room shows when it is asked next.
+    public func isStalled(goesOn: Bool) throws -> Bool {
+        let control = try connect(seconds: 2)
+        guard try control.run("query-status")["status"].string == "io-error" else { return false }
+        if goesOn { try control.run("cont") }
+        return true
     }
 
     /// The file among those that QEMU has open whose path begins so, as a path to open it by: it may have no name any more.

@@ -20,6 +20,27 @@ struct PodRoutes {
             let pods = await engine.pods
             return .json(await pods.document(of: try await pods.find(request.parameter("name"))))
         }
+        router.get("/skala/v1/pods/{name}/snapshots") { request in
+            .json(["Snapshots": JSON(try await engine.pods.snapshots(of: request.parameter("name")))])
+        }
+        router.post("/skala/v1/pods/{name}/snapshots") { request in
+            let (pods, name) = (await engine.pods, request.parameter("name"))
+            let wanted = try await request.body.json()["Name"].string
+            return SnapshotRoutes.work { report in
+                ["Snapshot": JSON(try await pods.takeSnapshot(of: name, name: wanted, report: report))]
+            }
+        }
+        router.delete("/skala/v1/pods/{name}/snapshots/{snapshot}") { request in
+            try await engine.pods.removeSnapshot(request.parameter("snapshot"), of: request.parameter("name"))
+            return .noContent
+        }
+        router.post("/skala/v1/pods/{name}/snapshots/{snapshot}/restore") { request in
+            let (pods, name, snapshot) = (await engine.pods, request.parameter("name"), request.parameter("snapshot"))
+            return SnapshotRoutes.work { report in
+                try await pods.restore(name, to: snapshot, report: report)
+                return [:]
+            }
+        }
         router.delete("/skala/v1/pods/{name}") { request in
             try await engine.pods.remove(request.parameter("name"), force: request.query.flag("force"))
             return .noContent

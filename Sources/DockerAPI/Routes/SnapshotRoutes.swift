@@ -15,7 +15,7 @@ struct SnapshotRoutes {
         router.post(SnapshotRoutes.base + "/snapshots") { request in
             let container = try await find(request)
             let body = try await request.body.json()
-            return work { report in
+            return SnapshotRoutes.work { report in
                 [
                     "Snapshot": JSON(
                         try await container.takeSnapshot(
@@ -30,7 +30,7 @@ struct SnapshotRoutes {
         router.post(SnapshotRoutes.base + "/snapshots/{name}/restore") { request in
             let container = try await find(request)
             let (name, body) = (request.parameter("name"), try await request.body.json())
-            return work { report in
+            return SnapshotRoutes.work { report in
                 try await container.restore(name, filesOnly: body["DiskOnly"].bool ?? false, report: report)
                 return [:]
             }
@@ -38,7 +38,7 @@ struct SnapshotRoutes {
         router.post(SnapshotRoutes.base + "/clone") { request in
             let id = try await find(request).id
             let clone = try cloneRequest(try await request.body.json())
-            return work { report in
+            return SnapshotRoutes.work { report in
                 let made = try await engine.containers.clone(id, clone, report: report)
                 return ["Clones": JSON(made.map { ["Id": JSON($0.id), "Name": JSON($0.name)] as JSON })]
             }
@@ -51,7 +51,7 @@ struct SnapshotRoutes {
                 let known = Isolation.allCases.map(\.rawValue).joined(separator: ", ")
                 throw SkalaError(.invalid, "unknown isolation '\(text)': the isolations are \(known)")
             }
-            return work { report in
+            return SnapshotRoutes.work { report in
                 let notes = try await container.convert(to: isolation, pod: body["Pod"].string, report: report)
                 return ["Warnings": JSON(notes)]
             }
@@ -74,7 +74,7 @@ struct SnapshotRoutes {
         return clone
     }
 
-    private func work(_ body: @escaping @Sendable (@escaping ProgressReport) async throws -> JSON) -> Response {
+    static func work(_ body: @escaping @Sendable (@escaping ProgressReport) async throws -> JSON) -> Response {
         JSONLines.progress { send in
             let result = try await body { send(["status": JSON($0)]) }
             send(["aux": result])

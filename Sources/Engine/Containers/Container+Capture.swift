@@ -29,7 +29,7 @@ extension Container {
         do { try await threads.run { try FileContents.removeTree(folder) } } catch {
             engine.log.error("cannot remove \(folder)", ["error": "\(error)"])
         }
-        if case .failure = result { await containers.proceedAfterFullDisk() }
+        if case .failure = result { await containers.lookForStalledMachines() }
         return try result.get()
     }
 

@@ -43,7 +43,7 @@ extension Container {
             } catch {
                 if converted.podID != oldPod { await containers.pods.forget(id, of: converted.podID) }
                 await removeHalfMade()
-                await containers.proceedAfterFullDisk()
+                await containers.lookForStalledMachines()
                 if runs { await startAgain() }
                 throw error
             }

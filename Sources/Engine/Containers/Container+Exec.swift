@@ -13,6 +13,7 @@ extension Container {
         if record.state.status == .paused {
             throw SkalaError(.conflict, "container \(record.name) is paused, unpause the container before exec")
         }
+        try requireNoStall()
         guard let command = config["Cmd"].strings, !command.isEmpty else {
             throw SkalaError(.invalid, "No exec command specified")
         }

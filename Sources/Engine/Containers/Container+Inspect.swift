@@ -161,6 +161,7 @@ extension Container {
         case .exited: return "Exited (\(record.state.exitCode)) \(since(record.state.finishedAt)) ago"
         case .paused: return "Up \(since(record.state.startedAt)) (Paused)"
         case .running:
+            if isStalled { return "Up \(since(record.state.startedAt)) (stands still: no room on the host)" }
             let health = health.map { $0.status == "starting" ? " (health: starting)" : " (\($0.status))" } ?? ""
             return "Up \(since(record.state.startedAt))\(health)"
         }

@@ -52,6 +52,7 @@ extension Container {
         isStarting = true
         earlyExit = nil
         if let resumption, record.isolation != .machine { return try await resume(prepared, resumption) }
+        if returnsToPod { return try await reenterPod() }
         if record.isolation.hasOwnWarden { try await startMachine(prepared) }
         let attachments = pendingAttachments
         for attachment in attachments { try sandbox.open(attachment.stream) }
@@ -240,6 +241,7 @@ extension Container {
         let isMachine = record.isolation == .machine
         let pressing = isMachine ? keepPressingPowerButton() : nil
         defer { pressing?.cancel() }
+        if isStalled { return try await endStalled() }
         // A guest that does not answer ends by force in the end.
         if !isMachine { do { try await send(stopSignal) } catch { guard hasOwnGuest else { throw error } } }
         let grace = timeout ?? record.config["StopTimeout"].int ?? (isMachine ? Container.powerDownGrace : 10)
@@ -248,6 +250,13 @@ extension Container {
         let hasEnded = await waitForExit(seconds: Double(grace < 0 ? longest : min(grace, longest)))
         pressing?.cancel()
         if !hasEnded { try await endByForce() }
+        await exitCleanUp?.value
+        publish("stop")
+    }
+
+    /// Nobody in its VM hears of a signal.
+    private func endStalled() async throws {
+        try await endStalledMachine()
         await exitCleanUp?.value
         publish("stop")
     }
@@ -288,12 +297,15 @@ extension Container {
             try await freeze("resume")
         }
         // As Docker: `kill` returns when the container is gone, so that what follows finds it stopped.
-        if number == SIGKILL { try await endByForce() } else { try await send(number) }
+        if number == SIGKILL { return try await endByForce() }
+        try requireNoStall()
+        try await send(number)
     }
 
     /// Kills what runs in the container, and waits for its end. A guest need not do as it is told: a VM that is the container's
     /// own ends then, and the container with it.
     func endByForce() async throws {
+        if isStalled { return try await endStalledMachine() }
         let own = hasOwnGuest ? machine : nil
         do { try await send(SIGKILL) } catch { guard own != nil else { throw error } }
         if await waitForExit(seconds: own == nil ? 30 : Container.guestPatience) { return }

@@ -218,6 +218,7 @@ extension Container {
     /// From now on it is in that VM, or in none.
     func take(_ machine: VirtualMachine?) async {
         self.machine = machine
+        isStalled = false
         record.machineID = machine?.id ?? ""
         if let machine { await containers.noteMachine(machine.id, of: id) }
     }
@@ -239,6 +240,16 @@ extension Container {
         engine.log.error("the program that serves folders to a VM has ended; so does the VM", ["container": id])
         // It may have ended meanwhile.
         _ = try? await engine.warden.request("signal", ["id": JSON(machine.id), "signal": JSON(SIGKILL)])
+    }
+
+    /// The program that serves the host's folders may have ended while there was no daemon.
+    func checkFolderServer() async {
+        guard let machine else { return }
+        let server = VirtualMachine.shareID(of: record.isolation == .pod ? id : machine.id)
+        // One that the warden does not know has ended, too.
+        let state = try? await engine.warden.request("state", ["id": JSON(server)])
+        guard state?["status"].string != "running" else { return }
+        if record.isolation == .pod { await memberFolderServerEnded() } else { await folderServerEnded() }
     }
 
     /// Finds the VM again after a restart of the daemon, and asks the warden in it.

@@ -1,5 +1,7 @@
 import Base
+import Glibc
 import Images
+import Kernel
 import Machines
 import Networks
 
@@ -39,6 +41,7 @@ extension Container {
         await pod.leave(id, keepsDisk: keepsDisk, waits: record.hostConfig["AutoRemove"].bool != true)
         self.pod = nil
         machine = nil
+        isStalled = false
     }
 
     /// The pod's QEMU has ended, and the container with it.
@@ -46,6 +49,22 @@ extension Container {
         guard machine != nil else { return }
         record.state.error = "its VM ended"
         await exited(Exit(code: 137, isOOMKilled: exit.isOOMKilled, time: exit.time))
+    }
+
+    /// The program that serves folders of the host to it has ended: so does the container, and its neighbours go on. A guest
+    /// that does not see to that ends, too.
+    func memberFolderServerEnded() async {
+        guard let pod, let machine, machine.isAlive, record.state.isAlive else { return }
+        let text = "the program that serves folders of the host to it ended"
+        engine.log.error("container \(record.name): \(text); so does the container")
+        record.state.error = text
+        do {
+            try await pod.abandonShare(of: id)
+            try await send(SIGKILL)
+            if await waitForExit(seconds: Container.configureDeadline) { return }
+        } catch { engine.log.error("pod \(pod.name) does not give up folders of the host: \(error)") }
+        guard record.state.isAlive, self.machine === machine else { return }
+        await pod.kill()
     }
 
     /// Finds the pod's VM again after a restart of the daemon.

@@ -40,7 +40,7 @@ extension Container {
                 try await exchangeFiles()
             } catch {
                 await removeHalfMade()
-                await containers.proceedAfterFullDisk()
+                await containers.lookForStalledMachines()
                 throw error
             }
             record.currentSnapshot = name
@@ -100,7 +100,7 @@ extension Container {
     }
 
     /// Puts what is ready there in the instance's place, each file at once, and removes what was.
-    private func exchangeFiles() async throws {
+    func exchangeFiles() async throws {
         let places = files(in: snapshotFolder).map(\.place)
         try await engine.threads.run {
             for place in places {
@@ -123,7 +123,7 @@ extension Container {
     }
 
     /// What the instance does now is given up: there is nothing to wait for.
-    private func killForRestore() async throws {
+    func killForRestore() async throws {
         restartTask?.cancel()
         if record.state.status == .restarting { record.state.status = .exited }
         if record.state.isAlive {

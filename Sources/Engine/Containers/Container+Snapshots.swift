@@ -115,9 +115,9 @@ extension Container {
     /// of taking a snapshot: then it goes on.
     func isPaused(_ observed: String?) async -> Bool {
         guard observed == "paused" else { return false }
-        guard record.isolation == .container, record.state.status == .running else { return true }
+        guard [.container, .pod].contains(record.isolation), record.state.status == .running else { return true }
         do {
-            try await engine.warden.request("resume", ["id": JSON(id)])
+            try await sandbox.request("resume", ["id": JSON(id)])
             return false
         } catch {
             engine.log.error("a container stands still", ["container": id, "error": "\(error)"])

@@ -37,8 +37,12 @@ public actor Container {
     var machine: VirtualMachine?
     /// While it is being started: the snapshot it continues from.
     var resumption: Resumption?
+    /// While it is being started: whether it goes on in its pod's VM, which continues from a snapshot.
+    var returnsToPod = false
     /// A snapshot of it is being taken, while which it stands still.
     var isBeingCaptured = false
+    /// QEMU has stopped its VM: the host has no room for what it writes.
+    var isStalled = false
     /// The pod it runs in, from before the start until after the end.
     var pod: Pod?
     /// While it does not run: what its files are reached by.

@@ -123,23 +123,6 @@ extension Containers {
         }
     }
 
-    /// What could not be written whole has been removed again. VMs that found no room meanwhile stand still.
-    func proceedAfterFullDisk() async {
-        var machines: [VirtualMachine] = []
-        for pod in await pods.all() { if let machine = await pod.machine { machines.append(machine) } }
-        for container in all() {
-            // A paused one does not answer.
-            guard await container.snapshot.state.status == .running, let machine = await container.machine else {
-                continue
-            }
-            if await container.pod == nil { machines.append(machine) }
-        }
-        let controls = machines.filter(\.isAlive).map(\.control)
-        do {
-            try await engine.threads.run { for control in controls { try control.proceedAfterFullDisk() } }
-        } catch { engine.log.error("cannot tell whether a VM stands still", ["error": "\(error)"]) }
-    }
-
     private func undoClone(_ id: String) async {
         if let container = existing(id) {
             // Until it is known that the warden has ended, and all that ran with it, nothing can be asked of it.

@@ -12,6 +12,8 @@ public actor Containers {
     /// The container in each VM.
     private var machines: [String: String] = [:]
     var cores: CoreAllocator
+    /// Whether QEMU had stopped a VM for want of room when they were asked last.
+    var hasStalledMachines = false
     lazy var pods = Pods(engine: engine, containers: self)
 
     init(engine: EngineContext) {

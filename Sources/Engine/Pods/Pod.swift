@@ -19,12 +19,16 @@ public actor Pod {
     public nonisolated let name: String
     let engine: EngineContext
     /// An event of the warden in its VM.
-    private let onEvent: @Sendable (JSON) -> Void
-    private let changes = AsyncLock()
-    private(set) var record: PodRecord
-    private(set) var machine: VirtualMachine?
+    let onEvent: @Sendable (JSON) -> Void
+    let changes = AsyncLock()
+    var record: PodRecord
+    var machine: VirtualMachine?
     /// Containers between `admit` and `leave`.
-    private var present: Set<String> = []
+    private(set) var present: Set<String> = []
+    /// While it is taken back to a snapshot: what its next VM continues from.
+    var comeback: PodReturn?
+    /// Containers whose folders of the host are served no more.
+    var abandoned: Set<String> = []
     /// Places that could not be emptied: they are the VM's until it ends.
     private var lost: Set<Int> = []
     /// What the VM's warden told of its containers when this daemon found it.
@@ -46,8 +50,8 @@ public actor Pod {
         let files: JSON
     }
 
-    private static let configureDeadline = 60.0
-    private static let dismissDeadline = 10.0
+    static let configureDeadline = 60.0
+    static let dismissDeadline = 10.0
 
     init(record: PodRecord, engine: EngineContext, onEvent: @escaping @Sendable (JSON) -> Void) {
         id = record.id
@@ -62,13 +66,13 @@ public actor Pod {
     var directory: String { engine.configuration.podDirectory(id) }
 
     /// Writes the record to the store.
-    private func persist() async throws {
+    func persist() async throws {
         guard !isRemoved else { return }
         record.networkState = hasNetwork ? await engine.networks.document(of: id) : .null
         try await engine.store.put("pod", id, record.json)
     }
 
-    private func publish(_ action: String) {
+    func publish(_ action: String) {
         var all = record.labels
         all["name"] = name
         engine.events.publish("pod", action, id, all)
@@ -218,25 +222,7 @@ public actor Pod {
         let machine = try await engine.machines.startPod(record.shape, onEvent: onEvent)
         self.machine = machine
         record.machineID = machine.id
-        do {
-            var interfaces = [Container.absentCard(0)]
-            if let endpoint = await engine.networks.endpoints(of: id).first {
-                let tap = VirtualMachine.tap(of: machine.id)
-                try await engine.networks.plug(tap, to: endpoint, containerID: id, rate: nil)
-                interfaces = [endpoint.guestInterface(card: 0, gateways: endpoint.defaultGateways(after: []))]
-            }
-            var random = SystemRandomNumberGenerator()
-            let entropy = (0..<64).map { _ in UInt8.random(in: 0...255, using: &random) }
-            try await machine.request(
-                "configure",
-                [
-                    "time": JSON(SystemClock.now().nanoseconds), "entropy": JSON(Base64.encode(entropy)),
-                    "hostname": JSON(record.hostname), "interfaces": JSON(interfaces),
-                ], seconds: Pod.configureDeadline)
-        } catch {
-            await stopMachine(keepsDisks: false)
-            throw error
-        }
+        try await introduce(machine, isNew: true)
         publish("start")
         return machine
     }
@@ -272,10 +258,13 @@ public actor Pod {
         do {
             // Its start may have failed before the warden knew of it.
             _ = try? await machine.request("delete", ["id": JSON(container)], seconds: Pod.dismissDeadline)
-            try await dismiss(container, place, machine)
-            try await engine.machines.unplug(place, of: container, from: machine)
+            let keepsShare = abandoned.remove(container) != nil
+            try await dismiss(container, place, machine, keepsShare: keepsShare)
+            try await engine.machines.unplug(place, of: container, from: machine, keepsShare: keepsShare)
             guard self.machine === machine else { return }
             record.places[container] = nil
+            // The device of its folders is still there: nobody in the guest can let go of it.
+            if keepsShare { lost.insert(number) }
         } catch {
             // The VM ended meanwhile, and all its places with it.
             guard self.machine === machine, machine.isAlive else { return }
@@ -289,11 +278,14 @@ public actor Pod {
     }
 
     /// Makes the guest let go of a place. The kernel may take a moment to free what an ended container had mounted.
-    private func dismiss(_ container: String, _ place: MachinePlace, _ machine: VirtualMachine) async throws {
-        let request: JSON = [
+    private func dismiss(
+        _ container: String, _ place: MachinePlace, _ machine: VirtualMachine, keepsShare: Bool
+    ) async throws {
+        var request: JSON = [
             "folder": JSON(GuestFolder(of: container).path),
-            "disks": [JSON(place.rootDisk), JSON(place.writableDisk)], "slot": JSON(place.shareSlot),
+            "disks": [JSON(place.rootDisk), JSON(place.writableDisk)],
         ]
+        if !keepsShare { request["slot"] = JSON(place.shareSlot) }
         for delay in [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000] as [UInt64] {
             do {
                 try await machine.request("dismiss", request, seconds: Pod.dismissDeadline)
@@ -305,13 +297,13 @@ public actor Pod {
         try await machine.request("dismiss", request, seconds: Pod.dismissDeadline)
     }
 
-    private func stopMachine(keepsDisks: Bool) async {
+    func stopMachine(keepsDisks: Bool) async {
         guard let machine else { return }
         self.machine = nil
         let members = record.places.keys
         record.machineID = ""
         record.places = [:]
-        lost = []
+        (lost, abandoned) = ([], [])
         // A guest that does not answer loses what it had not written, as a machine whose power fails.
         if keepsDisks, machine.isAlive { _ = try? await machine.halt() }
         await machine.destroy(keepingConsoleAt: directory + "/console.log")
@@ -335,6 +327,7 @@ public actor Pod {
     /// - Parameter observed: what the host's warden says of the VM.
     func restore(_ observed: JSON?) async {
         hasNetwork = !record.networkState.isNull
+        await removeHalfMade()
         guard !record.machineID.isEmpty else { return }
         let machine = await engine.machines.adopt(
             record.machineID, pid: Int32(clamping: observed?["pid"].int ?? 0))
@@ -344,6 +337,9 @@ public actor Pod {
         guard observed?["status"].string == "running" else { return machine.ended() }
         machine.setEventHandler(onEvent)
         do {
+            // The last daemon may have been killed while it captured the pod.
+            let control = machine.control
+            try await engine.threads.run { try control.proceedIfStopped() }
             try await machine.connect(seconds: 30)
             for state in try await machine.request("list")["containers"].array ?? [] {
                 if let id = state["id"].string { found[id] = state }

@@ -27,6 +27,8 @@ public struct PodRecord: Sendable {
     public var machineID = ""
     /// The places that containers have in the VM.
     var places: [String: Int] = [:]
+    /// Oldest first.
+    var snapshots: [PodSnapshot] = []
     /// What `Networks` needs to take it over after the daemon's restart.
     var networkState = JSON.null
 
@@ -75,7 +77,7 @@ extension PodRecord {
             "network": JSON(network), "endpoint": endpoint, "ports": ports, "labels": JSON(labels),
             "machine": JSON(machineID),
             "places": .object(JSONObject(places.sorted { $0.value < $1.value }.map { ($0.key, JSON($0.value)) })),
-            "networkState": networkState,
+            "networkState": networkState, "snapshots": JSON(snapshots.map(\.json)),
         ]
     }
 
@@ -101,5 +103,6 @@ extension PodRecord {
             }
         }
         networkState = json["networkState"]
+        for snapshot in json["snapshots"].array ?? [] { snapshots.append(try PodSnapshot(json: snapshot)) }
     }
 }

@@ -151,6 +151,7 @@ public actor Pods {
                 "pod \(pod.name) has \(inside.count) container\(inside.count == 1 ? "" : "s"): remove "
                     + "\(inside.count == 1 ? "it" : "them") first, or use force")
         }
+        if await pod.isStalled(among: inside, of: containers) { await pod.kill() }
         for id in inside.sorted() {
             // It may have gone by itself meanwhile.
             if let container = await containers.existing(id) { try await container.remove(force: true, volumes: false) }

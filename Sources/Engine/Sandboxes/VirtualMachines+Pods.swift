@@ -26,6 +26,47 @@ extension VirtualMachines {
         try DiskImage.format(path, bytes: diskBytes, holding: folder)
     }
 
+    /// A pod's VM that continues from a snapshot, with those in it that were, still standing still.
+    func resumePod(
+        _ snapshot: MachineSnapshot, _ shape: MachineShape, _ accelerator: Accelerator, members: [Member],
+        onEvent: @escaping @Sendable (JSON) -> Void
+    ) async throws -> VirtualMachine {
+        guard !isClosed else { throw SkalaError(.unavailable, "the daemon ends") }
+        self.accelerator = accelerator
+        let id = Identifier.make()
+        let files = MachineFiles(id: id, configuration: configuration)
+        try await threads.run { try files.make() }
+        let machine = try await spawn(
+            files, shape: shape, accelerator: accelerator, origin: .snapshot(hasDisk: false, cards: []),
+            descriptors: [
+                ["copied": JSON(snapshot.memory)], ["tap": JSON(VirtualMachine.tap(of: id))],
+                ["file": JSON(snapshot.state)],
+            ])
+        do {
+            machine.setEventHandler(onEvent)
+            let control = machine.control
+            try await threads.run {
+                try control.loadPod()
+                for member in members {
+                    try control.plug(
+                        root: .open(member.root, O_RDONLY), disk: .open(member.disk, O_RDWR), into: member.place)
+                }
+                try control.proceed()
+            }
+            // What they write waits in the guest: they stand still there.
+            for member in members {
+                let log = try await openLog(member.log.isNull ? nil : (member.id, member.log), of: machine)
+                try await threads.run { try control.plug(log: log, into: member.place) }
+            }
+            // Nobody is connected before: the guest learns from that that the engine it knew has gone.
+            try await machine.connect(seconds: 30)
+            unclaimed[id] = nil
+            return machine
+        } catch {
+            throw await failed(machine, error)
+        }
+    }
+
     /// Puts a container's disks, log and folders into a VM.
     func plug(_ member: Member, into machine: VirtualMachine, shape: MachineShape) async throws {
         let files = MachineFiles(id: machine.id, configuration: configuration)
@@ -48,9 +89,13 @@ extension VirtualMachines {
     }
 
     /// Takes out what the guest has let go of.
-    func unplug(_ place: MachinePlace, of id: String, from machine: VirtualMachine) async throws {
+    ///
+    /// - Parameter keepsShare: not the folders of the host.
+    func unplug(
+        _ place: MachinePlace, of id: String, from machine: VirtualMachine, keepsShare: Bool
+    ) async throws {
         let control = machine.control
-        try await threads.run { try control.unplug(place) }
+        try await threads.run { try control.unplug(place, keepsShare: keepsShare) }
         await endShare(of: id)
         unlink(MachineFiles(id: machine.id, configuration: configuration).folder + "/" + place.shareSocket)
     }

@@ -11,7 +11,7 @@ enum ContainerSnapshots {
     private static let diskOnly: Option = .flag("disk-only", "The files alone, without the memory of a VM that runs")
 
     /// Shows the progress on standard error, so that the result is all there is on standard output.
-    private static func work(_ call: Invocation, _ path: String, _ body: JSON) throws -> JSON {
+    static func work(_ call: Invocation, _ path: String, _ body: JSON) throws -> JSON {
         var result: JSON = [:]
         let display = call.arguments.flag("quiet") ? nil : ProgressDisplay(descriptor: 2)
         try ProgressDisplay.show(try call.client.send(.post(path, body)), on: display) { result = $0 }
@@ -46,7 +46,11 @@ enum ContainerSnapshots {
 
     /// Shows an instance's snapshots; what stands in front of the current one is what it came from.
     static func list(_ name: String, _ call: Invocation) throws -> Int32 {
-        let snapshots = try call.client.json(.get(path(name, "/snapshots")))["Snapshots"].array ?? []
+        try list(at: path(name, "/snapshots"), call)
+    }
+
+    static func list(at path: String, _ call: Invocation) throws -> Int32 {
+        let snapshots = try call.client.json(.get(path))["Snapshots"].array ?? []
         let now = SystemClock.now()
         let rows = snapshots.map { snapshot -> JSON in
             // The engine's own text.

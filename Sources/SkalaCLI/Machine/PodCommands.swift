@@ -6,7 +6,7 @@ import Kernel
 enum PodCommands {
     static let group = Command(
         "pod", "Virtual machines that several containers share", "COMMAND",
-        work: .group([create, list, inspect, remove]))
+        work: .group([create, list, inspect, remove, snapshot, restore]))
 
     private static func path(_ name: String) -> String { "/skala/v1/pods/\(PercentEncoding.encode(name))" }
 
@@ -75,6 +75,44 @@ enum PodCommands {
         examples: ["skala pod inspect web", "skala pod inspect --format '{{.IPAddress}}' web"]
     ) { call in
         try ObjectInspect.inspect(call) { try call.client.json(.get(path($0))) }
+    }
+
+    private static let snapshot = Command(
+        "snapshot",
+        "Keep a pod with the memory of all that runs in it; list (ls POD) or remove snapshots (rm POD SNAPSHOT...)",
+        "[OPTIONS] POD [SNAPSHOT] | ls POD | rm POD SNAPSHOT [SNAPSHOT...]", Command.atLeast(1),
+        options: [.quiet, .format],
+        examples: ["skala pod snapshot shop before", "skala pod snapshot ls shop", "skala pod snapshot rm shop before"]
+    ) { call in
+        let words = call.arguments.positional
+        if words[0] == "ls", words.count == 2 {
+            return try ContainerSnapshots.list(at: path(words[1]) + "/snapshots", call)
+        }
+        if words[0] == "rm", words.count > 2 {
+            return try Each.run(Array(words.dropFirst(2)), call.output) { name in
+                try call.client.json(.delete("\(path(words[1]))/snapshots/\(PercentEncoding.encode(name))"))
+                return name
+            }
+        }
+        guard words.count <= 2 else {
+            throw SkalaError(.invalid, "one snapshot at a time: skala pod snapshot POD [SNAPSHOT]")
+        }
+        let body: JSON = words.count == 2 ? ["Name": JSON(words[1])] : [:]
+        let answer = try ContainerSnapshots.work(call, path(words[0]) + "/snapshots", body)
+        try call.output.line(answer["Snapshot"].plain)
+        return 0
+    }
+
+    private static let restore = Command(
+        "restore", "Take a pod back to a snapshot: its containers go on where they were", "[OPTIONS] POD SNAPSHOT",
+        2...2,
+        options: [.quiet], examples: ["skala pod restore shop before"]
+    ) { call in
+        let words = call.arguments.positional
+        let target = "\(path(words[0]))/snapshots/\(PercentEncoding.encode(words[1]))/restore"
+        _ = try ContainerSnapshots.work(call, target, [:])
+        try call.output.line(words[0])
+        return 0
     }
 
     private static let remove = Command(

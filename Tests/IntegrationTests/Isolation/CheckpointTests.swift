@@ -130,7 +130,9 @@ extension Integration {
                 try await t.sh(
                     "\(all) docker exec $c sh -c 'hostname; head -c 16 /dev/urandom | md5sum; ip -4 -o addr show eth0'; done | sort -u | wc -l",
                     prints: "15")
-                try await t.sh("docker exec ${N}c-2 ping -c 1 -W 5 ${N}a", has: "1 packets received")
+                try await t.sh(
+                    "docker exec ${N}c-2 ping -c 1 -W 5 $(docker inspect -f '{{.NetworkSettings.IPAddress}}' ${N}a)",
+                    has: "1 packets received")
                 // The source, too, goes on; so do all logs.
                 try await t.sh(
                     "\(all) n=$(docker logs --tail 1 $c); until [ $(docker logs --tail 1 $c) -gt $n ]; do sleep 0.1; done; done; echo all",

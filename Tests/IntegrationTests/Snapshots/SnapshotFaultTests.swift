@@ -12,8 +12,8 @@ extension Integration {
             "sh -c 'i=0; while :; do i=$((i+1)); echo $i >/new; mv /new /count; sleep 0.05; done'"
         /// Whether `$1` goes on.
         private static let counts = """
-            counts() { a=$(docker exec $1 cat /count); for i in $(seq 100); do \
-            b=$(docker exec $1 cat /count) && [ -n "$b" ] && [ "$b" != "$a" ] && return; done; echo "$1 stands still at $a" >&2; false; }
+            counts() { a=; for i in $(seq 300); do b=$(docker exec $1 cat /count) && { [ -n "$a" ] || a=$b; } && \
+            [ "$b" != "$a" ] && return; sleep 0.1; done; echo "$1 stands still at $a" >&2; false; }
             """
 
         /// The host's warden dies, and with it all that runs: what it was about to become is whole, and nothing else is left.

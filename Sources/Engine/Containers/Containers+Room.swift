@@ -1,0 +1,110 @@
+import Base
+import Glibc
+import Kernel
+import Machines
+
+/// VMs that QEMU has stopped because the host had no room for what they wrote: they are noticed, told of, and go on when there
+/// is room again. Nobody else learns of it: the guest's warden is in there, and QEMU tells only who asks.
+extension Containers {
+    /// How often it is asked how much room there is: one system call. In nanoseconds.
+    private static let roundTime: UInt64 = 2_000_000_000
+    /// VMs are asked in every round while there is less room than this, in bytes; otherwise in each of so many rounds, since a disk
+    /// may be full for a moment only.
+    private static let scarceRoom: Int64 = 256 << 20
+    private static let roundsWithRoom = 15
+    /// With less a VM that went on would stop again at once, in bytes.
+    private static let enoughRoom: Int64 = 8 << 20
+
+    /// Ends with the daemon.
+    func watchRoom() async {
+        var round = 0
+        while await !engine.machines.isClosed {
+            try? await Task.sleep(nanoseconds: Containers.roundTime)  // never cancelled
+            round += 1
+            var isScarce = true
+            if case .success(let room) = self.room() { isScarce = room < Containers.scarceRoom }
+            guard isScarce || hasStalledMachines || round % Containers.roundsWithRoom == 0 else { continue }
+            await lookForStalledMachines()
+        }
+    }
+
+    /// Bytes that QEMU, which is no superuser, can still write.
+    private func room() -> Result<Int64, KernelError> {
+        var status = statvfs()
+        let path = engine.configuration.dataRoot
+        guard statvfs(path, &status) == 0 else { return .failure(KernelError("statvfs", path, errno: errno)) }
+        return .success(Int64(clamping: status.f_bavail) * Int64(clamping: status.f_frsize))
+    }
+
+    /// Asks all VMs, and lets those go on that found no room, if there is some.
+    func lookForStalledMachines() async {
+        var occupied: [(machine: VirtualMachine, containers: [Container])] = []
+        for container in all() {
+            // A paused one does not answer, and one that is being captured is stopped for that.
+            guard await container.snapshot.state.status == .running, await !container.isBeingCaptured,
+                let machine = await container.machine, machine.isAlive
+            else { continue }
+            if let index = occupied.firstIndex(where: { $0.machine === machine }) {
+                occupied[index].containers.append(container)
+            } else {
+                occupied.append((machine, [container]))
+            }
+        }
+        let controls = occupied.map(\.machine.control)
+        // When it cannot be told, trying costs nothing.
+        let hasRoom = ((try? room().get()) ?? .max) >= Containers.enoughRoom
+        let answers: [Bool?]
+        do {
+            answers = try await engine.threads.run {
+                // One that is busy, or ends just now, is asked again.
+                controls.map { try? $0.isStalled(goesOn: hasRoom) }
+            }
+        } catch { return engine.log.error("cannot tell whether a VM stands still", ["error": "\(error)"]) }
+        hasStalledMachines = answers.contains(true)
+        for (entry, isStalled) in zip(occupied, answers) {
+            guard let isStalled else { continue }
+            for container in entry.containers { await container.noteStall(isStalled, of: entry.machine) }
+        }
+    }
+}
+
+extension Container {
+    static let stallText = "the VM stands still: the host has no room left for what it writes"
+
+    /// QEMU has stopped its VM for want of room, or not any more.
+    func noteStall(_ stalls: Bool, of machine: VirtualMachine) {
+        guard stalls != isStalled, self.machine === machine, record.state.status == .running else { return }
+        isStalled = stalls
+        record.state.error = stalls ? Container.stallText : ""
+        if stalls {
+            engine.log.error(Container.stallText, ["container": record.name])
+        } else {
+            engine.log.info("the VM goes on: there is room again", ["container": record.name])
+        }
+        publish(stalls ? "disk-full" : "disk-room")
+    }
+
+    /// - Throws: `.conflict` while its VM stands still: nobody in there would answer.
+    func requireNoStall() throws(SkalaError) {
+        guard isStalled else { return }
+        throw SkalaError(.conflict, "container \(record.name) cannot be asked: \(Container.stallText)")
+    }
+
+    /// Ends the VM of a container that stands still, if nobody else is in there.
+    ///
+    /// - Throws: `.conflict` for one among others in a pod, which would lose what they have not written.
+    func endStalledMachine() async throws {
+        guard let machine else { throw VirtualMachine.gone }
+        // Nothing is left to lose when it has ended already.
+        if machine.isAlive, let pod, await pod.isShared {
+            throw SkalaError(
+                .conflict,
+                "container \(record.name) cannot be ended alone: \(Container.stallText); make room, or end all of its pod "
+                    + "(skala pod rm --force \(pod.name))")
+        }
+        try await engine.warden.request("signal", ["id": JSON(machine.id), "signal": JSON(SIGKILL)])
+        guard await waitForExit(seconds: 20) else {
+            throw SkalaError(.timedOut, "the VM of container \(id) did not end within 20 s of SIGKILL")
+        }
+    }
+}
