@@ -126,7 +126,8 @@ extension ServiceReconciler {
         guard let task = tasks[id] else { return }
         // Out of the balancer first: no new connection finds a task that is stopping.
         await balance()
-        await drain(task)
+        // One that hangs answers nothing that is waited for.
+        if grace == nil { await drain(task) }
         do {
             // A container that a killed daemon made, and did not write down, has the task's name.
             let name = TaskContainer.name(of: task, service: service)
