@@ -35,7 +35,7 @@ soak: dependencies ## Kills daemon and warden 200 times, fails their kernel call
 	scripts/soak/soak.py services --minutes 30 --programs $(SCRATCH)/debug/debug $(if $(SEED),--seed $(SEED))
 
 .PHONY: demo
-demo: ## Runs nginx, PostgreSQL, Redis and an application on a Skala of its own, proves and times them (as root)
+demo: ## Runs applications and services under load on a Skala of its own, proves and times them (as root)
 	@scripts/demo.sh
 
 .PHONY: kernel

@@ -152,7 +152,7 @@ let package = Package(
         .testTarget(
             name: "SimulationTests", dependencies: ["Planning", "Base", "TestSupport"], swiftSettings: settings),
         .testTarget(
-            name: "ServicesTests", dependencies: ["Services", "Planning", "Base", "TestSupport"],
+            name: "ServicesTests", dependencies: ["Services", "Networks", "Planning", "Base", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
             name: "DockerAPITests", dependencies: ["DockerAPI", "Engine", "Images", "OCI", "Base"],

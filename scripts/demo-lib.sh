@@ -48,7 +48,7 @@ failed() {
         engine logs --tail 3 "$name" 2>&1 | sed "s/^/  $name: /" >&2 || true
     done
     [ ! -s "$work/up.log" ] || { echo "what skala up said last:"; tail -n 5 "$work/up.log"; } >&2
-    [ -z "$(engine service ls -q)" ] || engine service explain "$web" >&2 || true
+    [ -z "$(engine service ls -q)" ] || engine service explain "$web" | tail -n 20 >&2 || true
 }
 
 # What virtual machines run on: kvm, or tcg, which is software. Known from the first one on.

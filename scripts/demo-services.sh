@@ -8,10 +8,12 @@
 web=blog_web
 load_process='' load_name=''
 phases=()
-most=0
+# What the Compose files say of a replica's share of requests, and of replicas.
+share=8 most=5
+files=(-f examples/wordpress/compose.yaml)
 declare -A times=() memory=() failures=() rates=()
 
-compose() { engine up -f examples/wordpress/compose.yaml "$@" >"$work/up.log" 2>&1; }
+compose() { engine up "${files[@]}" "$@" >"$work/up.log" 2>&1; }
 
 prepare_services() {
     port=$((20000 + RANDOM % 10000 / 4 * 4))
@@ -46,6 +48,9 @@ serving() { decisions 0 | sed -n 's/^[0-9]* serving: \([0-9]*\).*/\1/p' | tail -
 
 serves_at_least() { [ "$(serving)" -ge "$1" ]; }
 
+# One replica, and the autoscaler has seen that it is enough.
+is_at_rest() { serves 1 && engine service explain --format '{{.Autoscaler}}' "$web" | grep -q '^1: .* wants [01]\b'; }
+
 serves() { [ "$(serving)" = "$1" ]; }
 
 # When, after a time, connections were balanced over so many replicas at least.
@@ -58,6 +63,8 @@ a_replica() {
     engine ps --no-trunc --format '{{.Names}}' --filter health=healthy --filter label=com.docker.swarm.service.name=$web |
         tail -n 1
 }
+
+has_ended() { [ -z "$(engine ps -q --filter "name=$1")" ]; }
 
 release() { curl -s -m 30 -o /dev/null -D - "$page" | tr -d '\r' | sed -n 's/^X-Release: //p'; }
 
@@ -85,13 +92,16 @@ stop_load() {
     add_phase
 }
 
-number() { sed -n "s/.*\"$1\":\([0-9.]*\).*/\1/p" "$work/load.json" | head -n 1; }
+# The first such member is the whole load's, and not a second's.
+number() {
+    awk -v key="\"$1\":" '!found && match($0, key "[0-9.]+") {
+        print substr($0, RSTART + length(key), RLENGTH - length(key)); found = 1 }' "$work/load.json"
+}
 latency() { sed -n "s/.*\"latency\":{[^}]*\"$1\":\([0-9.]*\).*/\1/p" "$work/load.json"; }
 
 add_phase() {
     failures[$load_name]=$(number failed)
-    rates[$load_name]=$(number rate)
-    phases+=("$(printf '%-38s %8d %8d %9.1f %9.0f %7.0f %7.0f' "$load_name" "$(number requests)" "$(number failed)" \
+    phases+=("$(printf '%-38s %8d %8d %9.1f %8.0f %8.0f %8.0f' "$load_name" "$(number requests)" "$(number failed)" \
         "$(number rate)" "$(latency p50)" "$(latency p95)" "$(latency p99)")")
 }
 
@@ -100,15 +110,19 @@ add_phase() {
 # From one user to so many: replicas are added by themselves.
 ramp() {
     local isolation=$1 users=$2 length=$3 began
+    wait_until 60 "a service at rest" is_at_rest
     step "$isolation: from 1 to $users users in $length s"
     began=$(nanoseconds)
     start_load "$isolation: 1 to $users users" --ramp "1:$users" --duration "${length}s"
     wait_until 120 "a second replica" has_served_again "$began" 2
+    # From when on one replica is too few.
+    began=$((began + 1000000000 * length * share / (users - 1)))
     times[decision $isolation]=$(seconds "$began" "$(decided "$began" 'autoscaler: 1 → ')")
     times[serving $isolation]=$(seconds "$began" "$(served_again "$began" 2)")
     wait "$load_process"
     memory[$isolation]=$(memory_per_replica)
     add_phase
+    rates[$isolation]=$(number rate)
     expect "$(serving)" "$most"
     done_step "1 → $(serving) replicas, the second served after ${times[serving $isolation]} s"
 }
@@ -132,15 +146,18 @@ crash() {
 
 # All its processes stop, as those of a program that waits for itself for ever.
 hang() {
-    local isolation=$1 users=$2 count began
+    local isolation=$1 users=$2 count victim began
     step "$isolation: a replica hangs"
     start_load "$isolation: one hangs" --concurrency "$users" --duration 5m
     sleep 1
     count=$(serving)
+    victim=$(a_replica)
     began=$(nanoseconds)
-    engine exec "$(a_replica)" sh -c 'kill -STOP -1'
+    engine exec "$victim" sh -c 'kill -STOP -1'
     wait_until 120 "$count replicas after one hung" has_served_again "$began" "$count"
     times[hang $isolation]=$(seconds "$began" "$(served_again "$began" "$count")")
+    # Requests it has had wait until it is killed: they are counted, too.
+    wait_until 60 "the end of the replica that hung" has_ended "$victim"
     sleep 1
     stop_load
     done_step "$count of $count serve again after ${times[hang $isolation]} s"
@@ -187,26 +204,22 @@ calm() {
 
 deploy() {
     step "skala up: MariaDB with a volume and a secret, WordPress"
-    export BLOG_ISOLATION=container BLOG_RELEASE=1 BLOG_MAX=5
-    most=$BLOG_MAX
     compose
     expect "$(curl -s -m 10 "$page")" '<title>Skala</title>'
     expect "$(release)" 1
-    wait_until 30 "one replica" serves 1
     done_step "$page"
 }
 
 # From containers to virtual machines is a rolling update like any other.
 move_to_machines() {
     step "the front end moves into virtual machines, under load"
-    export BLOG_ISOLATION=microvm BLOG_RELEASE=1
+    files+=(-f examples/wordpress/microvm.yaml)
     # The first one says what VMs run on here.
-    engine run --rm --isolation microvm busybox true
+    engine run --rm --isolation microvm --memory 256m busybox true >"$work/up.log" 2>&1
     if is_emulated; then
-        # What a processor in software can do: fewer replicas that may use more, and patience.
-        export BLOG_MAX=2 BLOG_CPUS=1 BLOG_HEALTH_INTERVAL=2s BLOG_HEALTH_TIMEOUT=4s BLOG_START_PERIOD=20s
+        files+=(-f examples/wordpress/emulated.yaml)
+        share=2 most=2
     fi
-    most=${BLOG_MAX:-5}
     start_load "from containers to microVMs" --concurrency 2 --duration 5m
     compose
     stop_load
@@ -242,17 +255,22 @@ services() {
 }
 
 print_services() {
-    printf '\n%-38s %8s %8s %9s %9s %7s %7s\n' "WordPress under load" requests failed "a second" "p50 ms" "p95 ms" "p99 ms"
+    printf '\n%-38s %8s %8s %9s %8s %8s %8s\n' "WordPress under load" requests failed "a second" "p50 ms" "p95 ms" "p99 ms"
     printf '%s\n' "${phases[@]}"
-    printf '\n%-38s %12s %12s   %s\n' "seconds" containers microVMs "the studies: containers, VMs"
-    timing "load → decision to add a replica" decision "" s
-    timing "load → a new replica serves" serving "8 s, 3 min (Joy 2015)"
-    timing "SIGKILL → all serve again" crash "< 1 s, tens of seconds (Sharma 2016)"
-    timing "hang → all serve again" hang
-    timing "rolling update of all replicas" update
-    timing "broken release → the one before" rollback
-    timing "load over → one replica" calm
-    printf '%-38s %12s %12s\n' "memory of the host per replica" "${memory[containers]}" "${memory[microVMs]}"
+    printf '\n%-38s %11s %11s   %s\n' seconds containers microVMs "the studies: containers, VMs"
+    row "one replica too few → decision" "${times[decision containers]}" "${times[decision microVMs]}"
+    row "one replica too few → another serves" "${times[serving containers]}" "${times[serving microVMs]}" "8, 180 (Joy 2015)"
+    row "SIGKILL → all serve again" "${times[crash containers]}" "${times[crash microVMs]}" \
+        "below 1, tens (Sharma et al. 2016)"
+    row "hang → all serve again" "${times[hang containers]}" "${times[hang microVMs]}"
+    row "rolling update" "${times[update containers]}" "${times[update microVMs]}"
+    row "broken release → rolled back" "${times[rollback containers]}" "${times[rollback microVMs]}"
+    row "no load → one replica" "${times[calm containers]}" "${times[calm microVMs]}"
+    row "memory of a replica, on the host" "${memory[containers]}" "${memory[microVMs]}"
+    row "answers a second, of the ramp" "${rates[containers]}" "${rates[microVMs]}" "more than 3 : 1 (Joy 2015)"
+    ! is_emulated || printf '\n%s\n%s\n' \
+        "This host has no hardware virtualization: the microVMs' processors are emulated, and PHP in them is some 20 times as" \
+        "slow. They have $most replicas at most, and fewer users."
 }
 
-timing() { printf '%-38s %12s %12s   %s\n' "$1" "${times[$2 containers]}" "${times[$2 microVMs]}" "${3:-}"; }
+row() { printf '%-38s %11s %11s   %s\n' "$1" "$2" "$3" "${4:-}"; }

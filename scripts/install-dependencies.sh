@@ -29,6 +29,7 @@ test=(
 )
 demo=(
     busybox-static mmdebstrap buildah       # images made of Debian packages
+    haproxy                                 # the balancer of requests
     curl iproute2 nftables procps           # requests, a client in a namespace of its own, clean-up
     qemu-system-x86 squashfs-tools e2fsprogs # virtual machines
 )

@@ -20,7 +20,7 @@ let manager = try await NetworkManager(
     runDirectory: arguments[1], options: NetworkOptions(bridge: arguments[2], subnet: arguments[3]))
 try await manager.restore(networks: [], endpoints: [:])
 let network = try await manager.find("bridge").id
-let http = try HTTPBalancer(folder: arguments[1] + "/http", log: Log(level: .error))
+let http = HTTPBalancer(folder: arguments[1] + "/http", log: Log(level: .error))
 var places: [String] = []
 
 /// Does one command.

@@ -117,20 +117,16 @@ class Services:
         victim = sorted(self.tasks(name), key=lambda task: task["ID"])[0]
         about = self.api.call("GET", f"/containers/{victim['Status']['ContainerStatus']['ContainerID']}/json")
         pid = about["State"]["Pid"]
-        under_way = established(pid)
+        # Read last before the kill, and understood afterwards: what comes in between is under way, too.
+        connections = pathlib.Path(f"/proc/{pid}/net/tcp").read_bytes()
         start = time.monotonic()
         os.kill(pid, 9)
-        return start, about["Config"]["Hostname"], under_way
+        return start, about["Config"]["Hostname"], established(connections.decode())
 
 
-def established(pid):
-    """Connections to the server in the process's network, now."""
-    try:
-        lines = pathlib.Path(f"/proc/{pid}/net/tcp").read_text().splitlines()[1:]
-    except OSError:
-        return 0
-    fields = [line.split() for line in lines]
-    # 01: established; 03: its handshake is under way.
+def established(table):
+    """Connections to the server in a /proc/net/tcp; 01: established, 03: their handshake is under way."""
+    fields = [line.split() for line in table.splitlines()[1:]]
     return sum(one[1].endswith(f":{PORT:04X}") and one[3] in ("01", "03") for one in fields)
 
 

@@ -82,12 +82,13 @@ class Skala:
         value = 2166136261
         for byte in str(self.run).encode():
             value = (value ^ byte) * 16777619 & 0xFFFFFFFF
-        for family in ("ip", "ip6"):
-            subprocess.run(
-                ["nft", "delete", "table", family, f"skala_{value & 0xFFFF:04x}"],
-                stderr=subprocess.DEVNULL,
-                check=False,
-            )
+        table = f"skala_{value & 0xFFFF:04x}"
+        for family, name in (
+            ("ip", table), ("ip6", table),
+            # Of services that a run left because it was interrupted.
+            *((family, table + "_services") for family in ("ip", "ip6", "bridge")),
+        ):
+            subprocess.run(["nft", "delete", "table", family, name], stderr=subprocess.DEVNULL, check=False)
 
 
 class Docker:

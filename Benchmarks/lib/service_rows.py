@@ -115,7 +115,7 @@ class World:
         first, second = Series(), Series()
         for port in (ours, theirs):
             self.load(port)
-        count = max(3, min(bench.count, 15))
+        count = max(3, min(bench.count, 12))
         for number in range(count):
             # A B, B A: what the machine does beside is not always one side's.
             pair = [(first, ours), (second, theirs)]

@@ -126,12 +126,13 @@ def autoscale(bench):
     cluster = ours(bench)
     decision, answer = Series(), Series()
     for number in range(3):
-        cluster.create(
-            cluster.spec(
-                "web", 1, port=18700,
-                labels={"skala.autoscale.min": "1", "skala.autoscale.max": "2", "skala.autoscale.cpu": "50"},
-            )
+        spec = cluster.spec(
+            "web", 1, port=18700,
+            labels={"skala.autoscale.min": "1", "skala.autoscale.max": "2", "skala.autoscale.cpu": "50"},
         )
+        # So little that the load is over the target from its first moment on a busy machine, too.
+        spec["TaskTemplate"]["Resources"] = {"Limits": {"NanoCPUs": 250_000_000}}
+        cluster.create(spec)
         undo = lambda: cluster.remove("web")  # noqa: E731
         bench.local.defer("remove the service", lambda: cluster.containers("web") and cluster.remove("web"))
         cluster.answering(18700, 1)

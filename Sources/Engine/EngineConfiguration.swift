@@ -25,6 +25,8 @@ public struct EngineConfiguration: Sendable {
     public var accelerator: Accelerator?
     /// QEMU's program.
     public var machineProgram = "/usr/bin/qemu-system-x86_64"
+    /// HAProxy's program.
+    public var balancerProgram = "/usr/sbin/haproxy"
     /// VMs of each size that are kept ready, at most.
     public var spareMachines = 2
     /// The memory that all of those may have together, in bytes.

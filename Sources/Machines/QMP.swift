@@ -16,7 +16,8 @@ final class QMP {
     init(path: String, deadline: Int64, isAlive: () -> Bool) throws {
         while true {
             do {
-                socket = try UnixSocket.connect(path)
+                // One that stands still does not even take connections.
+                socket = try UnixSocket.connect(path, limit: QMP.left(until: deadline))
                 break
             } catch {
                 guard isAlive() else { throw SkalaError(.unavailable, "QEMU ended at once") }
@@ -32,10 +33,13 @@ final class QMP {
     }
 
     private func limitWaits(to deadline: Int64) throws(KernelError) {
-        let left = max(1_000_000, deadline - SystemClock.monotonicNanoseconds())
-        var time = timeval(tv_sec: Int(left / 1_000_000_000), tv_usec: Int(left % 1_000_000_000 / 1000))
-        try checkErrno(
-            setsockopt(socket.raw, SOL_SOCKET, SO_RCVTIMEO, &time, socklen_t(MemoryLayout<timeval>.size)), "setsockopt")
+        for option in [SO_RCVTIMEO, SO_SNDTIMEO] {
+            try UnixSocket.limitWaits(socket.raw, option, to: QMP.left(until: deadline))
+        }
+    }
+
+    private static func left(until deadline: Int64) -> Int64 {
+        max(1_000_000, deadline - SystemClock.monotonicNanoseconds())
     }
 
     /// Carries out one command.

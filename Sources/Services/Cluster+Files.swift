@@ -92,7 +92,12 @@ extension Cluster {
         var users: [String] = []
         for service in try await services() {
             let references = Cluster.references(kind, service.spec.task)
-            if references.contains(where: { $0["\(kind.idKey)"].string == file.id }) { users.append(service.name) }
+            var isUsed = references.contains { $0[kind.idKey].string == file.id }
+            // What a service has was checked.
+            if kind == .secret, let name = ((try? HTTPPolicy(labels: service.spec.labels)) ?? nil)?.certificate {
+                isUsed = isUsed || (try? self.file(.secret, name))?.id == file.id
+            }
+            if isUsed { users.append(service.name) }
         }
         guard users.isEmpty else {
             throw SkalaError(
@@ -117,7 +122,7 @@ extension Cluster {
         return RegistryCredentials(header: String(decoding: header, as: UTF8.self))
     }
 
-    private func contents(of file: SwarmFile) throws -> [UInt8] {
+    func contents(of file: SwarmFile) throws -> [UInt8] {
         file.kind == .secret ? try vault().open(file.contents, id: file.id) : file.contents
     }
 

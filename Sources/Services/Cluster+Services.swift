@@ -109,6 +109,7 @@ extension Cluster {
         try await context.engine.containers.check(body)
         let ports = service.spec.endpoint.ports
         _ = try ServiceReconciler.algorithm(of: service.spec)
+        try await checkHTTP(service)
         if try AutoscalePolicy(labels: service.spec.labels) != nil, service.spec.mode.name != "replicated" {
             throw SkalaError(.invalid, "only replicated services scale by themselves, not \(service.spec.mode.name)s")
         }
@@ -119,7 +120,7 @@ extension Cluster {
                 let isTaken = other.spec.endpoint.ports.contains {
                     $0.publishedPort == port.publishedPort && $0.transport == port.transport
                 }
-                if isTaken {
+                if isTaken, !share(port, service.spec, other.spec) {
                     throw SkalaError(
                         .invalid,
                         "port '\(port.publishedPort)' is already in use by service '\(other.name)' (\(other.id))")

@@ -17,6 +17,7 @@ public actor Cluster {
     /// Secrets and configs, by id.
     var files: [String: SwarmFile] = [:]
     var listener: Task<Void, Never>?
+    var holdListener: Task<Void, Never>?
     /// Services are made and changed one at a time: names and ports are looked at first.
     let turn = AsyncSemaphore(limit: 1)
     var scheduler = Scheduler()
@@ -124,7 +125,7 @@ public actor Cluster {
 
     /// Takes over what the store has and the engine runs. Called once, when the engine has started.
     public func start() async throws {
-        guard let json = try await context.store.get("cluster", "cluster") else { return }
+        guard let json = try await context.store.get("cluster", "cluster") else { return try await restoreHTTP() }
         record = try ClusterRecord(json: json)
         context.counter.noteUsed(json["Version"]["Index"].int ?? 0)
         node = try await context.store.all("node").first.map { try NodeRecord(json: $0.body) }
@@ -159,6 +160,7 @@ public actor Cluster {
         for stray in await context.engine.networks.balancedServices() where reconcilers[stray.id] == nil {
             try await context.engine.networks.removeService(stray.id)
         }
+        try await restoreHTTP()
         for task in tasks.values.joined() { try await context.store.remove("task", task.id) }
         for reconciler in reconcilers.values { reconciler.start() }
     }
@@ -181,11 +183,13 @@ public actor Cluster {
     /// Stops looking after services; their containers go on.
     public func close() {
         listener?.cancel()
+        holdListener?.cancel()
         for reconciler in reconcilers.values { reconciler.close() }
     }
 
     /// Hands what happens to containers to the reconcilers of their services.
     func listen() {
+        listenToHeldRequests()
         listener?.cancel()
         let stream = context.engine.events.listen().stream
         listener = Task { [weak self] in

@@ -28,7 +28,8 @@ extension ServiceReconciler {
         }
     }
 
-    private func sampleLoad() async {
+    /// - Parameter fresh: HAProxy is asked although it was a moment ago.
+    func sampleLoad(fresh: Bool = false) async {
         let serving = tasks.values.filter { $0.state == .running && $0.isWanted }
         var statistics: [(container: String, time: Int64, document: JSON)] = []
         for task in serving {
@@ -38,7 +39,13 @@ extension ServiceReconciler {
             else { continue }
             statistics.append((task.containerID, SystemClock.monotonicNanoseconds(), document))
         }
-        let sample = meter.sample(statistics, serving: serving.count, resources: service.spec.task.resources)
+        var sample = meter.sample(statistics, serving: serving.count, resources: service.spec.task.resources)
+        if let http = await httpFigures(fresh: fresh) {
+            sample.values[.requestsPerSecond] = http.requestsPerSecond
+            sample.values[.concurrency] = Double(http.concurrency)
+            if let latency = http.latencyMilliseconds[95] { sample.values[.latencyP95] = Double(latency) }
+            sample.held = http.held
+        }
         guard case .replicated(let replicas) = service.spec.mode, !service.isRemoved,
             let decision = autoscaler?.decide(replicas: replicas, sample, at: SystemClock.now())
         else { return }

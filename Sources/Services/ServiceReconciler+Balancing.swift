@@ -20,6 +20,8 @@ extension ServiceReconciler {
                 context.log.error(
                     "the connections of a service cannot be balanced", ["service": service.name, "error": "\(error)"])
                 balanced = nil
+                balancedHTTP = nil
+                isFirstBalance = true
             }
         }
     }
@@ -34,50 +36,73 @@ extension ServiceReconciler {
     private func balance(_ spec: ServiceSpec) async throws {
         // A step of its last task may end after that.
         guard !hasEndedBalancing else { return }
-        let networks = context.engine.networks
-        let members = tasks.values.filter(isServing).sorted { $0.created < $1.created }.map {
+        let serving = tasks.values.filter(isServing).sorted { $0.created < $1.created }
+        let http = try await httpService(spec, serving)
+        let ports = Set(http?.listeners.map(\.port) ?? [])
+        let members = serving.map {
             // Whoever takes a slot over takes over the clients that a source hash led there.
             BalancedMember(id: $0.containerID, key: $0.slot == 0 ? "" : "\($0.slot)")
         }
-        let wanted = try await balancedService(spec, members)
+        // A port that changes hands is given up first.
+        if balancedHTTP?.listeners.allSatisfy({ ports.contains($0.port) }) == false {
+            try await balance(requests: http)
+            try await balance(connections: spec, members, except: ports, patience: 40)
+        } else {
+            try await balance(connections: spec, members, except: ports, patience: 0)
+            try await balance(requests: http)
+        }
+        isFirstBalance = false
+        noteMembers(serving.map(\.id))
+    }
+
+    /// - Parameters:
+    ///   - http: published ports that are HAProxy's.
+    ///   - patience: so many times a port that is in use is tried again.
+    private func balance(
+        connections spec: ServiceSpec, _ members: [BalancedMember], except http: Set<UInt16>, patience: Int
+    ) async throws {
+        let networks = context.engine.networks
+        let wanted = try await balancedService(spec, members, except: http)
         if wanted.attachments.isEmpty, wanted.portRequests.isEmpty {
             guard balanced != nil || isFirstBalance else { return }
-            isFirstBalance = false
             balanced = nil
             return try await networks.removeService(service.id)
         }
         if let balanced, balanced.isReached(as: wanted) {
             guard balanced.members != members else { return }
             try await networks.setMembers(of: service.id, members)
-            noteMembers(balanced.members, members)
             self.balanced?.members = members
         } else {
-            try await networks.setService(wanted)
-            noteMembers(balanced?.members ?? [], members)
-            balanced = wanted
+            do {
+                try await networks.setService(wanted)
+                balanced = wanted
+            } catch let error as SkalaError where error.code == .conflict && patience > 0 {
+                // A process that gives a port up has it for a moment longer.
+                try await Task.sleep(nanoseconds: 25_000_000)
+                try await balance(connections: spec, members, except: http, patience: patience - 1)
+            }
         }
-        isFirstBalance = false
     }
 
-    /// Says from when on connections find other tasks than before: what came up serves now.
-    private func noteMembers(_ before: [BalancedMember], _ after: [BalancedMember]) {
-        func names(_ members: [BalancedMember], without others: [BalancedMember]) -> String {
-            let slots = members.filter { !others.contains($0) }.map { member in
-                tasks.values.first { $0.containerID == member.id }.map { name($0.id) } ?? "one that has gone"
-            }
-            return slots.joined(separator: ", ")
+    /// Says since when other tasks than before are found: what came up serves now.
+    private func noteMembers(_ serving: [String]) {
+        guard serving != served else { return }
+        func names(_ ids: [String], without others: [String]) -> String {
+            ids.filter { !others.contains($0) }.map(name).joined(separator: ", ")
         }
-        let (came, left) = (names(after, without: before), names(before, without: after))
-        guard came != left else { return }
+        let (came, left) = (names(serving, without: served), names(served, without: serving))
         let changes = [came.isEmpty ? "" : "\(came) in", left.isEmpty ? "" : "\(left) out"].filter { !$0.isEmpty }
-        note("serving: \(after.count) (\(changes.joined(separator: "; ")))")
+        note("serving: \(serving.count) (\(changes.joined(separator: "; ")))")
+        served = serving
     }
 
     func isServing(_ task: TaskRecord) -> Bool {
         task.state == .running && task.isWanted && task.isHealthy && faults[task.id] == nil
     }
 
-    private func balancedService(_ spec: ServiceSpec, _ members: [BalancedMember]) async throws -> BalancedService {
+    private func balancedService(
+        _ spec: ServiceSpec, _ members: [BalancedMember], except http: Set<UInt16>
+    ) async throws -> BalancedService {
         var attachments: [BalancedService.Attachment] = []
         for target in spec.task.networks {
             let network = try await context.engine.networks.find(target.target)
@@ -86,7 +111,9 @@ extension ServiceReconciler {
                 BalancedService.Attachment(
                     networkID: network.id, names: [spec.name] + target.aliases, hasAddress: spec.endpoint.mode == .vip))
         }
-        let ports = spec.endpoint.ports.filter { $0.publishMode == .ingress }.map { port in
+        let ports = spec.endpoint.ports.filter {
+            $0.publishMode == .ingress && !($0.transport == .tcp && http.contains(UInt16(clamping: $0.publishedPort)))
+        }.map { port in
             let published = UInt16(clamping: port.publishedPort)
             return PortRequest(
                 hostIP: "", hostPorts: published == 0 ? nil : published...published,
@@ -117,7 +144,13 @@ extension ServiceReconciler {
                 context.log.error(
                     "the rules of a service cannot be removed", ["service": service.name, "error": "\(error)"])
             }
+            do {
+                try await context.http.remove(service.id)
+            } catch {
+                context.log.error("haproxy cannot forget a service", ["service": service.name, "error": "\(error)"])
+            }
             balanced = nil
+            balancedHTTP = nil
         }
     }
 }

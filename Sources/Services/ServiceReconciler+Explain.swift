@@ -64,6 +64,7 @@ extension Cluster {
     /// For `GET /skala/v1/services/{id}/explain`.
     public func explanation(of service: String) async throws -> JSON {
         var explanation = await (try reconciler(service)).explanation()
+        if let figures = try await httpFigures()[explanation["ID"].string ?? ""] { explanation["HTTP"] = figures.json }
         if let node { explanation["Nodes"][node.id] = ["Hostname": JSON(node.hostname)] }
         return explanation
     }

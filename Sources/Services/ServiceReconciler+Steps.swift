@@ -40,6 +40,7 @@ extension ServiceReconciler {
         case .start:
             await context.makers.withPlace { await startContainer(id) }
             started.insert(id)
+            await knock(id)
         case .stop: await stop(id) { $0.enter(.shutdown, "shutdown") }
         case .fail(let fault):
             // It does not do its work: what it has to say at its end is worth little, and its successor waits for it.
@@ -110,7 +111,7 @@ extension ServiceReconciler {
                 try await container.start()
             } catch let error as SkalaError where error.code == .notModified {}
             let state = await container.snapshot.state
-            guard await container.healthStatus == "none", state.isAlive else { return }
+            guard await container.healthStatus == "none", state.isAlive, knockPort() == nil else { return }
             await change(id) {
                 $0.enter(.running, "started")
                 $0.pid = state.pid
@@ -130,6 +131,7 @@ extension ServiceReconciler {
         guard let task = tasks[id] else { return }
         // Out of the balancer first: no new connection finds a task that is stopping.
         await balance()
+        await drain(task)
         do {
             // A container that a killed daemon made, and did not write down, has the task's name.
             let name = TaskContainer.name(of: task, service: service)

@@ -35,6 +35,10 @@ actor ServiceReconciler {
     var counts = ServiceCounts()
     /// What the kernel was told last; nil: nothing yet.
     var balanced: BalancedService?
+    /// What HAProxy was told last.
+    var balancedHTTP: HTTPService?
+    /// The tasks that were members last.
+    var served: [String] = []
     /// An earlier daemon may have told it something.
     var isFirstBalance = true
     /// The service has gone, and its addresses and rules with it.
@@ -159,7 +163,8 @@ actor ServiceReconciler {
         if state.isAlive {
             let isHealthy = health != "unhealthy"
             if isHealthy != task.isHealthy { await change(task.id) { $0.isHealthy = isHealthy } }
-            guard task.state < .running, health == "none" || health == "healthy" else { return }
+            // Who has no health check, and serves requests, is asked for a connection in the step that starts it.
+            guard task.state < .running, health == "healthy" || health == "none" && knockPort() == nil else { return }
             await change(task.id) {
                 $0.enter(.running, "started")
                 $0.pid = state.pid

@@ -88,7 +88,7 @@ extension Warden {
         var planner = ContainerPlanner(
             spec: spec, bundle: nil, rootFileSystem: root, layout: layout, cgroup: cgroup, seccomp: nil,
             wiring: .init())
-        planner.borrowed = running.flatMap { $0 }.map { ($0.first.launch.pid, scratch) }
+        planner.borrowed = try running.flatMap { $0 }.map { ($0.first.launch.pid, try holdPoint()) }
         let launch = try Launch(plan: try planner.plan(), flags: planner.flags, cgroup: nil, gate: nil)
         let holder = ContainerProcess(
             launch: launch, streams: ProcessStreams(loop: loop, log: nil, terminal: false), closesInputWithClient: false
@@ -105,6 +105,13 @@ extension Warden {
             reply.fail(error)
         }
         try watch(holder) { [unowned self] in holders[id] = nil }
+    }
+
+    /// Where a holder mounts the root it borrows: an empty folder, since what is below it cannot be bound any more.
+    private func holdPoint() throws(KernelError) -> String {
+        let path = scratch + "/hold"
+        if mkdir(path, 0o700) != 0, errno != EEXIST { throw KernelError("mkdir", path, errno: errno) }
+        return path
     }
 
     func release(_ request: JSON) throws -> JSON {

@@ -38,6 +38,7 @@ struct DaemonOptions {
           --spare-vms N       VMs of each size that are kept ready while VMs are being started (default 2; 0: none)
           --prepare-vms       make the template of VMs at once, not when the first one starts
           --qemu FILE         QEMU's program (default /usr/bin/qemu-system-x86_64)
+          --haproxy FILE      HAProxy's program (default /usr/sbin/haproxy)
           --registry-mirror U mirror of Docker Hub; may be repeated
           --label KEY=VALUE   label of this engine; may be repeated
           --metrics-address A ADDRESS:PORT where /metrics is answered to everybody, such as 127.0.0.1:9323
@@ -100,6 +101,7 @@ struct DaemonOptions {
             case "--spare-vms": options.configuration.spareMachines = try count(value())
             case "--prepare-vms": options.configuration.preparesMachines = true
             case "--qemu": options.configuration.machineProgram = try absolute(value())
+            case "--haproxy": options.configuration.balancerProgram = try absolute(value())
             case "--registry-mirror": options.configuration.registryMirrors.append(try value())
             case "--label": options.configuration.labels.append(try value())
             default: throw SkalaError(.invalid, "unknown option \(argument); see --help")

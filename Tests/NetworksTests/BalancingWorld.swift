@@ -40,7 +40,7 @@ final class BalancingWorld {
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         def made():
             s = socket.socket(family, socket.SOCK_DGRAM if "udp" in kind else socket.SOCK_STREAM)
-            s.settimeout(1)
+            s.settimeout(1 if "udp" in kind else 20)
             if source: s.bind((source, 0))
             s.connect((host, int(port)))
             if "udp" in kind: s.send(b"x")

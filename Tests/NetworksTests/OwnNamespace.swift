@@ -1,6 +1,7 @@
 import Glibc
 import Kernel
 import TestSupport
+import Testing
 
 /// Runs a suite again in a network and mount namespace of its own, so that the host sees nothing of it: a process with
 /// threads cannot change its namespace.
@@ -8,7 +9,18 @@ enum OwnNamespace {
     private static let marker = "SKALA_TEST_NAMESPACE"
     /// The suite's own tests are for inside.
     static let isInside = getenv(marker) != nil
-    static let isPossible = getuid() == 0 && access("/usr/bin/unshare", X_OK) == 0
+
+    /// Whether the suite can be run; where not, that is counted as skipped. A program that is missing is an error:
+    /// scripts/install-dependencies.sh installs them.
+    static func isPossible(for suite: String, with programs: [String] = []) throws -> Bool {
+        guard getuid() == 0 else {
+            print("SKIP: \(suite): needs root")
+            return false
+        }
+        let missing = (["/usr/bin/unshare"] + programs).filter { access($0, X_OK) != 0 }
+        try #require(missing.isEmpty, "\(missing) are needed")
+        return true
+    }
 
     /// - Returns: the exit status, and what the tests printed.
     static func run(_ suite: String) async throws -> (status: Int32, text: String) {

@@ -19,11 +19,27 @@ struct AutoscaleTests {
     @Test(arguments: [
         ["max": "0", "cpu": "50"], ["max": "2", "min": "3", "cpu": "50"], ["max": "2"], ["cpu": "50"],
         ["max": "2", "cpu": "0"], ["max": "2", "cpu": "x"], ["max": "2", "nothing": "1"],
-        ["max": "2", "latency-p95": "100"], ["max": "2", "cpu": "50", "scale-down-after": "soon"],
+        ["max": "2", "latency-p95": "100ms"], ["max": "2", "min": "0", "cpu": "50"],
+        ["max": "2", "cpu": "50", "scale-down-after": "soon"],
     ])
     func wrongOnesAreRefused(_ labels: [String: String]) {
         let all = Dictionary(uniqueKeysWithValues: labels.map { ("skala.autoscale." + $0.key, $0.value) })
         #expect(throws: SkalaError.self) { try AutoscalePolicy(labels: all) }
+    }
+
+    @Test func requestsAreSignalsOfHTTPServices() throws {
+        func policy(_ labels: [String: String]) throws -> AutoscalePolicy? {
+            let all = labels.map { ("skala.autoscale." + $0.key, $0.value) } + [("skala.http.port", "80")]
+            return try AutoscalePolicy(labels: Dictionary(uniqueKeysWithValues: all))
+        }
+        let all = try policy([
+            "min": "0", "max": "9", "requests-per-second": "50", "concurrency": "2.5", "latency-p95": "1.5s",
+        ])
+        let targets: [Signal: Double] = [.requestsPerSecond: 50, .concurrency: 2.5, .latencyP95: 1500]
+        #expect(all == AutoscalePolicy(minimum: 0, maximum: 9, targets: targets))
+        for wrong in [["latency-p95": "100"], ["latency-p95": "0s"], ["concurrency": "0"], ["concurrency": "5%"]] {
+            #expect(throws: SkalaError.self) { try policy(wrong.merging(["max": "2"]) { $1 }) }
+        }
     }
 
     private func document(cpu: Int64, memory: Int64, waited: Int64) -> JSON {

@@ -165,6 +165,27 @@ struct ComposeProjectTests {
         #expect(try project(text).services[2].dependencies == [.init(service: "b", condition: .healthy)])
     }
 
+    @Test func requestsAreBalancedByLabels() throws {
+        let labels = try project(
+            """
+            services:
+              web:
+                image: nginx
+                x-skala:
+                  autoscale: {min: 0, max: 5, latency-p95: 200ms}
+                  http: {port: 80, host: [a.example, "*.b.example"], path: /x, certificate: pem, repeat: yes, hold: 5s}
+            secrets: {pem: {environment: PEM}}
+            """, environment: ["PEM": "pem"]
+        ).services[0].spec["Labels"]
+        #expect(labels["skala.http.host"] == "a.example,*.b.example")
+        #expect(labels["skala.http.port"] == "80" && labels["skala.http.path"] == "/x")
+        #expect(labels["skala.http.repeat"] == "true" && labels["skala.http.hold"] == "5s")
+        #expect(labels["skala.http.certificate"].string?.hasPrefix("shop_pem") == true, "\(labels)")
+        #expect(labels["skala.autoscale.min"] == "0" && labels["skala.autoscale.latency-p95"] == "200ms")
+        fails("services:\n  a: {image: x, x-skala: {http: {prot: 80}}}\n", "unknown key 'prot'")
+        fails("services:\n  a: {image: x, x-skala: {http: {certificate: c}}}\n", "is not among the file's secrets")
+    }
+
     @Test func whatCannotBeIsRefusedWithItsPlace() {
         fails("services:\n  a: {image: x, depends_on: [b]}\n", "0.yaml:2:6: services.a: it depends on the service 'b'")
         fails("services:\n  a: {build: {contxt: .}}\n", "did you mean 'context'?")

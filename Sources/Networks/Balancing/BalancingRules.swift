@@ -111,6 +111,12 @@ struct BalancingRules: Sendable, Equatable {
         // See Firewall: the kernel lets nothing from ::1 leave the loopback interface.
         let (notLoopback, loopback) = family == .v4 ? ("", "ip saddr != 127.0.0.0/8 ") : ("ip6 daddr != ::1 ", "")
         let redirect = family == .v4 ? "icmp type redirect" : "icmpv6 type nd-redirect"
+        // A member that refuses a connection has died a moment ago, or is not yet ready. The first refusal is withheld: the
+        // client tries again after a second (RFC 6298), and by then the connection is led to another member. The second is
+        // told. The number 0 tells a refusal from other resets (RFC 9293, section 3.10.7.1).
+        let refusal =
+            "tcp flags & (fin | syn | rst | ack) == rst | ack tcp sequence 0 ct direction reply ct status dnat"
+        let client = "\(header) daddr . tcp dport"
         // A service's own addresses come before the ports that containers publish, and are closed to them: an address
         // translated to itself counts as translated. Ports of services come after: a name server's questions first.
         return """
@@ -125,6 +131,11 @@ struct BalancingRules: Sendable, Equatable {
               set members { type \(address); }
               set own { type \(address) . \(address); }
               set bridges { type ifname; }
+              set refusals { type \(address) . inet_service; size 65536; flags dynamic,timeout; timeout 10s; }
+              chain second_tries {
+                type filter hook prerouting priority mangle;
+                \(header) saddr @members \(refusal) \(client) != @refusals add @refusals { \(client) } drop
+              }
               chain to_service {
                 \(header) daddr vmap @services
                 dnat \(header) to \(header) daddr

@@ -79,7 +79,7 @@ public struct Autoscaler: Sendable, Hashable {
             return max(1, policy.minimum)
         }
         // One task is as few as signals of tasks can want; that nobody asks is what lets the last one go.
-        let mayEnd = policy.minimum == 0 && wanted <= 1 && (sample?.isIdle ?? (decision.from == 0))
+        let mayEnd = policy.minimum == 0 && wanted <= 1 && (sample?.isIdle ?? nil ?? (decision.from == 0))
         let least = mayEnd ? 0 : max(1, policy.minimum)
         if mayEnd { return 0 }
         if wanted < least { decision.limits.append(.minimum(least)) }

@@ -20,9 +20,10 @@ public struct LoadSample: Sendable, Hashable {
         self.held = held
     }
 
-    /// Whether it is known that nobody asks for anything.
-    var isIdle: Bool {
+    /// Whether nobody asks for anything; nil when that is not known.
+    var isIdle: Bool? {
         let requests = [Signal.requestsPerSecond, .concurrency].compactMap { values[$0] }
-        return held == 0 && !requests.isEmpty && requests.allSatisfy { $0 <= 0 }
+        if held > 0 { return false }
+        return requests.isEmpty ? nil : requests.allSatisfy { $0 <= 0 }
     }
 }

@@ -242,9 +242,27 @@ struct ServiceTranslation {
         }
         for key in ["pod", "tenant"] { if let text = try own[key]?.string() { labels["skala.\(key)"] = JSON(text) } }
         if let autoscale = own["autoscale"] { try follow(autoscale) }
-        if let http = own["http"] {
-            throw http.fault("the engine does not balance the requests of services yet, only connections", .unsupported)
+        if let http = own["http"] { try balanceRequests(http) }
+    }
+
+    /// The labels of a service whose requests are balanced.
+    private mutating func balanceRequests(_ value: YAMLValue) throws {
+        try value.allowOnly([
+            "port", "host", "path", "certificate", "redirect", "retries", "repeat", "slow-start", "hold", "drain",
+        ])
+        for (key, entry) in try value.entries() {
+            var text = try ["host", "path"].contains(key) ? entry.strings().joined(separator: ",") : entry.string()
+            if key == "repeat" { text = try entry.flag() ? "true" : "false" }
+            if key == "certificate" {
+                guard let secret = surroundings.secrets.first(where: { $0.key == text }) else {
+                    throw entry.fault("'\(text)' is not among the file's secrets")
+                }
+                text = secret.name
+            }
+            serviceLabels["skala.http.\(key)"] = JSON(text)
         }
+        // Without any the labels would say nothing.
+        if try value.entries().isEmpty { throw value.fault("port is needed") }
     }
 
     /// The labels of a service that follows its load; the engine says what is wrong with a value.

@@ -82,7 +82,7 @@ enum LoadCommand {
         let run = try LoadRun(options.plan)
         while !run.hasEnded {
             screen.draw(LoadChart.text(run, columns: Terminal(descriptor: 1).size?.columns ?? 80, output))
-            if !screen.wait(until: SystemClock.monotonicNanoseconds() + 200_000_000) { run.stop() }
+            if screen.next(until: SystemClock.monotonicNanoseconds() + 200_000_000) == .leave { run.stop() }
         }
         return try run.report()
     }

@@ -5,8 +5,7 @@ import Load
 enum LoadSummary {
     static func text(_ report: LoadReport) -> String {
         let total = report.total
-        var lines = Table([heading(report), ""])
-        lines.add([
+        var lines = Table([
             "requests", "\(total.requests) in \(seconds(report.elapsed))\(report.wasStopped ? ", stopped" : "")",
         ])
         let bytes = report.elapsed > 0 ? Double(total.bytesReceived) * 1e9 / Double(report.elapsed) : 0
@@ -16,7 +15,7 @@ enum LoadSummary {
         lines.add(["statuses", statuses.isEmpty ? "none" : statuses.joined(separator: ", ")])
         let repeated = total.repeated > 0 ? ", \(total.repeated) requests sent again" : ""
         lines.add(["connections", "\(total.connections)\(repeated)"])
-        let text = lines.text
+        let text = heading(report) + "\n\n" + lines.text
         guard total.latency.count > 0 else { return text }
         return text + "\n" + percentiles(total.latency)
     }

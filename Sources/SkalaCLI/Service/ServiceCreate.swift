@@ -11,7 +11,7 @@ enum ServiceCreate {
             .value("replicas", "NUMBER", "Tasks (default 1)"),
             .flag("global", "One task on every node"),
             .list("env", short: "e", "KEY=VALUE", "Environment variable"),
-            .list("label", short: "l", "KEY=VALUE", "Label of the service"),
+            .list("label", short: "l", "KEY=VALUE", "Label of the service: skala.http.*, skala.autoscale.*, …"),
             .list("container-label", "KEY=VALUE", "Label of its containers"),
             .list("network", "NETWORK", "Network of its tasks", .networks),
             .list("publish", short: "p", "[PORT:]PORT", "Publish a port"),
@@ -32,6 +32,9 @@ enum ServiceCreate {
         examples: [
             "skala service create --name web --replicas 3 -p 8080:80 nginx",
             "skala service create --name api --isolation microvm --limit-memory 256m registry.example/api:2",
+            "skala service create --name shop -p 80:8080 -l skala.http.host=shop.example -l skala.http.path=/ shop:1",
+            "skala service create --name fn -p 80:80 -l skala.http.host=fn.example -l skala.autoscale.min=0 "
+                + "-l skala.autoscale.max=9 -l skala.autoscale.concurrency=10 fn:1",
         ]
     ) { call in
         let service = try specification(call.arguments, secrets: { try secret($0, call) })

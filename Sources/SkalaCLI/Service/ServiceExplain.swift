@@ -17,12 +17,23 @@ enum ServiceExplain {
         return 0
     }
 
+    /// `12.5 a second, 3 under way, 0 of them held, 95% answered within 8 ms; 1200 in all, 2 failed`
+    private static func requests(_ http: JSON) -> String {
+        var text = "\(http["RequestsPerSecond"].plain) a second, \(http["Concurrency"].plain) under way, "
+        text += "\(http["Held"].plain) of them held"
+        let latency = http["LatencyMilliseconds"]["p95"]
+        if !latency.isNull { text += ", 95% answered within \(latency.plain) ms" }
+        let failed = (http["Errors"].int ?? 0) + (http["Failures"].int ?? 0)
+        return text + "; \(http["Requests"].plain) since HAProxy's start, \(failed) failed"
+    }
+
     static func text(_ explanation: JSON) -> String {
         var text = "\(explanation["Service"].plain): \(explanation["Mode"].text)\n"
         let update = explanation["UpdateStatus"]
         if !update.isNull { text += "update \(update["State"].plain): \(update["Message"].plain)\n" }
         let scaling = explanation["Autoscaler"].plain
         if !scaling.isEmpty { text += "autoscaler: \(scaling)\n" }
+        if !explanation["HTTP"].isNull { text += "requests: \(requests(explanation["HTTP"]))\n" }
         var table = Table(["SLOT", "TASK", "NODE", "ISOLATION", "STATE", "WHY"])
         for task in explanation["Tasks"].array ?? [] {
             let node = explanation["Nodes"][task["Node"].plain]["Hostname"].plain

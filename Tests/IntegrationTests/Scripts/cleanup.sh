@@ -13,7 +13,7 @@ ours() {
         pid=${entry#/proc/}
         [ "$pid" = $$ ] || [ "$pid" = "$PPID" ] && continue
         program=$(readlink "$entry/exe" 2>/dev/null) || continue
-        case $program in */skala-daemon* | */skala-warden* | *memfd:skala-warden* | */docker-registry | */python3*) ;; *) continue ;; esac
+        case $program in */skala-daemon* | */skala-warden* | *memfd:skala-warden* | */docker-registry | */python3* | */haproxy) ;; *) continue ;; esac
         tr '\0' '\n' <"$entry/cmdline" 2>/dev/null | grep -q "^$folder/" && echo "$pid"
     done
 }
@@ -30,6 +30,8 @@ done
 for attempt in 1 2 3 4 5; do
     left=
     for root in $roots; do
+        # The balancer's processes ended above.
+        [ -d "$root/$cgroup-http" ] && { rmdir "$root/$cgroup-http" 2>/dev/null || left=yes; }
         [ -d "$root/$cgroup" ] || continue
         find "$root/$cgroup" -depth -type d -exec rmdir {} + 2>/dev/null
         [ -d "$root/$cgroup" ] && left=yes

@@ -104,6 +104,10 @@ import Testing
             try await t.sh(
                 "grep -lr swordfish $ENGINE/data | wc -l; stat -c %a $ENGINE/data/secrets.key", prints: "0\n600")
             try await t.sh("grep -c $ENGINE/run/task-files /proc/mounts", prints: "1")
+            // Copying reaches past the mounts, whose sources lie in the engine's own folder.
+            try await t.sh(
+                "echo copied >$ENGINE/note; docker cp -q $ENGINE/note $(docker ps -q):/note; docker exec $(docker ps -q) cat /note",
+                prints: "copied")
             try await t.fails("docker secret rm pw", 1, "in use by the following service: web")
             try await t.sh("docker service rm web && docker secret rm pw && docker config rm cf", prints: "web\npw\ncf")
             try await t.eventually("grep -c $ENGINE/run/task-files /proc/mounts || true", prints: "0")

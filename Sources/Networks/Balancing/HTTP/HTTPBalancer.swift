@@ -10,7 +10,10 @@ public actor HTTPBalancer {
     private static let stable: Int64 = 10_000_000_000
 
     private let process: HTTPProxyProcess
+    private let requestLog: HTTPRequestLog
     private let threads = WorkerThreads(limit: 16)
+    /// For connections that are only tried: some wait.
+    private let probes = WorkerThreads(limit: 8)
     private let log: Log
     private var services: [String: HTTPService] = [:]
     private var slots: [String: HTTPSlots] = [:]
@@ -25,11 +28,14 @@ public actor HTTPBalancer {
     private var last: Task<Void, any Error>?
 
     /// - Parameters:
-    ///   - folder: of its own; short, for a socket is below it.
+    ///   - folder: of its own, there while a service is; short, for a socket is below it.
     ///   - groups: control groups of its own, one for each hierarchy, as folders.
     ///   - program: HAProxy 2.4 or later.
-    public init(folder: String, groups: [String] = [], program: String = "/usr/sbin/haproxy", log: Log = Log()) throws {
-        try FileContents.makeDirectories(folder + "/empty", mode: 0o700)
+    ///   - onHold: called, from any thread, with the id of a service that has a request and no member.
+    public init(
+        folder: String, groups: [String] = [], program: String = HTTPBalancer.standardProgram, log: Log = Log(),
+        onHold: @escaping @Sendable (String) -> Void = { _ in }
+    ) {
         let limit = HTTPBalancer.descriptorLimit()
         process = HTTPProxyProcess(
             program: program,
@@ -37,7 +43,29 @@ public actor HTTPBalancer {
                 folder: folder, user: HTTPBalancer.user(), maximumConnections: max(100, min(20_000, limit / 2 - 200)),
                 hasIPv6: access("/proc/net/if_inet6", F_OK) == 0),
             groups: groups)
+        let (holds, continuation) = AsyncStream.makeStream(of: String.self, bufferingPolicy: .bufferingNewest(64))
+        requestLog = HTTPRequestLog { continuation.yield($0) }
         self.log = log
+        Task { [weak self] in
+            for await backend in holds {
+                guard let id = await self?.serviceID(ofBackend: backend) else { continue }
+                onHold(id)
+            }
+        }
+    }
+
+    public static let standardProgram = "/usr/sbin/haproxy"
+
+    private func serviceID(ofBackend backend: String) -> String? {
+        services.keys.first { HTTPConfiguration.backend($0) == backend }
+    }
+
+    /// - Throws: `.unavailable` naming the Debian package when there is no such program.
+    public nonisolated func requireProgram() throws(SkalaError) {
+        guard access(process.program, X_OK) != 0 else { return }
+        throw SkalaError(
+            .unavailable,
+            "requests are balanced by HAProxy, and there is no \(process.program): install the Debian package haproxy")
     }
 
     /// The groups a host's layout has room for.
@@ -94,24 +122,56 @@ public actor HTTPBalancer {
     /// Takes a service away; with the last one the process ends, after 30 s at most. No error when it is not there.
     public func remove(_ id: String) async throws { try await inOrder { try await $0.change(id, nil) } }
 
+    public var serviceIDs: [String] { services.keys.sorted() }
     public func service(_ id: String) -> HTTPService? { services[id] }
     public var processID: Int32? { pid }
 
-    /// What was counted of each service; empty while no process runs.
+    /// What was counted of each service; empty while no process runs. 0.5 ms, and more with many members.
     public func metrics() async throws -> [String: HTTPMetrics] {
         guard pid != nil else { return [:] }
         let process = process
-        let counted = HTTPMetrics.parse(try await threads.run { try process.ask("show stat") })
+        // Backends and servers.
+        let counted = HTTPMetrics.parse(try await threads.run { try process.ask("show stat -1 6 -1") })
         var result: [String: HTTPMetrics] = [:]
         for id in services.keys {
-            guard let (metrics, servers) = counted[HTTPConfiguration.backend(id)] else { continue }
+            let backend = HTTPConfiguration.backend(id)
+            guard let (metrics, servers) = counted[backend] else { continue }
             result[id] = metrics
+            if let (p50, p95, p99) = requestLog.quantiles(of: backend) {
+                result[id]?.latencyMilliseconds = [50: p50, 95: p95, 99: p99]
+            }
             for (slot, member) in (slots[id]?.members ?? []).enumerated() {
                 guard let member else { continue }
                 result[id]?.concurrencyOfMembers[member.id] = servers[HTTPSlots.name(slot)] ?? 0
             }
         }
         return result
+    }
+
+    /// Waits until a member that has left has answered the requests it had.
+    ///
+    /// - Parameter limit: nanoseconds; no longer than that.
+    public func waitUntilIdle(_ member: String, of id: String, limit: Int64) async {
+        let deadline = SystemClock.monotonicNanoseconds() + limit
+        let process = process
+        let backend = HTTPConfiguration.backend(id)
+        var pause: UInt64 = 5_000_000
+        while pid != nil, let slot = slots[id]?.left[member] {
+            // One that cannot be asked has no requests, or will be asked again.
+            let text = (try? await threads.run { try process.ask("show stat \(backend) 4 -1") }) ?? ""
+            let isIdle = (HTTPMetrics.parse(text)[backend]?.servers[HTTPSlots.name(slot)] ?? 0) == 0
+            // What processes that were replaced have under way is not told; they end with it.
+            if isIdle, replaced.isEmpty { return }
+            guard SystemClock.monotonicNanoseconds() < deadline else { return }
+            try? await Task.sleep(nanoseconds: pause)  // never cancelled
+            pause = min(pause * 2, 100_000_000)
+        }
+    }
+
+    /// Whether a connection is accepted within 200 ms.
+    public func answers(_ address: IPAddress, _ port: UInt16) async -> Bool {
+        // An error means the same.
+        (try? await probes.run { TCPProbe.answers(address, port, milliseconds: 200) }) ?? false
     }
 
     private func inOrder(_ body: @escaping @Sendable (HTTPBalancer) async throws -> Void) async throws {
@@ -127,6 +187,7 @@ public actor HTTPBalancer {
     // MARK: changes
 
     private func change(_ id: String, _ service: HTTPService?) async throws {
+        if service == nil, services[id] == nil { return }
         let (oldServices, oldSlots) = (services, slots)
         services[id] = service
         do {
@@ -134,7 +195,10 @@ public actor HTTPBalancer {
             let commands = service.map { service in
                 slots[id]?.change(to: service.members, backend: HTTPConfiguration.backend(id))
             }
-            if service == nil { slots[id] = nil }
+            if service == nil {
+                slots[id] = nil
+                requestLog.forget(HTTPConfiguration.backend(id))
+            }
             if let service, slots[id] == nil || commands == .some(.none) { slots[id] = HTTPSlots(service.members) }
             if pid != nil, let commands = commands ?? nil, structureText() == structure {
                 try await write()
@@ -165,7 +229,15 @@ public actor HTTPBalancer {
         let text = configuration.text(Array(services.values), slots)
         let certificates = Set(services.values.flatMap { $0.listeners.map(\.certificate) }).subtracting([""])
         let record = JSON(services.values.sorted { $0.id < $1.id }.map(\.json))
+        let holds = services.values.contains { $0.hold > 0 }
         try await threads.run {
+            try FileContents.makeDirectories(configuration.folder, mode: 0o700)
+            // The process enters it as a user of its own.
+            try FileContents.makeDirectories(configuration.root, mode: 0o711)
+            if holds {
+                try FileContents.replace(
+                    configuration.holdScript, with: Array(HTTPConfiguration.hold.utf8), mode: 0o600)
+            }
             for certificate in certificates {
                 try FileContents.replace(
                     configuration.certificateFile(certificate), with: Array(certificate.utf8), mode: 0o600)
@@ -183,6 +255,7 @@ public actor HTTPBalancer {
 
     private func startAnew() async throws {
         try await write()
+        try requestLog.open(process.configuration.logSocket, user: process.configuration.user)
         let (process, old) = (process, pid)
         if let old { replaced.insert(old) }
         do {
@@ -219,9 +292,15 @@ public actor HTTPBalancer {
         guard replaced.remove(process) == nil, pid == process else { return }
         pid = nil
         crashes = SystemClock.monotonicNanoseconds() - started > HTTPBalancer.stable ? 0 : crashes + 1
+        log.error("haproxy (process \(process)) has ended")
+        await revive()
+    }
+
+    /// Starts the process that should be there, until it runs.
+    private func revive() async {
         while pid == nil, !services.isEmpty {
             let pause = HTTPBalancer.pauses[min(crashes, HTTPBalancer.pauses.count - 1)]
-            log.error("haproxy (process \(process)) has ended; it is started again in \(pause) ms")
+            log.info("haproxy is started in \(pause) ms")
             try? await Task.sleep(nanoseconds: pause * 1_000_000)  // never cancelled
             do {
                 try await inOrder { balancer in
@@ -240,10 +319,11 @@ public actor HTTPBalancer {
         pid = nil
         slots = [:]
         structure = ""
+        requestLog.close()
         try await threads.run {
             if let old { kill(old, SIGUSR1) }
             let folder = process.configuration.folder
-            for name in try FileContents.names(in: folder) where name != "empty" { unlink(folder + "/" + name) }
+            if access(folder, F_OK) == 0 { try FileContents.removeTree(folder) }
         }
         guard let old else { return }
         threads.submit {
@@ -258,13 +338,27 @@ public actor HTTPBalancer {
             // None when there was no service.
             (try? FileContents.read(process.configuration.folder + "/services.json"), process.running())
         }
-        for json in try bytes.map({ try JSON(parsing: $0) })?.array ?? [] {
-            let service = try HTTPService(json: json)
-            services[service.id] = service
-            slots[service.id] = HTTPSlots(service.members)
-        }
+        do {
+            for json in try bytes.map({ try JSON(parsing: $0) })?.array ?? [] {
+                let service = try HTTPService(json: json)
+                services[service.id] = service
+                slots[service.id] = HTTPSlots(service.members)
+            }
+        } catch { log.error("what HTTP services there were cannot be read: \(error)") }
         pid = running
-        // Which member has which of its servers is not known: the new one has the same by the file.
-        if services.isEmpty { try await stop() } else { try await startAnew() }
+        guard !services.isEmpty else { return try await stop() }
+        if let running {
+            threads.submit { [weak self] in
+                HTTPProxyProcess.wait(running)
+                Task { [weak self] in await self?.ended(running) }
+            }
+        }
+        do {
+            // Which member has which of its servers is not known: the new one has the same by the file.
+            try await startAnew()
+        } catch {
+            log.error("\(error)")
+            Task { await revive() }
+        }
     }
 }

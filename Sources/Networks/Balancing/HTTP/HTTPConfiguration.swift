@@ -9,9 +9,35 @@ struct HTTPConfiguration: Sendable {
     let maximumConnections: Int
     var hasIPv6 = true
 
-    static func backend(_ id: String) -> String { "service_" + ResolvedService.word(id) }
+    static let backendPrefix = "service_"
+    static func backend(_ id: String) -> String { backendPrefix + ResolvedService.word(id) }
     var socket: String { folder + "/socket" }
     var file: String { folder + "/haproxy.cfg" }
+    /// All that the process sees of the host's files.
+    var root: String { folder + "/root" }
+    /// Where it tells what happens.
+    var logSocket: String { root + "/log" }
+    var holdScript: String { folder + "/hold.lua" }
+    /// So many requests of a service are told a second; of more, a sample of about as many.
+    static let toldRequests = 200
+    /// Requests of a service that are held, at most.
+    static let heldRequests = 1000
+
+    /// Holds a request as long as the backend has no member. HAProxy has no waiting room of its own for that: a backend
+    /// without a server answers at once.
+    static let hold = """
+        core.register_action("skala_hold", {"http-req"}, function(txn, backend, seconds)
+            local waiting = txn.f:be_conn(backend)
+            if waiting > \(heldRequests) then return end
+            -- The first ones wake the service; more would only say the same.
+            if waiting <= 8 then core.log(core.notice, "hold " .. backend) end
+            local deadline = core.now().sec + tonumber(seconds)
+            while txn.f:nbsrv(backend) == 0 and core.now().sec < deadline do
+                core.msleep(txn.f:be_conn(backend) < 50 and 10 or 50)
+            end
+        end, 2)
+
+        """
 
     /// A certificate's file: by its contents, so that services share it.
     func certificateFile(_ certificate: String) -> String {
@@ -30,25 +56,29 @@ struct HTTPConfiguration: Sendable {
                 listeners["\(listener.address)_\(listener.port)", default: []].append((service, listener))
             }
         }
+        let redirects = Set(services.flatMap { $0.listeners.map(\.redirectsTo) }).subtracting([0]).sorted()
         let fronts = listeners.sorted { $0.key < $1.key }.map { frontend($0.key, $0.value) }
         let backs = services.map { backend($0, slots[$0.id]?.members ?? []) }
-        return head + fronts.joined() + backs.joined()
+        let holds = services.contains { $0.hold > 0 }
+        return head(holds: holds) + redirects.map(redirect).joined() + fronts.joined() + backs.joined()
     }
 
-    private var head: String {
+    private func head(holds: Bool) -> String {
         """
         global
             stats socket \(socket) mode 600 level admin expose-fd listeners
             uid \(user.uid)
             gid \(user.gid)
-            chroot \(folder)/empty
+            chroot \(root)
             hard-stop-after 30s
             maxconn \(maximumConnections)
             ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets
-            log stderr format raw daemon warning
+            log /log format raw local0 info
+            log stderr format raw daemon warning\(holds ? "\n    lua-load \(holdScript)" : "")
 
         defaults
             mode http
+            log-format "%b %Tw %Tc %Tr"
             timeout connect 1s
             timeout client 60s
             timeout server 60s
@@ -83,16 +113,19 @@ struct HTTPConfiguration: Sendable {
             }
             text += "\n"
         }
-        if !certificates.isEmpty { text += "    http-request set-header X-Forwarded-Proto https\n" }
+        text += "    log global\n"
+        text += "    http-request set-header X-Forwarded-Proto \(certificates.isEmpty ? "http" : "https")\n"
         let routes = users.flatMap { user in
-            (user.service.routes.isEmpty ? [HTTPService.Route()] : user.service.routes).map { ($0, user.service.id) }
+            let port = user.listener.redirectsTo
+            let target = port == 0 ? HTTPConfiguration.backend(user.service.id) : "redirect_\(port)"
+            return (user.service.routes.isEmpty ? [HTTPService.Route()] : user.service.routes).map { ($0, target) }
         }.sorted { a, b in
             func rank(_ route: HTTPService.Route) -> (Int, Int) {
                 (route.path.utf8.count, route.host.isEmpty ? 0 : route.host.hasPrefix("*") ? 1 : 2)
             }
             return rank(a.0) == rank(b.0) ? (a.0.host, a.1) < (b.0.host, b.1) : rank(a.0) > rank(b.0)
         }
-        for (route, id) in routes {
+        for (route, target) in routes {
             var conditions: [String] = []
             if route.host.hasPrefix("*") {
                 conditions.append("{ req.hdr(host),field(1,:),lower -m end \(route.host.dropFirst().lowercased()) }")
@@ -106,10 +139,19 @@ struct HTTPConfiguration: Sendable {
                     (conditions + [$0]).joined(separator: " ")
                 }
             }
-            text += "    use_backend \(HTTPConfiguration.backend(id))"
+            text += "    use_backend \(target)"
             text += alternatives == [""] ? "\n" : " if " + alternatives.joined(separator: " or ") + "\n"
         }
         return text + "    default_backend nowhere\n\n"
+    }
+
+    private func redirect(to port: UInt16) -> String {
+        """
+        backend redirect_\(port)
+            http-request redirect code 308 location https://%[req.hdr(host),field(1,:)]\(port == 443 ? "" : ":\(port)")%[url]
+
+
+        """
     }
 
     private func backend(_ service: HTTPService, _ slots: [HTTPService.Member?]) -> String {
@@ -119,12 +161,21 @@ struct HTTPConfiguration: Sendable {
             case .random: "random"
             case .sourceHash: "source\n    hash-type consistent"
             }
+        let name = HTTPConfiguration.backend(service.id)
         var text = """
-            backend \(HTTPConfiguration.backend(service.id))
+            backend \(name)
                 balance \(balance)
                 retries \(service.retries)
 
             """
+        if service.hold > 0 {
+            text += "    http-request lua.skala_hold \(name) \(service.hold) if { nbsrv(\(name)) eq 0 }\n"
+        }
+        // The rate and a random number, so that of however many requests about as many are told. With a log level it
+        // costs nothing to tell none.
+        text += "    http-request set-var(txn.rate) be_sess_rate(\(name)),add(1)\n"
+        text += "    http-request set-log-level silent unless "
+        text += "{ rand(1000000),mod(txn.rate) lt \(HTTPConfiguration.toldRequests) }\n"
         if service.repeatsRequests {
             text += "    retry-on conn-failure empty-response\n"
             text += "    http-request disable-l7-retry unless { method GET HEAD OPTIONS }\n"

@@ -41,7 +41,9 @@ struct HTTPProxyProcess: Sendable {
     /// - Returns: when it answers, its id.
     func start(replacing old: pid_t?) throws -> pid_t {
         for group in groups { try FileContents.makeDirectories(group) }
-        let output = try OwnedDescriptor.open(log, O_WRONLY | O_CREAT | O_TRUNC, mode: 0o600)
+        // A file of its own: the process before writes to its one until it ends.
+        unlink(log)
+        let output = try OwnedDescriptor.open(log, O_WRONLY | O_CREAT | O_EXCL | O_APPEND, mode: 0o600)
         let replacing = old.map { ["-x", configuration.socket, "-sf", "\($0)"] } ?? []
         let pid = try Subprocess.spawn(
             [program, "-db", "-f", configuration.file] + replacing, output: output.raw, errors: output.raw,
@@ -108,10 +110,17 @@ struct HTTPProxyProcess: Sendable {
         return String(decoding: answer, as: UTF8.self)
     }
 
+    /// It writes a line when a service has no member any more, or a request is held.
+    private func boundLog() {
+        var status = stat()
+        if stat(log, &status) == 0, status.st_size > 1 << 16 { truncate(log, 0) }
+    }
+
     /// Changes servers of the running process.
     ///
     /// - Throws: `.conflict` when it does not know one of them.
     func change(_ commands: [String]) throws {
+        boundLog()
         // One request holds 16 KiB.
         for start in stride(from: 0, to: commands.count, by: 100) {
             let answer = try ask(commands[start..<min(start + 100, commands.count)].joined(separator: "; "))

@@ -9,11 +9,14 @@ public struct HTTPService: Sendable, Equatable {
         public let port: UInt16
         /// Certificates and the private key (PEM): TLS. Empty: plain.
         public let certificate: String
+        /// Requests are answered with the way to this port, where the service speaks TLS; 0: they are the service's.
+        public let redirectsTo: UInt16
 
-        public init(address: String = "", port: UInt16, certificate: String = "") {
+        public init(address: String = "", port: UInt16, certificate: String = "", redirectsTo: UInt16 = 0) {
             self.address = address
             self.port = port
             self.certificate = certificate
+            self.redirectsTo = redirectsTo
         }
     }
 
@@ -57,11 +60,14 @@ public struct HTTPService: Sendable, Equatable {
     /// Also when a member breaks off without an answer, for requests that change nothing (GET, HEAD, OPTIONS). Each
     /// request is kept until its answer for that, which costs a sixth of the throughput.
     public var repeatsRequests: Bool
+    /// Seconds that a request waits for a member when there is none; 0: it is refused at once.
+    public var hold: Int
     public var members: [Member]
 
     public init(
         id: String, listeners: [Listener], routes: [Route] = [], algorithm: BalancingAlgorithm = .roundRobin,
-        slowStart: Int = 0, retries: Int = 3, repeatsRequests: Bool = false, members: [Member] = []
+        slowStart: Int = 0, retries: Int = 3, repeatsRequests: Bool = false, hold: Int = 0,
+        members: [Member] = []
     ) {
         self.id = id
         self.listeners = listeners
@@ -70,11 +76,12 @@ public struct HTTPService: Sendable, Equatable {
         self.slowStart = min(max(0, slowStart), 3600)
         self.retries = min(max(0, retries), 10)
         self.repeatsRequests = repeatsRequests
+        self.hold = min(max(0, hold), 3600)
         self.members = members
     }
 
     /// - Throws: `.invalid` for what could not be written into HAProxy's configuration.
-    func validate() throws(SkalaError) {
+    public func validate() throws(SkalaError) {
         guard !id.isEmpty, !listeners.isEmpty else {
             throw SkalaError(.invalid, "an HTTP service needs an id and a listener")
         }
@@ -105,9 +112,13 @@ extension HTTPService {
         [
             "id": JSON(id), "algorithm": JSON(algorithm.rawValue), "slowStart": JSON(slowStart),
             "retries": JSON(retries), "repeatsRequests": JSON(repeatsRequests),
+            "hold": JSON(hold),
             "listeners": JSON(
                 listeners.map { one -> JSON in
-                    ["address": JSON(one.address), "port": JSON(one.port), "certificate": JSON(one.certificate)]
+                    [
+                        "address": JSON(one.address), "port": JSON(one.port), "certificate": JSON(one.certificate),
+                        "redirectsTo": JSON(one.redirectsTo),
+                    ]
                 }),
             "routes": JSON(routes.map { one -> JSON in ["host": JSON(one.host), "path": JSON(one.path)] }),
             "members": JSON(members.map(\.json)),
@@ -122,14 +133,15 @@ extension HTTPService {
             listeners: (json["listeners"].array ?? []).map {
                 Listener(
                     address: $0["address"].string ?? "", port: UInt16(clamping: $0["port"].int ?? 0),
-                    certificate: $0["certificate"].string ?? "")
+                    certificate: $0["certificate"].string ?? "",
+                    redirectsTo: UInt16(clamping: $0["redirectsTo"].int ?? 0))
             },
             routes: (json["routes"].array ?? []).map {
                 Route(host: $0["host"].string ?? "", path: $0["path"].string ?? "")
             },
             algorithm: json["algorithm"].string.flatMap(BalancingAlgorithm.init) ?? .roundRobin,
             slowStart: Int(json["slowStart"].int ?? 0), retries: Int(json["retries"].int ?? 3),
-            repeatsRequests: json["repeatsRequests"].bool ?? false, members: members)
+            repeatsRequests: json["repeatsRequests"].bool ?? false, hold: Int(json["hold"].int ?? 0), members: members)
         try validate()
     }
 }

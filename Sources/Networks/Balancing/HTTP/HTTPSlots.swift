@@ -4,6 +4,8 @@ struct HTTPSlots: Sendable {
     private(set) var members: [HTTPService.Member?]
     /// Slots that were left, longest ago first: answers may still come through the newest.
     private var free: [Int]
+    /// Slots of members that have left, by their id, until another one gets the slot.
+    private(set) var left: [String: Int] = [:]
 
     init(_ members: [HTTPService.Member]) {
         var count = 8
@@ -23,7 +25,7 @@ struct HTTPSlots: Sendable {
         var goes: [String] = []
         let ids = Set(wanted.map(\.id))
         var missing = Dictionary(wanted.map { ($0.id, $0) }) { $1 }
-        var left: [Int] = []
+        var leaving: [Int] = []
         for (slot, member) in members.enumerated() {
             guard let member else { continue }
             let server = "\(backend)/\(HTTPSlots.name(slot))"
@@ -33,21 +35,26 @@ struct HTTPSlots: Sendable {
                 members[slot] = same
             } else if !ids.contains(member.id) || missing[member.id] != nil {
                 goes.append("set server \(server) state maint")
-                left.append(slot)
+                leaving.append(slot)
             }
         }
         guard missing.count <= free.count else { return nil }
         for member in wanted where missing[member.id] != nil {
             missing[member.id] = nil
             let slot = free.removeFirst()
+            if let other = left.first(where: { $0.value == slot })?.key { left[other] = nil }
+            left[member.id] = nil
             members[slot] = member
             let server = "\(backend)/\(HTTPSlots.name(slot))"
             comes.append("set server \(server) addr \(member.address) port \(member.port)")
             comes.append("set server \(server) weight \(member.weight)")
             comes.append("set server \(server) state ready")
         }
-        for slot in left { members[slot] = nil }
-        free += left
+        for slot in leaving {
+            if let id = members[slot]?.id { left[id] = slot }
+            members[slot] = nil
+        }
+        free += leaving
         return comes + goes
     }
 }
