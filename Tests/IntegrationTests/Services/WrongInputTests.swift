@@ -34,7 +34,7 @@ extension Integration {
                         "--label skala.autoscale.max=2 --label skala.autoscale.min=5 --label skala.autoscale.cpu=50",
                         "max=2 is below skala.autoscale.min=5"
                     ),
-                    ("--constraint 'node.colour ~ red'", "invalid"), ("--network nowhere", "not found"),
+                    ("--constraint 'node.colour ~ red'", "expected one operator"), ("--network nowhere", "not found"),
                 ] { try await t.fails("\(create) bad \(options) busybox sleep 100", 1, reason) }
                 // A port that a program of the host has.
                 try await t.sh(
