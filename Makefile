@@ -26,12 +26,13 @@ fuzz: dependencies ## Feeds mutated input to every decoder, SECONDS=300 each; SE
 	    swift test --scratch-path $(SCRATCH)/debug --skip-build --filter FuzzTests || { scripts/fuzz-seeds.sh; exit 1; }
 
 .PHONY: soak
-soak: dependencies ## Kills daemon and warden 200 times, fails their kernel calls, fills their disk, kills VMs (as root); SEED=N repeats
+soak: dependencies ## Kills daemon and warden 200 times, fails their kernel calls, fills their disk, kills VMs, disturbs services (as root); SEED=N repeats
 	swift build --scratch-path $(SCRATCH)/debug
 	scripts/soak/soak.py kill --programs $(SCRATCH)/debug/debug $(if $(SEED),--seed $(SEED))
 	scripts/soak/soak.py faults --programs $(SCRATCH)/debug/debug $(if $(SEED),--seed $(SEED))
 	scripts/soak/soak.py disk --programs $(SCRATCH)/debug/debug
 	scripts/soak/soak.py machines --programs $(SCRATCH)/debug/debug $(if $(SEED),--seed $(SEED))
+	scripts/soak/soak.py services --minutes 30 --programs $(SCRATCH)/debug/debug $(if $(SEED),--seed $(SEED))
 
 .PHONY: demo
 demo: ## Runs applications and services under load on a Skala of its own, proves and times them (as root)

@@ -82,7 +82,6 @@ extension NetworkManager {
             // Without it the machine keeps the address it has.
             try? await lease(containerID: container, GuestSettings(json: document["guest"]))
         }
-        if !one.ports.isEmpty, let target = one.portTarget { try await firewall.publish(one.ports, to: target) }
     }
 
     /// What `restore` needs of a container after the daemon's restart.

@@ -120,7 +120,6 @@ public actor NetworkManager {
             bridge: options.bridge)
         for network in [none, host, bridge] + stored { networks[network.id] = network }
         try await allowForwarding()
-        try await firewall.reset()
         try await bringUp(bridge)
         var problems: [String] = []
         for network in stored.sorted(by: { $0.id < $1.id }) where network.isBridged {
@@ -130,7 +129,6 @@ public actor NetworkManager {
                 problems.append("network \(network.name): \(error)")
             }
         }
-        try await applyRules()
         problems += try loadServices()
         for name in try FileContents.names(in: folder) where endpoints[name] == nil {
             NetworkNamespaces.remove(at: folder + "/" + name)
@@ -142,6 +140,9 @@ public actor NetworkManager {
                     + "the container gets its connections"
             }
         }
+        // Only now, and all at once: until then those of the last daemon hold, and a connection that begins meanwhile is not
+        // led half the way.
+        try await resetFirewall()
         try await removeStrayInterfaces()
         problems += try await restoreServices()
         watch = try FirewallWatch(tables: [firewall.table, balancer.tables], author: firewall.author) { [weak self] in
@@ -247,13 +248,17 @@ public actor NetworkManager {
         BackgroundRetry.start { [weak self] in await self?.tryRepair() ?? true }
     }
 
+    private func resetFirewall() async throws {
+        let ports = (Array(attached.values) + releasing.values).flatMap { one in
+            one.portTarget.map { target in one.ports.map { ($0, target) } } ?? []
+        }
+        try await firewall.reset(networks: firewallNetworks, ports: ports)
+    }
+
     /// - Returns: false when the kernel refuses.
     private func tryRepair() async -> Bool {
         do {
-            let ports = (Array(attached.values) + releasing.values).flatMap { one in
-                one.portTarget.map { target in one.ports.map { ($0, target) } } ?? []
-            }
-            try await firewall.reset(networks: firewallNetworks, ports: ports)
+            try await resetFirewall()
             try await balancer.rewrite()
             return true
         } catch { return false }

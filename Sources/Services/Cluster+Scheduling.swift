@@ -26,6 +26,11 @@ extension Cluster {
         return places
     }
 
+    /// Why no node could ever take a task of the service; nil when one can.
+    func impossibility(of service: ServiceRecord) -> String? {
+        scheduler.impossibility(of: Demand(service: service.spec, task: service.spec.task)).map { "\($0)" }
+    }
+
     /// A task has ended: who waits for its place may try again.
     func leaveSeat(_ task: String) {
         guard let seat = seats.removeValue(forKey: task) else { return }

@@ -97,7 +97,13 @@ public actor Cluster {
                 "You are attempting to leave the swarm on a node that is participating as a manager. Removing the last "
                     + "manager erases all current state of the swarm. Use `--force` to ignore this message.")
         }
-        for id in reconcilers.keys.sorted() { try await remove(service: id) }
+        for id in reconcilers.keys.sorted() {
+            do {
+                try await remove(service: id)
+            } catch let error as SkalaError where error.code == .notFound {
+                // It was removed before, and its tasks are on their way.
+            }
+        }
         while !reconcilers.isEmpty { try await Task.sleep(nanoseconds: 20_000_000) }
         for network in await context.engine.networks.list() where network.driver == "overlay" {
             do {

@@ -6,8 +6,8 @@ import Synchronization
 struct DocumentVersion: Sendable {
     /// Raised with every change: a client that read an older one is refused.
     var index: Int64
-    let created: Timestamp
-    var updated: Timestamp
+    private(set) var created: Timestamp
+    private(set) var updated: Timestamp
 
     init(_ counter: VersionCounter) {
         index = counter.next()
@@ -18,6 +18,12 @@ struct DocumentVersion: Sendable {
     mutating func advance(_ counter: VersionCounter) {
         index = counter.next()
         updated = SystemClock.now()
+    }
+
+    /// The clock was set by so many nanoseconds.
+    mutating func shift(by nanoseconds: Int64) {
+        created = created.advanced(by: nanoseconds)
+        updated = updated.advanced(by: nanoseconds)
     }
 
     init(json: JSON) throws(SkalaError) {

@@ -4,7 +4,7 @@ import Planning
 
 /// Something a reconciler did, and why.
 struct Decision: Sendable {
-    let time: Timestamp
+    var time: Timestamp
     let text: String
 }
 

@@ -68,7 +68,8 @@ extension ServiceReconciler {
             wanted: wanted, version: isJob ? UInt64(clamping: service.jobIteration) : service.templateVersion,
             previousVersion: service.previous == nil ? nil : service.previousTemplateVersion,
             update: service.spec.update, rollback: service.spec.rollback, restart: service.spec.task.restart,
-            rollout: service.rollout, tasks: tasks.values.map { observed($0, node) })
+            rollout: service.rollout, impossibility: await cluster.impossibility(of: service),
+            tasks: tasks.values.map { observed($0, node) })
     }
 
     private func observed(_ task: TaskRecord, _ node: NodeRecord) -> ObservedTask {

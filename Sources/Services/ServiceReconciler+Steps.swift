@@ -48,6 +48,11 @@ extension ServiceReconciler {
                 $0.enter(.failed, "stopped", error: fault.description)
             }
             faults[id] = nil
+            // Its successor may be there already, which then could not tell it.
+            if let task = tasks[id], tasks.values.contains(where: { $0.slot == task.slot && $0.created > task.created })
+            {
+                await want(id, .shutdown)
+            }
         case .remove: await remove(id)
         }
         underWay.remove(id)

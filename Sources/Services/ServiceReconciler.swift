@@ -51,6 +51,7 @@ actor ServiceReconciler {
     private var alarm: Task<Void, Never>?
     private var alarmTime: Int64 = .max
     private var lastSweep: Int64 = 0
+    var lastMoment = Moment.now
 
     /// All containers are looked at so often, in nanoseconds, in case an event was lost.
     static let sweepInterval: Int64 = 5_000_000_000
@@ -117,6 +118,7 @@ actor ServiceReconciler {
             lastSweep = now
         }
         wake(at: lastSweep + ServiceReconciler.sweepInterval)
+        await heedClock()
         followLoad()
         await observe()
         let node = await cluster.node
@@ -194,6 +196,7 @@ actor ServiceReconciler {
 
     /// Changes a task, in memory and in the store.
     func change(_ id: String, _ body: (inout TaskRecord) -> Void) async {
+        await heedClock()
         guard var task = tasks[id] else { return }
         let before = task.json
         body(&task)
@@ -232,6 +235,7 @@ actor ServiceReconciler {
     }
 
     func add(_ task: TaskRecord) async {
+        await heedClock()
         tasks[task.id] = task
         await save(task)
     }

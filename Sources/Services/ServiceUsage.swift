@@ -50,6 +50,8 @@ public struct ServiceUsage: Sendable {
     public let scaling: ScalingDecision?
     /// Containers that get new connections, and those that only keep what they have; nil when nothing is balanced.
     public let members: (active: Int, leaving: Int)?
+    /// Of a service whose requests are balanced.
+    public var http: HTTPFigures?
 }
 
 extension ServiceReconciler {
@@ -68,13 +70,17 @@ extension Cluster {
         let balanced = Dictionary(
             await context.engine.networks.balancedServices().map { ($0.id, $0.members) }
         ) { first, _ in first }
+        // One that does not answer is missing, as containers are.
+        let http = (try? await httpFigures()) ?? [:]
         var list: [ServiceUsage] = []
         for (id, reconciler) in reconcilers {
             let members = balanced[id].map { members in
                 let active = members.count { $0.weight > 0 }
                 return (active: active, leaving: members.count - active)
             }
-            list.append(await reconciler.usage(members: members))
+            var usage = await reconciler.usage(members: members)
+            usage.http = http[id]
+            list.append(usage)
         }
         return list.filter { !$0.service.isRemoved }.sorted { $0.service.name < $1.service.name }
     }

@@ -54,6 +54,17 @@ public struct TaskRecord: Sendable {
 
     public var created: Timestamp { version.created }
 
+    /// The last moment it knows of.
+    var latest: Timestamp { max(version.created, version.updated, stateTime, runningSince ?? stateTime) }
+
+    /// The clock was set by so many nanoseconds: what was a minute ago still is.
+    mutating func shift(by nanoseconds: Int64) {
+        version.shift(by: nanoseconds)
+        stateTime = stateTime.advanced(by: nanoseconds)
+        runningSince = runningSince?.advanced(by: nanoseconds)
+        history.windowBegan = history.windowBegan?.advanced(by: nanoseconds)
+    }
+
     /// Goes on to a state; never back.
     mutating func enter(_ state: TaskState, _ message: String, error: String = "") {
         guard state >= self.state else { return }

@@ -52,6 +52,19 @@ struct ServicePlannerTests {
         #expect(starts(plan) == ["bv1", "cv1"])
     }
 
+    /// What could run nowhere takes no place from what runs.
+    @Test func anImpossibleUpdateStopsNothing() {
+        var service = ObservedService(
+            wanted: .replicas(2), version: 2, previousVersion: 1, impossibility: "no node has gold",
+            tasks: (1...2).map { task($0) })
+        let plan = planner.plan(service, at: now)
+        #expect(stops(plan).isEmpty && starts(plan).isEmpty && plan.serving == 2)
+        #expect(plan.rollout?.message == "update waits: no node has gold" && !plan.notes.isEmpty)
+        service.rollout = plan.rollout
+        service.impossibility = nil
+        #expect(stops(planner.plan(service, at: now)) == ["1v1"])
+    }
+
     @Test func stopFirstStopsThenStarts() {
         var service = ObservedService(
             wanted: .replicas(4), version: 2, previousVersion: 1, update: UpdateConfig(parallelism: 2),

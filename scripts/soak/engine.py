@@ -71,6 +71,8 @@ class Engine:
         self.bridge = "sk%ds" % (os.getpid() % 10**9)
         self.cgroup = "skala-" + self.run.strip("/").replace("/", "-")
         self.daemon = None
+        # Of the daemon, beside our own.
+        self.environment = {}
         tag = 2166136261
         for byte in self.run.encode():
             tag = (tag ^ byte) * 16777619 % 2**32
@@ -82,7 +84,8 @@ class Engine:
         self.daemon = subprocess.Popen(
             [self.programs + "/skala-daemon", "--data-root", self.data, "--run-root", self.run, "--bridge", self.bridge,
              "--subnet", self.subnet, "--warden", self.programs + "/skala-warden", *self.options],
-            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, start_new_session=True)
+            stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log, start_new_session=True,
+            env=dict(os.environ, **self.environment))
         deadline = time.monotonic() + 30
         while True:
             try:

@@ -72,10 +72,10 @@ final class HTTPServer: Sendable {
 
     private func listen(host: String, port: Int, tls: TLSListener?) async throws -> Int? {
         do {
+            let socket = try TCPListener.bind(host: host, port: port)
             let channel = try await bootstrap { self.add($0, tls: tls) }
-                .serverChannelOption(.socketOption(.so_reuseaddr), value: 1)
                 .childChannelOption(.socketOption(.tcp_nodelay), value: 1)
-                .bind(host: host, port: port).get()
+                .withBoundSocket(socket.take()).get()
             try await opened(channel)
             return channel.localAddress?.port
         } catch {

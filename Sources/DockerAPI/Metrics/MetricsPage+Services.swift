@@ -42,7 +42,34 @@ extension MetricsPage {
         each("skala_service_balancer_members_leaving", "Containers that only keep the connections they have.") {
             $0.members?.leaving
         }
+        writeRequests(&text, named)
         writeScaling(&text, named)
+    }
+
+    /// Of services whose requests are balanced, as HAProxy has counted since its start.
+    private func writeRequests(_ text: inout MetricsText, _ named: [(usage: ServiceUsage, labels: MetricLabels)]) {
+        let http = named.compactMap { usage, labels in usage.http.map { (figures: $0, labels: labels) } }
+        func each(
+            _ name: String, _ help: String, _ value: (HTTPFigures) -> Int
+        ) {
+            text.family(name, name.hasSuffix("_total") ? .counter : .gauge, help)
+            for (figures, labels) in http { text.sample(labels, value(figures)) }
+        }
+        each("skala_service_http_requests_total", "Requests, with an answer or without.") { $0.requests }
+        each("skala_service_http_errors_total", "Of those, answered with a status of 500 and more.") { $0.errors }
+        each("skala_service_http_failures_total", "Of those, answered by no task.") { $0.failures }
+        each("skala_service_http_retries_total", "Tries with another task.") { $0.retries }
+        each("skala_service_http_requests_active", "Requests under way, those held included.") { $0.concurrency }
+        each("skala_service_http_requests_held", "Requests that wait for a task.") { $0.held }
+        text.family(
+            "skala_service_http_response_seconds", .gauge,
+            "Time to an answer's head of late; not to be added up or averaged.")
+        for (figures, labels) in http {
+            for (percent, milliseconds) in figures.latencyMilliseconds.sorted(by: { $0.key < $1.key }) {
+                let quantile = MetricsText.text(Double(percent) / 100)
+                text.sample(labels.with("quantile", quantile), Double(milliseconds) / 1000)
+            }
+        }
     }
 
     private func writeScaling(_ text: inout MetricsText, _ named: [(usage: ServiceUsage, labels: MetricLabels)]) {

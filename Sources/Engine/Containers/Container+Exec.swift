@@ -154,30 +154,57 @@ extension Container {
     }
 
     /// Runs a command to its end and answers its exit code and the first `limit` bytes of its output: health checks.
+    ///
+    /// - Throws: `.timedOut` soon after `timeout` seconds, also when it cannot even be started (the container is frozen, its
+    ///   VM stands still).
     func probe(_ command: [String], timeout: Double, limit: Int = 4096) async throws -> (code: Int64, output: String) {
         let session = ExecSession(
             id: Identifier.make(), containerID: id,
             config: ["Cmd": JSON(command), "AttachStdout": true, "AttachStderr": true])
+        let outcome = Promise<Result<(code: Int64, output: String), SkalaError>>()
+        let timer = Task { [sandbox, id] in
+            try await Task.sleep(nanoseconds: UInt64(timeout * 1e9))
+            let end = Task {
+                _ = try await sandbox.request(
+                    "signal", ["id": JSON(id), "exec": JSON(session.id), "signal": JSON(9)])
+            }
+            try await Task.sleep(nanoseconds: Container.probeEnd)
+            end.cancel()
+            outcome.fulfil(.failure(Container.timedOut(timeout)))
+        }
+        defer { timer.cancel() }
+        Task {
+            do {
+                outcome.fulfil(.success(try await run(session, timeout: timeout, limit: limit)))
+            } catch {
+                outcome.fulfil(.failure((error as? SkalaError) ?? SkalaError(.system, "\(error)", cause: error)))
+            }
+        }
+        return try await outcome.value.get()
+    }
+
+    /// Nanoseconds that a check which took too long has to end by SIGKILL, until it counts as ended.
+    private static let probeEnd: UInt64 = 500_000_000
+
+    private static func timedOut(_ timeout: Double) -> SkalaError {
+        SkalaError(.timedOut, "Health check exceeded timeout (\(Int(timeout))s)")
+    }
+
+    private func run(
+        _ session: ExecSession, timeout: Double, limit: Int
+    ) async throws -> (code: Int64, output: String) {
         execs[session.id] = session
         defer { execs[session.id] = nil }
+        let started = SystemClock.monotonicNanoseconds()
         guard let attachment = try await startExec(session, attached: true, consoleSize: .null) else {
             return (0, "")
         }
-        let timer = Task { [sandbox, id] in
-            try await Task.sleep(nanoseconds: UInt64(timeout * 1e9))
-            try await sandbox.request(
-                "signal", ["id": JSON(id), "exec": JSON(session.id), "signal": JSON(9)])
-        }
-        defer { timer.cancel() }
-        let started = SystemClock.monotonicNanoseconds()
         var output: [UInt8] = []
         while let chunk = await attachment.stream.next() {
             output.append(contentsOf: chunk.bytes.prefix(max(0, limit - output.count)))
         }
         let code = await session.exitCode.value
-        if Double(SystemClock.monotonicNanoseconds() - started) >= timeout * 1e9 {
-            throw SkalaError(.timedOut, "Health check exceeded timeout (\(Int(timeout))s)")
-        }
+        if Double(SystemClock.monotonicNanoseconds() - started) >= timeout * 1e9 { throw Container.timedOut(timeout) }
         return (code, String(decoding: output, as: UTF8.self))
     }
 }

@@ -35,11 +35,16 @@ final class SpareMachines: Sendable {
         self.log = log
     }
 
-    /// One of them, when there is one that still runs.
-    func take(_ shape: MachineShape) -> VirtualMachine? {
+    /// One of them, when there is one that still runs; and those that were found ended, of which the caller removes what
+    /// they left.
+    func take(_ shape: MachineShape) -> (machine: VirtualMachine?, ended: [VirtualMachine]) {
         state.withLock { state in
-            while let machine = state.machines[shape]?.popLast() { if machine.isAlive { return machine } }
-            return nil
+            var ended: [VirtualMachine] = []
+            while let machine = state.machines[shape]?.popLast() {
+                if machine.isAlive { return (machine, ended) }
+                ended.append(machine)
+            }
+            return (nil, ended)
         }
     }
 

@@ -106,7 +106,9 @@ actor VirtualMachines {
                 }
             }
         }
-        if request.shares.isEmpty, let machine = spares.take(shape) {
+        let spare = request.shares.isEmpty ? spares.take(shape) : (machine: nil, ended: [])
+        for machine in spare.ended { Task { await machine.destroy() } }
+        if let machine = spare.machine {
             let control = machine.control
             do {
                 try await threads.run { try control.proceed() }

@@ -31,6 +31,27 @@ extension Scheduler {
         return nil
     }
 
+    /// What every node has against such a task, however empty it were; nil when one could take it.
+    public func impossibility(of demand: Demand) -> Shortfall? {
+        var obstacles: [Obstacle] = []
+        for case let description? in descriptions {
+            guard let obstacle = impossibility(of: demand, on: description) else { return nil }
+            obstacles.append(obstacle)
+        }
+        return Shortfall(count: 1, obstacles)
+    }
+
+    private func impossibility(of demand: Demand, on description: NodeDescription) -> Obstacle? {
+        if let obstacle = ViewKey(demand).obstacle(description) { return obstacle }
+        var empty = NodeLoad()
+        empty.adopt(description)
+        let (cpu, memory) =
+            demand.isDedicated
+            ? (empty.freeDedicatedCPU, empty.freeDedicatedMemory) : (empty.freeCPU, empty.freeMemory)
+        if cpu < demand.cpu { return .cpu(wanted: demand.cpu, free: cpu) }
+        return memory < demand.memory ? .memory(wanted: demand.memory, free: memory) : nil
+    }
+
     private func hasMachine(_ demand: Demand, _ node: Int) -> Bool {
         guard let tenancy = demand.tenancy, let counts = machines[tenancy.tenant]?[Int32(node)] else { return false }
         return counts.contains { $0 > 0 && $0 < tenancy.places }

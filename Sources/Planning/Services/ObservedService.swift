@@ -26,13 +26,17 @@ public struct ObservedService: Sendable, Hashable {
     public var restart: TaskRestartPolicy
     /// Of the last plan. Nil at first, and again when a user changes the service, which ends a pause.
     public var rollout: RolloutStatus?
+    /// Why no task of `version` can run on any node, whatever else ends; nil when it can. Then those of another version are
+    /// not stopped for it.
+    public var impossibility: String?
     public var tasks: [ObservedTask]
 
     public init(
         wanted: Wanted, version: UInt64, previousVersion: UInt64? = nil, update: UpdateConfig = UpdateConfig(),
         rollback: UpdateConfig = UpdateConfig(), restart: TaskRestartPolicy = TaskRestartPolicy(),
-        rollout: RolloutStatus? = nil, tasks: [ObservedTask]
+        rollout: RolloutStatus? = nil, impossibility: String? = nil, tasks: [ObservedTask]
     ) {
+        self.impossibility = impossibility
         self.wanted = wanted
         self.version = version
         self.previousVersion = previousVersion

@@ -17,6 +17,9 @@ extension ServicePass {
         if Double(failed.count) > config.maximumFailureRatio * Double(total) + 1e-9, config.failureAction != .continue {
             return giveUp(status, failed, of: total)
         }
+        if status.state == .updating {
+            plan.rollout?.message = service.impossibility.map { "update waits: \($0)" } ?? "update in progress"
+        }
         keepWhatIsAlreadyThere()
         let dirty = slots.filter { isDirty($0) && !picked.contains($0.slot) }
         let limit = config.parallelism == 0 ? Int.max : config.parallelism
@@ -30,6 +33,9 @@ extension ServicePass {
     }
 
     private mutating func replace(_ view: SlotView) {
+        if let reason = service.impossibility, view.serves(at: now, patience), config.order == .stopFirst {
+            return note(view.slot, "its task goes on: none of the new specification could take its place: \(reason)")
+        }
         picked.insert(view.slot)
         guard let newest = view.newest else { return }
         if let fault = view.fault {

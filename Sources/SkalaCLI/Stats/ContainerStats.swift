@@ -34,17 +34,13 @@ enum ContainerStats {
         let screen = try LiveScreen()
         defer { screen.close() }
         var deadline = SystemClock.monotonicNanoseconds() + 1_000_000_000
-        while true {
-            switch screen.next(until: deadline) {
-            case .leave: return 0
-            case .key: continue
-            case .turn, .resized: break
-            }
+        while screen.wait(until: deadline) {
             var table = Table(columns.map(\.0))
             for row in try sample() { table.add(columns.map { row[$0.1].plain }) }
             screen.draw(table.text)
             deadline = SystemClock.monotonicNanoseconds() + 1_000_000_000
         }
+        return 0
     }
 
     private static let columns = [

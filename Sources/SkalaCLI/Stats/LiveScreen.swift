@@ -54,6 +54,17 @@ struct LiveScreen {
         case leave
     }
 
+    /// Waits until it is time to draw again; false when the user wants to leave. Other keys mean nothing.
+    func wait(until deadline: Int64) -> Bool {
+        while true {
+            switch next(until: deadline) {
+            case .leave: return false
+            case .turn, .resized: return true
+            case .key: continue
+            }
+        }
+    }
+
     /// Waits for what comes next.
     func next(until deadline: Int64) -> Event {
         while true {

@@ -98,7 +98,7 @@ struct TopReader {
             let path = "/skala/v1" + ServiceCommands.path(service["ID"].plain, "/explain")
             let explanation = try client.json(.get(path))
             entry.autoscaler = explanation["Autoscaler"].plain
-            entry.requestsPerSecond = explanation["Requests"]["PerSecond"].double
+            entry.requestsPerSecond = explanation["HTTP"]["RequestsPerSecond"].double
         } catch let error as SkalaError where error.code == .notFound {
             // It was removed meanwhile.
         }

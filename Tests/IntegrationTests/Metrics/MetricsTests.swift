@@ -11,7 +11,8 @@ extension Integration {
             }
             // Not among those that connections go out from, and another one in each process.
             let ports = [20_000 + Int(getpid()) % 5_000 * 2, 20_001 + Int(getpid()) % 5_000 * 2]
-            try await EngineFixture.with(options: ["--metrics-address", "127.0.0.1:\(ports[0])"]) { engine in
+            let options = ["--metrics-address", "127.0.0.1:\(ports[0])"]
+            try await EngineFixture.with(options: options) { engine in
                 let t = try Session(engine)
                 try await t.sh(
                     """
@@ -25,6 +26,9 @@ extension Integration {
                 try await t.sh(
                     "curl -sf --unix-socket $ENGINE/run/skala.sock http://skala/metrics | promtool check metrics 2>&1",
                     prints: "")
+                // The warden, which outlives the daemon, has not inherited the address.
+                engine.endDaemon(SIGKILL)
+                try await engine.startDaemon(options: options)
                 // Nothing else is answered there.
                 try await t.sh(
                     "curl -s -o /dev/null -w '%{http_code}' http://127.0.0.1:\(ports[0])/containers/json", prints: "404"

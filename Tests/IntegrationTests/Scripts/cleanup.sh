@@ -52,6 +52,7 @@ if [ -f "$folder/tag" ]; then
     tag=$(cat "$folder/tag")
     nft delete table ip "skala_$tag" 2>/dev/null
     nft delete table ip6 "skala_$tag" 2>/dev/null
+    for family in ip ip6 bridge; do nft delete table "$family" "skala_${tag}_services" 2>/dev/null; done
     ip -o link | sed -n "s/^[0-9]*: \(sk$tag[^:@]*\).*/\1/p" | while read -r link; do ip link delete "$link" 2>/dev/null; done
 fi
 rm -rf "$folder"
