@@ -7,7 +7,7 @@ struct HTTPPolicy: Sendable, Hashable {
     /// The labels of a service whose requests are balanced, all of them beginning so.
     static let prefix = "skala.http."
     /// What a request waits for a task of a service that sleeps, in seconds.
-    static let wakingHold = 30
+    static let wakingHold = 60
 
     /// Where its tasks answer requests; nil: the one port that is published.
     var port: Int?
@@ -25,7 +25,7 @@ struct HTTPPolicy: Sendable, Hashable {
     var repeats = false
     /// Seconds until a new task has its full share of requests.
     var slowStart = 0
-    /// Seconds that a request waits while there is no task; nil: none, and 30 for a service that may sleep.
+    /// Seconds that a request waits while there is no task; nil: none, and 60 for a service that may sleep.
     var hold: Int?
     /// Nanoseconds that a task which is told to stop may take for the requests it has.
     var drain: Int64 = 10_000_000_000

@@ -83,7 +83,8 @@ extension ServiceReconciler {
         do {
             return try await context.httpMeter.read(fresh: fresh)[service.id]
         } catch {
-            context.log.debug("service \(service.name): its requests are not known: \(error)")
+            context.log.debug(
+                "the requests of a service are not known", ["service": service.name, "error": "\(error)"])
             return nil
         }
     }

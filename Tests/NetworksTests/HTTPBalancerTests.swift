@@ -252,17 +252,31 @@ import Testing
         // Its daemon was killed; nobody watches the process.
         balancer = nil
         #expect(counted(try world.ask("http://127.0.0.1:8080/", 4)) == ["m1": 2, "m2": 2])
-        let second = HTTPBalancer(folder: world.folder.path + "/h")
-        try await second.restore()
-        #expect(await second.service("web")?.members == members)
+        balancer = HTTPBalancer(folder: world.folder.path + "/h")
+        try await balancer?.restore()
+        #expect(await balancer?.service("web")?.members == members)
+        #expect(await balancer?.processID == pid, "it goes on with the process that runs")
         #expect(counted(try world.ask("http://127.0.0.1:8080/", 4)) == ["m1": 2, "m2": 2])
-        for _ in 0..<500 where kill(pid, 0) == 0 {
-            // Reaped here: it is this process's child.
-            waitpid(pid, nil, WNOHANG)
-            usleep(10_000)
-        }
+        try await balancer?.setMembers(of: "web", [members[1]])
+        #expect(counted(try world.ask("http://127.0.0.1:8080/", 4)) == ["m2": 4])
+        // Members that its daemon did not come to tell, and one that it did not take out.
+        var record = try #require(await balancer?.service("web"))
+        record.members = [members[0]]
+        let path = world.folder.path + "/h/services.json"
+        try FileContents.replace(path, with: JSON([record.json]).bytes)
+        balancer = HTTPBalancer(folder: world.folder.path + "/h")
+        try await balancer?.restore()
+        #expect(await balancer?.processID == pid)
+        #expect(counted(try world.ask("http://127.0.0.1:8080/", 4)) == ["m1": 4])
+        // Another structure: a process of its own takes the sockets over.
+        try FileContents.replace(world.folder.path + "/h/structure", with: Array("other".utf8))
+        balancer = HTTPBalancer(folder: world.folder.path + "/h")
+        try await balancer?.restore()
+        #expect(await balancer?.processID != pid)
+        #expect(counted(try world.ask("http://127.0.0.1:8080/", 4)) == ["m1": 4])
+        for _ in 0..<500 where kill(pid, 0) == 0 { usleep(10_000) }
         #expect(kill(pid, 0) != 0, "the old process ends")
-        try await second.remove("web")
+        try await balancer?.remove("web")
         #expect(access(world.folder.path + "/h", F_OK) != 0, "its folder goes, too")
     }
 

@@ -97,4 +97,59 @@ struct HTTPConfigurationTests {
         #expect(all["b"]?.metrics == wanted && all["b"]?.servers == ["s0": 3] && all.count == 1)
         #expect(HTTPMetrics.parse("").isEmpty && HTTPMetrics.parse("# a\nb").isEmpty)
     }
+
+    /// Who is taken over has the slots it had; what nobody knows leaves, who is missing comes.
+    @Test func aRunningProcessIsRead() throws {
+        let text = """
+            1
+            # be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_port
+            3 service_x 1 s0 10.0.0.9 2 0 1 80
+            3 service_x 2 s1 10.0.0.2 2 0 4 80
+            3 service_x 3 s2 127.0.0.1 0 5 1 1
+            3 service_x 4 again 127.0.0.1 2 0 0 80
+
+            """
+        let servers = try #require(HTTPSlots.servers(text)["service_x"])
+        #expect(servers.count == 3 && servers[2] == nil && servers[1]?.weight == 4)
+        var slots = HTTPSlots(servers: servers, known: [try member(1), try member(2, weight: 4)])
+        #expect(try slots.members[1] == member(2, weight: 4))
+        let commands = slots.change(to: [try member(1), try member(2, weight: 4)], backend: "b")
+        #expect(
+            commands == [
+                "set server b/s2 addr 10.0.0.1 port 80", "set server b/s2 weight 1",
+                "set server b/s2 state ready",
+                "set server b/s0 state maint",
+            ])
+        #expect(HTTPSlots.servers("").isEmpty)
+    }
+
+    @Test func latenciesAreThoseOfLate() {
+        let second: Int64 = 1_000_000_000
+        var latencies = HTTPLatencies()
+        #expect(latencies.quantiles(at: 0) == nil)
+        for number in 1...100 { latencies.add(UInt32(number), at: 0) }
+        #expect(latencies.quantiles(at: second / 2)?.p50 == 50)
+        #expect(latencies.quantiles(at: second / 2)?.p95 == 95)
+        // Few of the last second: as many older ones as it takes.
+        for _ in 1...11 { latencies.add(1000, at: 2 * second) }
+        #expect(latencies.quantiles(at: 2 * second)?.p50 == 1000)
+        #expect(latencies.quantiles(at: 2 * second)?.p95 == 1000)
+        #expect(latencies.quantiles(at: 8 * second) == nil)
+        // More than are kept.
+        for number in 0..<5000 { latencies.add(7, at: 9 * second + Int64(number)) }
+        #expect(latencies.quantiles(at: 9 * second + 5000)?.p99 == 7)
+    }
+
+    @Test func whatWaitsIsHeldInOrderOfTheFile() {
+        var service = HTTPService(
+            id: "x", listeners: [.init(port: 80, redirectsTo: 443), .init(port: 443, certificate: "c")])
+        #expect(!configuration.text([service], [:]).contains("lua"))
+        service.hold = 30
+        let text = configuration.text([service], [:])
+        #expect(text.contains("lua-load /run/x/hold.lua"))
+        #expect(text.contains("lua.skala_hold service_x 30 if { nbsrv(service_x) eq 0 }"))
+        #expect(text.contains("server again 127.0.0.1:443 weight 0 ssl verify none"))
+        #expect(text.contains("use_backend redirect_443"))
+        #expect(text.contains("location https://%[req.hdr(host),field(1,:)]%[url]"))
+    }
 }

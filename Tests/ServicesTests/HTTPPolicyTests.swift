@@ -45,7 +45,7 @@ struct HTTPPolicyTests {
     @Test func whatIsNotSaidIsPlain() throws {
         let asleep = try service(["host": "a"], endpoint((18080, 80)), sleeps: true)
         #expect(asleep.listeners == [.init(port: 18080, certificate: "pem")])
-        #expect(asleep.hold == 30)
+        #expect(asleep.hold == 60)
         #expect(try service(["hold": "5s"], endpoint((18080, 80)), sleeps: true).hold == 5)
         #expect(try service(["hold": "5s"], endpoint((18080, 80))).hold == 5)
         #expect(throws: SkalaError.self) { try service(["host": "a"], endpoint((1, 80), (2, 81))) }

@@ -8,7 +8,8 @@ import Kernel
 enum ToolProbes {
     static func all(_ client: EngineClient) -> [Probe] {
         [
-            ("/dev/kvm", kvm), ("QEMU", qemu), ("/dev/net/tun", tun), ("buildah", buildah), ("tar, ps", programs),
+            ("/dev/kvm", kvm), ("QEMU", qemu), ("/dev/net/tun", tun), ("buildah", buildah), ("HAProxy", haproxy),
+            ("tar, ps", programs),
             ("group skala", group), ("engine", { engine(client) }),
         ]
     }
@@ -63,6 +64,15 @@ enum ToolProbes {
                 mend: "apt-get install --no-install-recommends buildah")
         }
         return .ok(String(try Subprocess.output([path, "--version"], limit: 4096).prefix { $0 != "\n" }))
+    }
+
+    private static func haproxy() throws -> Finding {
+        guard let path = find("haproxy") else {
+            return .limited(
+                "it is missing", costs: "services with labels skala.http.* are refused",
+                mend: "apt-get install --no-install-recommends haproxy")
+        }
+        return .ok(String(try Subprocess.output([path, "-v"], limit: 4096).prefix { $0 != "\n" && $0 != "-" }))
     }
 
     private static func programs() -> Finding {

@@ -9,6 +9,8 @@ import time
 
 port, host, path, stop = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
 lock, total, failures = threading.Lock(), 0, []
+# Not for ever, also when nobody says so.
+end = time.time() + 120
 
 
 def ask(connection):
@@ -21,7 +23,7 @@ def ask(connection):
 def run(keeps):
     global total
     connection, used = None, False
-    while not os.path.exists(stop):
+    while not os.path.exists(stop) and os.path.isdir(os.path.dirname(stop)) and time.time() < end:
         try:
             if connection is None:
                 connection, used = http.client.HTTPConnection("127.0.0.1", port, timeout=10), False

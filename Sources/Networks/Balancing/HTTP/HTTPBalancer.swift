@@ -206,7 +206,7 @@ public actor HTTPBalancer {
                 do {
                     let process = process
                     return try await threads.run { try process.change(commands) }
-                } catch { log.warning("\(error); it is started anew") }
+                } catch { log.warning("haproxy is started anew", ["error": "\(error)"]) }
             }
             try await startAnew()
         } catch {
@@ -258,9 +258,11 @@ public actor HTTPBalancer {
         try requestLog.open(process.configuration.logSocket, user: process.configuration.user)
         let (process, old) = (process, pid)
         if let old { replaced.insert(old) }
+        // What ran before it crashed was checked then.
+        let isChecked = structure == structureText()
         do {
             let new = try await threads.run {
-                try process.check(process.configuration.file)
+                if !isChecked { try process.check(process.configuration.file) }
                 // One that has just crashed cannot hand over its sockets.
                 return try process.start(replacing: process.running() == old ? old : nil)
             }
@@ -278,6 +280,8 @@ public actor HTTPBalancer {
         pid = new
         started = SystemClock.monotonicNanoseconds()
         structure = structureText()
+        // Without it the next daemon starts a process of its own.
+        try? FileContents.replace(process.structureFile, with: Array(structure.utf8), mode: 0o600)
         threads.submit { [weak self] in
             HTTPProxyProcess.wait(new)
             Task { [weak self] in await self?.ended(new) }
@@ -292,7 +296,7 @@ public actor HTTPBalancer {
         guard replaced.remove(process) == nil, pid == process else { return }
         pid = nil
         crashes = SystemClock.monotonicNanoseconds() - started > HTTPBalancer.stable ? 0 : crashes + 1
-        log.error("haproxy (process \(process)) has ended")
+        log.error("haproxy has ended", ["process": "\(process)"])
         await revive()
     }
 
@@ -300,7 +304,7 @@ public actor HTTPBalancer {
     private func revive() async {
         while pid == nil, !services.isEmpty {
             let pause = HTTPBalancer.pauses[min(crashes, HTTPBalancer.pauses.count - 1)]
-            log.info("haproxy is started in \(pause) ms")
+            log.info("haproxy is started", ["milliseconds": "\(pause)"])
             try? await Task.sleep(nanoseconds: pause * 1_000_000)  // never cancelled
             do {
                 try await inOrder { balancer in
@@ -308,7 +312,7 @@ public actor HTTPBalancer {
                     try await balancer.startAnew()
                 }
             } catch {
-                log.error("\(error)")
+                log.error("haproxy does not start", ["error": "\(error)"])
                 crashes += 1
             }
         }
@@ -332,6 +336,31 @@ public actor HTTPBalancer {
         }
     }
 
+    /// Goes on with the process of the daemon before, when that is what would be started: then nothing happens to
+    /// requests. Its slots are asked for.
+    private func adopt() async throws -> Bool {
+        let process = process
+        let (saved, text) = try await threads.run {
+            (try SmallFile.text(process.structureFile), try process.ask("show servers state"))
+        }
+        let servers = HTTPSlots.servers(text)
+        for (id, service) in services {
+            guard let own = servers[HTTPConfiguration.backend(id)] else { return false }
+            slots[id] = HTTPSlots(servers: own, known: service.members)
+        }
+        structure = structureText()
+        guard structure == saved else { return false }
+        for (id, service) in services {
+            guard let commands = slots[id]?.change(to: service.members, backend: HTTPConfiguration.backend(id)) else {
+                return false
+            }
+            if !commands.isEmpty { try await threads.run { try process.change(commands) } }
+        }
+        try requestLog.open(process.configuration.logSocket, user: process.configuration.user)
+        started = SystemClock.monotonicNanoseconds()
+        return true
+    }
+
     private func takeOver() async throws {
         let process = process
         let (bytes, running) = try await threads.run {
@@ -342,9 +371,8 @@ public actor HTTPBalancer {
             for json in try bytes.map({ try JSON(parsing: $0) })?.array ?? [] {
                 let service = try HTTPService(json: json)
                 services[service.id] = service
-                slots[service.id] = HTTPSlots(service.members)
             }
-        } catch { log.error("what HTTP services there were cannot be read: \(error)") }
+        } catch { log.error("the record of HTTP services cannot be read", ["error": "\(error)"]) }
         pid = running
         guard !services.isEmpty else { return try await stop() }
         if let running {
@@ -353,11 +381,14 @@ public actor HTTPBalancer {
                 Task { [weak self] in await self?.ended(running) }
             }
         }
+        // What keeps it from being adopted, a new one mends.
+        if running != nil, (try? await adopt()) == true { return }
+        structure = ""
+        for (id, service) in services { slots[id] = HTTPSlots(service.members) }
         do {
-            // Which member has which of its servers is not known: the new one has the same by the file.
             try await startAnew()
         } catch {
-            log.error("\(error)")
+            log.error("haproxy does not start", ["error": "\(error)"])
             Task { await revive() }
         }
     }

@@ -18,13 +18,15 @@ struct HTTPConfiguration: Sendable {
     /// Where it tells what happens.
     var logSocket: String { root + "/log" }
     var holdScript: String { folder + "/hold.lua" }
-    /// So many requests of a service are told a second; of more, a sample of about as many.
+    /// Up to so many requests of a service a second all are told, beyond that one of so many.
     static let toldRequests = 200
+    static let toldShare = 25
     /// Requests of a service that are held, at most.
     static let heldRequests = 1000
 
     /// Holds a request as long as the backend has no member. HAProxy has no waiting room of its own for that: a backend
-    /// without a server answers at once.
+    /// without a server answers at once. A process that was replaced learns of no member any more: it hands what it
+    /// holds on to its successor.
     static let hold = """
         core.register_action("skala_hold", {"http-req"}, function(txn, backend, seconds)
             local waiting = txn.f:be_conn(backend)
@@ -33,6 +35,8 @@ struct HTTPConfiguration: Sendable {
             if waiting <= 8 then core.log(core.notice, "hold " .. backend) end
             local deadline = core.now().sec + tonumber(seconds)
             while txn.f:nbsrv(backend) == 0 and core.now().sec < deadline do
+                local stopping = txn.f:stopping()
+                if stopping == 1 or stopping == true then return txn:set_var("txn.again", 1) end
                 core.msleep(txn.f:be_conn(backend) < 50 and 10 or 50)
             end
         end, 2)
@@ -171,14 +175,20 @@ struct HTTPConfiguration: Sendable {
         if service.hold > 0 {
             text += "    http-request lua.skala_hold \(name) \(service.hold) if { nbsrv(\(name)) eq 0 }\n"
         }
-        // The rate and a random number, so that of however many requests about as many are told. With a log level it
-        // costs nothing to tell none.
-        text += "    http-request set-var(txn.rate) be_sess_rate(\(name)),add(1)\n"
+        // All while they are few, else a sample: beside a request the log's cost is not seen then.
         text += "    http-request set-log-level silent unless "
-        text += "{ rand(1000000),mod(txn.rate) lt \(HTTPConfiguration.toldRequests) }\n"
+        text += "{ be_sess_rate(\(name)) lt \(HTTPConfiguration.toldRequests) } "
+        text += "or { rand(\(HTTPConfiguration.toldShare)) eq 0 }\n"
         if service.repeatsRequests {
             text += "    retry-on conn-failure empty-response\n"
             text += "    http-request disable-l7-retry unless { method GET HEAD OPTIONS }\n"
+        }
+        if service.hold > 0, let listener = service.listeners.first(where: { $0.redirectsTo == 0 }) {
+            // Without a weight it counts for no member.
+            text += "    use-server again if { var(txn.again) -m int 1 }\n"
+            text +=
+                "    server again \(listener.address.isEmpty ? "127.0.0.1" : listener.address):\(listener.port) weight 0"
+            text += listener.certificate.isEmpty ? "\n" : " ssl verify none\n"
         }
         if service.slowStart > 0 { text += "    default-server slowstart \(service.slowStart)s\n" }
         for (slot, member) in slots.enumerated() {

@@ -14,7 +14,7 @@ public struct HTTPMetrics: Sendable, Equatable {
     /// Of the last 1024 requests, from the request to the answer's head, on average.
     public var responseMilliseconds = 0
     /// Of those of about the last second (up to 5 s where they are few): waiting for a member and for its answer's head,
-    /// a request in so many percent at most. Exact up to 200 requests a second, else of a random sample of as many.
+    /// a request in so many percent at most. Exact up to 200 requests a second, else of a random sample of 1 in 25.
     public var latencyMilliseconds: [Int: Int] = [:]
     /// Member id → requests being answered now.
     public var concurrencyOfMembers: [String: Int] = [:]

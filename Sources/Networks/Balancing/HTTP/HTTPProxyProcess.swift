@@ -14,6 +14,8 @@ struct HTTPProxyProcess: Sendable {
     /// Its control group in each hierarchy; made and removed here.
     let groups: [String]
     private var pidFile: String { configuration.folder + "/pid" }
+    /// What the running process was started with.
+    var structureFile: String { configuration.folder + "/structure" }
     private var log: String { configuration.folder + "/log" }
 
     /// Checks a configuration without touching the running one.

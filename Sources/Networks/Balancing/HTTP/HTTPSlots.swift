@@ -14,6 +14,54 @@ struct HTTPSlots: Sendable {
         free = Array(members.count..<count)
     }
 
+    /// What a running process has.
+    ///
+    /// - Parameters:
+    ///   - servers: by slot; nil for one that gets no requests.
+    ///   - known: the members among them. A server that is none of those is one of no name, which leaves with the first
+    ///     change.
+    init(servers: [(address: IPAddress, port: UInt16, weight: Int)?], known: [HTTPService.Member]) {
+        var missing = known
+        let members = servers.enumerated().map { slot, server -> HTTPService.Member? in
+            guard let server else { return nil }
+            let index = missing.firstIndex { $0.address == server.address && $0.port == server.port }
+            let id = index.map { missing.remove(at: $0).id } ?? " \(slot)"
+            return HTTPService.Member(id: id, address: server.address, port: server.port, weight: server.weight)
+        }
+        self.members = members
+        free = members.indices.filter { members[$0] == nil }
+    }
+
+    /// Reads `show servers state`: by backend, the servers of its slots.
+    static func servers(_ text: String) -> [String: [(address: IPAddress, port: UInt16, weight: Int)?]] {
+        var columns: [Substring: Int] = [:]
+        var result: [String: [(address: IPAddress, port: UInt16, weight: Int)?]] = [:]
+        for line in text.split(separator: "\n") {
+            if line.hasPrefix("# ") {
+                let names = line.dropFirst(2).split(separator: " ")
+                columns = Dictionary(names.enumerated().map { ($0.element, $0.offset) }) { first, _ in first }
+                continue
+            }
+            let fields = line.split(separator: " ")
+            func field(_ name: Substring) -> Substring {
+                columns[name].flatMap { fields.indices.contains($0) ? fields[$0] : nil } ?? ""
+            }
+            let backend = String(field("be_name"))
+            guard field("srv_name") == name(result[backend]?.count ?? 0)[...] else { continue }
+            // Any of the bits of maintenance: by a command, or by the configuration.
+            let isUp = (Int(field("srv_admin_state")) ?? 1) & 0x07 == 0
+            // HAProxy's own text.
+            let address = try? IPAddress(parsing: String(field("srv_addr")))
+            guard isUp, let address, let port = UInt16(field("srv_port")) else {
+                result[backend, default: []].append(nil)
+                continue
+            }
+            result[backend, default: []].append(
+                (address: address, port: port, weight: Int(field("srv_uweight")) ?? 1))
+        }
+        return result
+    }
+
     /// A slot's name in the configuration.
     static func name(_ slot: Int) -> String { "s\(slot)" }
 
