@@ -33,8 +33,7 @@ enum ServiceCreate {
             "skala service create --name web --replicas 3 -p 8080:80 nginx",
             "skala service create --name api --isolation microvm --limit-memory 256m registry.example/api:2",
             "skala service create --name shop -p 80:8080 -l skala.http.host=shop.example -l skala.http.path=/ shop:1",
-            "skala service create --name fn -p 80:80 -l skala.http.host=fn.example -l skala.autoscale.min=0 "
-                + "-l skala.autoscale.max=9 -l skala.autoscale.concurrency=10 fn:1",
+            "skala service create --name fn -p 80:80 -l skala.http.port=80 -l skala.autoscale.min=0 -l skala.autoscale.max=9 fn:1",
         ]
     ) { call in
         let service = try specification(call.arguments, secrets: { try secret($0, call) })
