@@ -61,14 +61,12 @@ extension MachineControl {
 
     /// Empties a place whose container the guest has let go of. What is not in it need not be taken out: a daemon may have
     /// been killed half-way.
-    ///
-    /// - Parameter keepsShare: not the folders of the host, which the guest cannot let go of.
-    public func unplug(_ place: MachinePlace, keepsShare: Bool) throws {
+    public func unplug(_ place: MachinePlace) throws {
         let control = try connect(seconds: 10)
         func names(_ command: String, _ key: String, _ arguments: JSON = [:]) throws -> [String] {
             (try control.run(command, arguments).array ?? []).compactMap { $0[key].string }
         }
-        if try !keepsShare && names("query-chardev", "label").contains(place.share) {
+        if try names("query-chardev", "label").contains(place.share) {
             // The guest takes part in it, and QEMU refuses to be asked twice.
             try control.ensure("device_del", ["id": JSON(place.share)])
             try MachineControl.wait("unplugging folders of the host", seconds: 10) {

@@ -33,30 +33,6 @@ extension Guest {
         return [:]
     }
 
-    private static let connections = "/sys/fs/fuse/connections"
-
-    /// Gives up folders of the host that nobody serves any more: who waits for a file there gets an error, and so does everybody
-    /// later. Their file system stays, out of the way: to end it the kernel would wait for answers that never come.
-    func abandon(_ request: JSON) throws -> JSON {
-        let path = try Guest.path(request["path"])
-        guard mounted.contains(path) else { throw SkalaError(.notFound, "nothing is mounted at \(path)") }
-        let lines = String(decoding: try FileContents.read("/proc/self/mountinfo"), as: UTF8.self).split(
-            separator: "\n")
-        let fields = lines.map { $0.split(separator: " ") }.last { $0.count > 4 && $0[4] == path } ?? []
-        guard let number = fields.dropFirst(2).first?.split(separator: ":").last else {
-            throw SkalaError(.notFound, "no device is mounted at \(path)")
-        }
-        if access("\(Guest.connections)/\(number)/abort", F_OK) != 0 {
-            try check(cl_mount("fusectl", Guest.connections, "fusectl", 0, nil), "mount fusectl", Guest.connections)
-        }
-        try SmallFile.write("1", to: "\(Guest.connections)/\(number)/abort")
-        let aside = "\(Guest.folder)/abandoned/\(number)"
-        try FileContents.makeDirectories(aside, mode: 0o700)
-        try check(cl_mount(path, aside, "", UInt(MS_MOVE), nil), "move a mount", path)
-        mounted.removeAll { $0 == path }
-        return [:]
-    }
-
     /// Writes out one container's disk and lets nobody write to it, while the host copies it; or lets it be written again.
     /// What would write meanwhile waits, in that container only.
     func freeze(_ request: JSON, _ isFrozen: Bool) throws -> JSON {

@@ -37,7 +37,6 @@ extension Warden {
         case "written" where guest != nil: reply.answer(["bytes": JSON(try guest?.writtenBytes() ?? 0)])
         case "identify" where guest != nil: reply.answer(try identify(request))
         case "dismiss" where guest != nil: reply.answer(try guest?.dismiss(request) ?? [:])
-        case "abandon" where guest != nil: reply.answer(try guest?.abandon(request) ?? [:])
         case "freeze" where guest != nil: reply.answer(try guest?.freeze(request, true) ?? [:])
         case "thaw" where guest != nil: reply.answer(try guest?.freeze(request, false) ?? [:])
         case "halt" where guest != nil: reply.answer(try halt())

@@ -1,5 +1,4 @@
 import Base
-import Glibc
 import Images
 import Kernel
 import Machines
@@ -47,24 +46,17 @@ extension Container {
     /// The pod's QEMU has ended, and the container with it.
     func podEnded(_ exit: Exit) async {
         guard machine != nil else { return }
-        record.state.error = "its VM ended"
+        record.state.error = await pod?.endReason ?? Pod.usualEnd
         await exited(Exit(code: 137, isOOMKilled: exit.isOOMKilled, time: exit.time))
     }
 
-    /// The program that serves folders of the host to it has ended: so does the container, and its neighbours go on. A guest
-    /// that does not see to that ends, too.
+    /// The program that serves folders of the host to it has ended. Who waits for a file there waits for ever, and nothing in the guest
+    /// changes that: the VM ends, with all that is in it.
     func memberFolderServerEnded() async {
         guard let pod, let machine, machine.isAlive, record.state.isAlive else { return }
-        let text = "the program that serves folders of the host to it ended"
-        engine.log.error("container \(record.name): \(text); so does the container")
-        record.state.error = text
-        do {
-            try await pod.abandonShare(of: id)
-            try await send(SIGKILL)
-            if await waitForExit(seconds: Container.configureDeadline) { return }
-        } catch { engine.log.error("pod \(pod.name) does not give up folders of the host: \(error)") }
-        guard record.state.isAlive, self.machine === machine else { return }
-        await pod.kill()
+        let text = "its VM ended, since the program that served folders of the host to container \(record.name) did"
+        engine.log.error("pod \(pod.name): \(text)")
+        await pod.kill(because: text)
     }
 
     /// Finds the pod's VM again after a restart of the daemon.

@@ -102,7 +102,9 @@ extension Container {
                 "container \(record.name) cannot be ended alone: \(Container.stallText); make room, or end all of its pod "
                     + "(skala pod rm --force \(pod.name))")
         }
-        try await engine.warden.request("signal", ["id": JSON(machine.id), "signal": JSON(SIGKILL)])
+        if machine.isAlive {
+            try await engine.warden.request("signal", ["id": JSON(machine.id), "signal": JSON(SIGKILL)])
+        }
         guard await waitForExit(seconds: 20) else {
             throw SkalaError(.timedOut, "the VM of container \(id) did not end within 20 s of SIGKILL")
         }

@@ -11,23 +11,16 @@ extension Pod {
     }
 
     /// Ends the VM, and with it all that is in it.
-    func kill() async {
+    ///
+    /// - Parameter reason: what the containers in it tell.
+    func kill(because reason: String = Pod.usualEnd) async {
         guard let machine, machine.isAlive else { return }
+        endReason = reason
         // Fails only when it has ended.
         _ = try? await engine.warden.request("signal", ["id": JSON(machine.id), "signal": JSON(SIGKILL)])
+        machine.ended()
     }
 
     /// Whether more than one container is in it.
     var isShared: Bool { present.count > 1 }
-
-    /// The program that served folders of the host to a container has ended. Who waits for a file there would wait for ever: the
-    /// guest gives these folders up, so that everybody gets an error.
-    ///
-    /// - Throws: when the guest does not do so.
-    func abandonShare(of container: String) async throws {
-        guard let machine, record.places[container] != nil else { return }
-        abandoned.insert(container)
-        try await machine.request(
-            "abandon", ["path": JSON(GuestFolder(of: container).share)], seconds: Pod.dismissDeadline)
-    }
 }

@@ -27,8 +27,8 @@ public actor Pod {
     private(set) var present: Set<String> = []
     /// While it is taken back to a snapshot: what its next VM continues from.
     var comeback: PodReturn?
-    /// Containers whose folders of the host are served no more.
-    var abandoned: Set<String> = []
+    /// Why the VM ends, or has ended, for those who are in it.
+    var endReason = Pod.usualEnd
     /// Places that could not be emptied: they are the VM's until it ends.
     private var lost: Set<Int> = []
     /// What the VM's warden told of its containers when this daemon found it.
@@ -50,6 +50,7 @@ public actor Pod {
         let files: JSON
     }
 
+    static let usualEnd = "its VM ended"
     static let configureDeadline = 60.0
     static let dismissDeadline = 10.0
 
@@ -258,13 +259,10 @@ public actor Pod {
         do {
             // Its start may have failed before the warden knew of it.
             _ = try? await machine.request("delete", ["id": JSON(container)], seconds: Pod.dismissDeadline)
-            let keepsShare = abandoned.remove(container) != nil
-            try await dismiss(container, place, machine, keepsShare: keepsShare)
-            try await engine.machines.unplug(place, of: container, from: machine, keepsShare: keepsShare)
+            try await dismiss(container, place, machine)
+            try await engine.machines.unplug(place, of: container, from: machine)
             guard self.machine === machine else { return }
             record.places[container] = nil
-            // The device of its folders is still there: nobody in the guest can let go of it.
-            if keepsShare { lost.insert(number) }
         } catch {
             // The VM ended meanwhile, and all its places with it.
             guard self.machine === machine, machine.isAlive else { return }
@@ -278,14 +276,11 @@ public actor Pod {
     }
 
     /// Makes the guest let go of a place. The kernel may take a moment to free what an ended container had mounted.
-    private func dismiss(
-        _ container: String, _ place: MachinePlace, _ machine: VirtualMachine, keepsShare: Bool
-    ) async throws {
-        var request: JSON = [
+    private func dismiss(_ container: String, _ place: MachinePlace, _ machine: VirtualMachine) async throws {
+        let request: JSON = [
             "folder": JSON(GuestFolder(of: container).path),
-            "disks": [JSON(place.rootDisk), JSON(place.writableDisk)],
+            "disks": [JSON(place.rootDisk), JSON(place.writableDisk)], "slot": JSON(place.shareSlot),
         ]
-        if !keepsShare { request["slot"] = JSON(place.shareSlot) }
         for delay in [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000] as [UInt64] {
             do {
                 try await machine.request("dismiss", request, seconds: Pod.dismissDeadline)
@@ -303,7 +298,8 @@ public actor Pod {
         let members = record.places.keys
         record.machineID = ""
         record.places = [:]
-        (lost, abandoned) = ([], [])
+        lost = []
+        endReason = Pod.usualEnd
         // A guest that does not answer loses what it had not written, as a machine whose power fails.
         if keepsDisks, machine.isAlive { _ = try? await machine.halt() }
         await machine.destroy(keepingConsoleAt: directory + "/console.log")

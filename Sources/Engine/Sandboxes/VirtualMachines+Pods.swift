@@ -89,13 +89,9 @@ extension VirtualMachines {
     }
 
     /// Takes out what the guest has let go of.
-    ///
-    /// - Parameter keepsShare: not the folders of the host.
-    func unplug(
-        _ place: MachinePlace, of id: String, from machine: VirtualMachine, keepsShare: Bool
-    ) async throws {
+    func unplug(_ place: MachinePlace, of id: String, from machine: VirtualMachine) async throws {
         let control = machine.control
-        try await threads.run { try control.unplug(place, keepsShare: keepsShare) }
+        try await threads.run { try control.unplug(place) }
         await endShare(of: id)
         unlink(MachineFiles(id: machine.id, configuration: configuration).folder + "/" + place.shareSocket)
     }
