@@ -25,6 +25,7 @@ extension Container {
         guard !record.state.isAlive else { throw SkalaError(.notModified, "container already started") }
         guard !isRemoved else { throw SkalaError(.notFound, "No such container: \(id)") }
         await exitCleanUp?.value
+        await stopLeftMachine(keepsDisk: true)
         try await closeFiles()
         do {
             try await prepareAndRun()
@@ -369,6 +370,7 @@ extension Container {
 
     private func removeLocked(volumes: Bool) async throws {
         await exitCleanUp?.value
+        await stopLeftMachine(keepsDisk: false)
         try await closeFiles()
         // Whatever of it the warden still has (a half-made container, a holder of its files) goes; often nothing.
         _ = try? await engine.warden.request("delete", ["id": JSON(id)])

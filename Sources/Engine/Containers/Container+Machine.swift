@@ -198,6 +198,11 @@ extension Container {
         await end(machine, keepsDisk: keepsDisk)
     }
 
+    /// Takes the VM away that an exit which could not be stored has left, so that another daemon would learn of it.
+    func stopLeftMachine(keepsDisk: Bool) async {
+        if machine != nil, !record.state.isAlive { await stopMachine(keepsDisk: keepsDisk) }
+    }
+
     /// Takes away what an earlier daemon left of a VM.
     func stopMachine(of id: String) async {
         await take(engine.machines.ended(id))

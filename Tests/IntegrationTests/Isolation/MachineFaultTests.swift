@@ -58,7 +58,9 @@ extension Integration {
                 try await t.sh("timeout 30 docker kill writer", prints: "writer")
             }
             try await t.eventually("docker ps -q | wc -l", prints: "0")
-            try await t.sh("\(empty); docker ps -aq | xargs -r docker rm -f >/dev/null; docker ps -aq", prints: "")
+            try await t.sh(
+                "\(empty); docker ps -aq | xargs -r docker rm -f >/dev/null; docker ps -aq; ls $ENGINE/run/vm | grep -v root | wc -l",
+                prints: "0")
         }
 
         /// Without the program that serves its folders a pod's VM would hang: it ends, and all in it can start again.
