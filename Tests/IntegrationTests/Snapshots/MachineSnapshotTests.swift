@@ -10,7 +10,7 @@ extension Integration {
         private static let console = MachineTests.console
         /// Counts in memory, and serves what it has counted.
         private static let counting =
-            "ln -sf /run/count /www/count; (i=0; while :; do i=$((i+1)); echo $i >/run/count; usleep 50000; done) & sleep 1"
+            "ln -sf /run/count /www/count; (i=0; while :; do i=$((i+1)); echo $i >/run/new; mv /run/new /run/count; usleep 50000; done) & sleep 1"
         private static let count = "curl -sf --max-time 10 http://$(docker port ${N}a 80)/count"
 
         @Test func machineGoesBackAndIsCloned() async throws {
