@@ -3,7 +3,8 @@ import Testing
 extension Integration {
     /// Snapshots of whole pods, with the memory of all that runs in them.
     @Suite(.serialized) struct PodSnapshotTests {
-        private static let counter = "sh -c 'i=0; while :; do i=$((i+1)); echo $i >/count; echo $i; sleep 0.05; done'"
+        private static let counter =
+            "sh -c 'i=0; while :; do i=$((i+1)); echo $i >/new; mv /new /count; echo $i; sleep 0.05; done'"
         private static let read = "until docker exec ${N}a cat /count | grep .; do :; done"
 
         @Test func allOfItGoesOnWhereItWas() async throws {
