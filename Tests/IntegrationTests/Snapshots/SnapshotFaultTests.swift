@@ -12,8 +12,9 @@ extension Integration {
             "sh -c 'i=0; while :; do i=$((i+1)); echo $i >/new; mv /new /count; sleep 0.05; done'"
         /// Whether `$1` goes on.
         private static let counts = """
-            counts() { a=; for i in $(seq 300); do b=$(docker exec $1 cat /count) && { [ -n "$a" ] || a=$b; } && \
-            [ "$b" != "$a" ] && return; sleep 0.1; done; echo "$1 stands still at $a" >&2; false; }
+            counts() { a=; for i in $(seq 200); do b=$(timeout 10 docker exec $1 cat /count) && { [ -n "$a" ] || a=$b; } && \
+            [ "$b" != "$a" ] && return; sleep 0.1; done; echo "$1 stands still at $a" >&2; docker ps -a >&2; \
+            df -m $ENGINE/data >&2; tail -n 20 $ENGINE/daemon.log >&2; false; }
             """
 
         /// The host's warden dies, and with it all that runs: what it was about to become is whole, and nothing else is left.
@@ -194,7 +195,7 @@ extension Integration {
                     free=$(($(stat -f -c '%a * %S' $ENGINE/data) / 1048576 - 60)); [ $free -lt 1 ] || fallocate -l ${free}M $ENGINE/data/filler
                     """)
                 try await t.fails("\(skala) snapshot -q big", 1, "o space left")
-                try await t.sh("\(counts); counts writer; rm -f $ENGINE/data/filler")
+                try await t.sh("\(counts); counts writer; rm -f $ENGINE/data/filler", deadline: 300)
             }
         }
     }
