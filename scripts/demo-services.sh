@@ -273,19 +273,19 @@ print_services() {
     printf '\n%-38s %8s %8s %9s %8s %8s %8s\n' "WordPress under load" requests failed "a second" "p50 ms" "p95 ms" "p99 ms"
     printf '%s\n' "${phases[@]}"
     printf '\n%-38s %11s %11s   %s\n' seconds containers microVMs "the studies: containers, VMs"
-    row "one replica too few → decision" "${times[decision containers]}" "${times[decision microVMs]}"
-    row "one replica too few → another serves" "${times[serving containers]}" "${times[serving microVMs]}" "8, 180 (Joy 2015)"
-    row "SIGKILL → all serve again" "${times[crash containers]}" "${times[crash microVMs]}" \
+    compared "one replica too few → decision" "${times[decision containers]}" "${times[decision microVMs]}"
+    compared "one replica too few → another serves" "${times[serving containers]}" "${times[serving microVMs]}" "8, 180 (Joy 2015)"
+    compared "SIGKILL → all serve again" "${times[crash containers]}" "${times[crash microVMs]}" \
         "below 1, tens (Sharma et al. 2016)"
-    row "hang → all serve again" "${times[hang containers]}" "${times[hang microVMs]}"
-    row "rolling update" "${times[update containers]}" "${times[update microVMs]}"
-    row "broken release → rolled back" "${times[rollback containers]}" "${times[rollback microVMs]}"
-    row "no load → one replica" "${times[calm containers]}" "${times[calm microVMs]}"
-    row "memory of a replica, on the host" "${memory[containers]}" "${memory[microVMs]}"
-    row "answers a second, of the ramp" "${rates[containers]}" "${rates[microVMs]}" "more than 3 : 1 (Joy 2015)"
+    compared "hang → all serve again" "${times[hang containers]}" "${times[hang microVMs]}"
+    compared "rolling update" "${times[update containers]}" "${times[update microVMs]}"
+    compared "broken release → rolled back" "${times[rollback containers]}" "${times[rollback microVMs]}"
+    compared "no load → one replica" "${times[calm containers]}" "${times[calm microVMs]}"
+    compared "memory of a replica, on the host" "${memory[containers]}" "${memory[microVMs]}"
+    compared "answers a second, of the ramp" "${rates[containers]}" "${rates[microVMs]}" "more than 3 : 1 (Joy 2015)"
     ! is_emulated || printf '\n%s\n%s\n' \
         "This host has no hardware virtualization: the microVMs' processors are emulated, and PHP in them is more than ten" \
         "times as slow. They have $most replicas at most, and fewer users."
 }
 
-row() { printf '%-38s %11s %11s   %s\n' "$1" "$2" "$3" "${4:-}"; }
+compared() { printf '%-38s %11s %11s   %s\n' "$1" "$2" "$3" "${4:-}"; }
