@@ -208,6 +208,9 @@ cleanup() {
     nft delete table ip6 "skala_$(tag "$work/run")" 2>/dev/null
     for family in ip ip6 bridge; do nft delete table $family "skala_$(tag "$work/run")_services" 2>/dev/null; done
     ip link delete "$bridge" 2>/dev/null
+    for link in /sys/class/net/"sk$(tag "$work/run")"*; do
+        [ ! -e "$link" ] || ip link delete "${link##*/}" 2>/dev/null
+    done
     for folder in /sys/fs/cgroup/{,*/}"$group"{,-docker,-http}; do
         [ ! -d "$folder" ] || find "$folder" -depth -type d -exec rmdir {} + 2>/dev/null
     done

@@ -89,6 +89,10 @@ class Skala:
             *((family, table + "_services") for family in ("ip", "ip6", "bridge")),
         ):
             subprocess.run(["nft", "delete", "table", family, name], stderr=subprocess.DEVNULL, check=False)
+        # The same tag begins the names of its other networks' bridges: those of a swarm outlive their services.
+        for link in os.listdir("/sys/class/net"):
+            if link.startswith(f"sk{value & 0xFFFF:04x}"):
+                subprocess.run(["ip", "link", "delete", link], stderr=subprocess.DEVNULL, check=False)
 
 
 class Docker:
