@@ -77,20 +77,18 @@ extension MachineControl {
     /// Lets a VM continue where its snapshot was taken, and returns when it does. Nobody is to be connected to its warden
     /// before: the guest learns from that that the engine it knew has gone.
     public func resumeSnapshot() throws {
-        let control = try connect(seconds: 30)
-        let number = MachineCommand.Origin.snapshot(hasDisk: false, cards: []).number(.state)
-        try control.run("migrate-incoming", ["uri": JSON("fd:\(number)")])
-        try MachineControl.wait("loading the VM") {
-            let status = try control.run("query-migrate")
-            if status["status"].string == "failed" {
-                throw SkalaError(.system, "QEMU cannot load the VM: \(status["error-desc"].string ?? status.text)")
-            }
-            return try control.run("query-status")["running"].bool == true
-        }
+        try load { control, _ in try control.run("query-status")["running"].bool == true }
     }
 
     /// Loads a pod's VM, which stands still until `proceed`.
     public func loadPod() throws {
+        try load { control, migration in
+            try migration == "completed" && control.run("query-status")["status"].string != "inmigrate"
+        }
+    }
+
+    /// - Parameter isLoaded: whether that was all, by the state of the migration.
+    private func load(_ isLoaded: (_ control: QMP, _ migration: String?) throws -> Bool) throws {
         let control = try connect(seconds: 30)
         let number = MachineCommand.Origin.snapshot(hasDisk: false, cards: []).number(.state)
         try control.run("migrate-incoming", ["uri": JSON("fd:\(number)")])
@@ -99,8 +97,7 @@ extension MachineControl {
             if status["status"].string == "failed" {
                 throw SkalaError(.system, "QEMU cannot load the VM: \(status["error-desc"].string ?? status.text)")
             }
-            return try status["status"].string == "completed"
-                && control.run("query-status")["status"].string != "inmigrate"
+            return try isLoaded(control, status["status"].string)
         }
     }
 
