@@ -255,13 +255,6 @@ extension Container {
         publish("stop")
     }
 
-    /// Nobody in its VM hears of a signal.
-    private func endStalled() async throws {
-        try await endStalledMachine()
-        await exitCleanUp?.value
-        publish("stop")
-    }
-
     /// A signal to the container's first process; one that has ended already is no error.
     func send(_ signal: Int32) async throws {
         do {
@@ -323,24 +316,6 @@ extension Container {
 
     /// Seconds within which a guest answers, and does what it is told.
     private static let guestPatience = 10.0
-
-    public func pause() async throws {
-        try requireRunning()
-        guard record.state.status != .paused else { throw SkalaError(.conflict, "container \(id) is already paused") }
-        guard !isBeingCaptured else { throw SkalaError(.conflict, "a snapshot of container \(id) is being taken") }
-        try await freeze("pause")
-        record.state.status = .paused
-        try await persist()
-        publish("pause")
-    }
-
-    public func unpause() async throws {
-        guard record.state.status == .paused else { throw SkalaError(.conflict, "Container \(id) is not paused") }
-        try await freeze("resume")
-        record.state.status = .running
-        try await persist()
-        publish("unpause")
-    }
 
     // MARK: remove
 

@@ -80,12 +80,4 @@ extension Container {
         try await containers.pods.find(record.podID).snapshot.check(memoryLimit: changes["Memory"].int ?? 0)
         try MachineLimits.check([:], changes, .pod)
     }
-
-    /// Stops a container for a moment, or lets it go on: a VM of its own with all that is in it, in a pod only this one.
-    func freeze(_ operation: String) async throws {
-        switch record.isolation {
-        case .container, .pod: try await sandbox.request(operation, ["id": JSON(id)])
-        case .microvm, .machine: try await engine.warden.request(operation, ["id": JSON(record.hostID)])
-        }
-    }
 }

@@ -71,11 +71,6 @@ extension Container {
         let shape = await pod.snapshot.shape
         (record.machineMemory, record.machineProcessors) = (shape.memory, shape.processors)
         wardenGeneration = machine.generation
-        for attachment in pendingAttachments { attachment.stream.end() }
-        pendingAttachments = []
-        record.state = ContainerState()
-        record.state.status = .running
-        record.state.pid = machine.pid
-        record.state.startedAt = SystemClock.now()
+        goesOn(in: machine)
     }
 }

@@ -59,13 +59,18 @@ extension Container {
         try await machine.request("configure", time, seconds: Container.configureDeadline)
         wardenGeneration = machine.generation
         try await machine.request("resume", ["id": JSON(id)], seconds: Container.configureDeadline)
+        goesOn(in: machine)
+        times.end("identity")
+        engine.log.debug("VM of a container: \(times)", ["container": id])
+    }
+
+    /// It runs in that VM as it did; nobody is attached to it.
+    func goesOn(in machine: VirtualMachine) {
         for attachment in pendingAttachments { attachment.stream.end() }
         pendingAttachments = []
         record.state = ContainerState()
         record.state.status = .running
         record.state.pid = machine.pid
         record.state.startedAt = SystemClock.now()
-        times.end("identity")
-        engine.log.debug("VM of a container: \(times)", ["container": id])
     }
 }

@@ -90,6 +90,13 @@ extension Container {
         throw SkalaError(.conflict, "container \(record.name) cannot be asked: \(Container.stallText)")
     }
 
+    /// Nobody in its VM hears of a signal.
+    func endStalled() async throws {
+        try await endStalledMachine()
+        await exitCleanUp?.value
+        publish("stop")
+    }
+
     /// Ends the VM of a container that stands still, if nobody else is in there.
     ///
     /// - Throws: `.conflict` for one among others in a pod, which would lose what they have not written.

@@ -134,7 +134,7 @@ extension NetworkManager {
         return !ids.isEmpty
     }
 
-    private func noteMembers(_ id: String) {
+    func noteMembers(_ id: String) {
         guard let spec = services[id]?.spec else { return }
         balancer.want(id, resolve(spec))
         setNames(spec, replacing: spec)
@@ -192,7 +192,7 @@ extension NetworkManager {
             id: spec.id, algorithm: spec.algorithm, fronts: fronts, ports: spec.ports, ingressNetworkID: ingress)
     }
 
-    private func ingressNetwork(of spec: BalancedService) -> String {
+    func ingressNetwork(of spec: BalancedService) -> String {
         if let id = spec.ingressNetworkID { return id }
         let open = spec.attachments.first { networks[$0.networkID]?.isInternal == false }
         return open?.networkID ?? networks.values.first { $0.name == "bridge" }?.id ?? ""
@@ -309,7 +309,7 @@ extension NetworkManager {
     }
 
     /// The bridge answers for the address, and the rules take what comes to it.
-    private func addToBridge(_ address: IPAddress, _ network: String) async throws {
+    func addToBridge(_ address: IPAddress, _ network: String) async throws {
         guard let bridge = bridges[network] else { return }
         let netlink = netlink
         try await threads.run {
@@ -322,7 +322,7 @@ extension NetworkManager {
         }
     }
 
-    private func removeFromBridge(_ address: IPAddress, _ network: String) async {
+    func removeFromBridge(_ address: IPAddress, _ network: String) async {
         guard let bridge = bridges[network] else { return }
         let netlink = netlink
         // The network may have gone with it.
@@ -337,88 +337,6 @@ extension NetworkManager {
             for address in one.addresses where !kept.contains(address) {
                 await removeFromBridge(address, one.networkID)
                 freeAddress(address, one.networkID)
-            }
-        }
-    }
-
-    // MARK: over a restart
-
-    private func servicePath(_ id: String) -> String { "\(servicesFolder)/\(ResolvedService.word(id)).json" }
-
-    /// Takes the services of the daemon before, and their addresses before anyone else asks for one.
-    ///
-    /// - Returns: what could not be taken over, in words.
-    func loadServices() throws -> [String] {
-        try FileContents.makeDirectories(servicesFolder, mode: 0o700)
-        var problems: [String] = []
-        for name in try FileContents.names(in: servicesFolder) {
-            let path = servicesFolder + "/" + name
-            do {
-                let json = try JSON(parsing: try FileContents.read(path))
-                var spec = try BalancedService(json: json)
-                // A network may have gone with the host's restart.
-                spec.attachments.removeAll { bridges[$0.networkID] == nil }
-                for one in spec.attachments {
-                    for address in one.addresses {
-                        if address.family == .v4 {
-                            try pools[one.networkID]?.take(address)
-                        } else {
-                            try ipv6Pools[one.networkID]?.take(address)
-                        }
-                    }
-                }
-                services[spec.id] = Service(spec: spec)
-            } catch {
-                unlink(path)
-                problems.append("service record \(name): \(error)")
-            }
-        }
-        return problems
-    }
-
-    /// Writes the rules of the services taken over, with the members that are still there, and removes addresses that
-    /// belong to none.
-    ///
-    /// - Returns: ports that another program has taken meanwhile, in words.
-    func restoreServices() async throws -> [String] {
-        var problems: [String] = []
-        for id in services.keys.sorted() {
-            guard var service = services[id] else { continue }
-            service.spec.members.removeAll { attached[$0.id] == nil && $0.addresses.isEmpty }
-            let network = networks[ingressNetwork(of: service.spec)]
-            for port in service.spec.ports {
-                let families: [IPFamily] = network?.subnet(.v6) == nil ? [.v4] : [.v4, .v6]
-                service.holds[port] = await holdAgain(port, families: families)
-                if service.holds[port] == nil {
-                    problems.append(
-                        "port \(port.hostPort)/\(port.protocol) is published, and another program listens on it: "
-                            + "service \(id) gets its connections")
-                }
-            }
-            services[id] = service
-            for one in service.spec.attachments {
-                for address in one.addresses { try await addToBridge(address, one.networkID) }
-            }
-            noteMembers(id)
-        }
-        try await balancer.rewrite()
-        try await removeStrayAddresses()
-        return problems
-    }
-
-    private func removeStrayAddresses() async throws {
-        let known = Set(services.values.flatMap { $0.spec.attachments.flatMap(\.addresses) })
-        for (id, bridge) in bridges {
-            let subnets = (networks[id]?.subnets ?? []).compactMap { try? IPNetwork(parsing: $0.subnet) }  // our texts
-            let netlink = netlink
-            let addresses = try await threads.run { try netlink.addresses(of: bridge) }
-            for (bytes, prefix) in addresses {
-                let family: IPFamily = bytes.count == 4 ? .v4 : .v6
-                let address = IPAddress(family, bytes.reduce(0) { $0 << 8 | UInt128($1) })
-                guard prefix == family.bits, subnets.contains(where: { $0.contains(address) && $0.prefix < prefix }),
-                    !known.contains(address)
-                else { continue }
-                await removeFromBridge(address, id)
             }
         }
     }
