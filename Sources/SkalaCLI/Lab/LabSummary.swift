@@ -1,0 +1,47 @@
+import Base
+import Lab
+
+/// What a run found, for a terminal.
+enum LabSummary {
+    static func text(_ results: RunResults) -> String {
+        results.experiments.map { experiment in
+            let cases = experiment.cases.filter { item in item.rows.contains { $0.trials > 0 } }
+            guard !cases.isEmpty else { return "" }
+            return "\(experiment.title): \(experiment.question)\n\n" + cases.map(text).joined(separator: "\n") + "\n"
+        }.joined()
+    }
+
+    private static func text(_ item: CaseResults) -> String {
+        var table = Table(
+            [item.title.uppercased()] + item.measures.flatMap { ["\($0.name) (\($0.unit))", "±", "ratio"] } + ["n", ""])
+        for row in item.rows where row.trials > 0 {
+            var cells = [row.condition.description]
+            for measure in item.measures {
+                guard let summary = row.summaries[measure.name] else {
+                    cells += ["-", "", ""]
+                    continue
+                }
+                cells.append(number(summary.median))
+                cells.append(summary.precision.map { Decimal.text($0 * 100, 0) + " %" } ?? "")
+                cells.append(ratio(row.comparisons[measure.name]))
+            }
+            cells.append("\(row.trials)")
+            cells.append(row.failures.first.map { String($0.prefix(70)).replacing("\n", with: " ") } ?? "")
+            table.add(cells)
+        }
+        return table.text
+    }
+
+    /// `1.25`; in brackets where no difference is proved.
+    private static func ratio(_ comparison: Comparison?) -> String {
+        guard let comparison, let ratio = comparison.ratio else { return "" }
+        let text = Decimal.text(ratio, 2)
+        return comparison.isDifferent ? text : "(\(text))"
+    }
+
+    /// Three significant digits.
+    static func number(_ value: Double) -> String {
+        let size = abs(value)
+        return Decimal.text(value, size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : size >= 0.1 ? 3 : 4)
+    }
+}
