@@ -61,18 +61,18 @@ public struct Experiment: Sendable {
             "title", "question", "findings", "caveats", "images", "procedure", "rounds", "quick",
         ]
         let spec = SpecReader(root, quick: quick ? root["quick"] : nil)
-        title = try spec.required("title").string()
-        question = try spec.required("question").string()
-        findings = try Experiment.findings(root["findings"])
-        caveats = try root["caveats"]?.strings() ?? []
-        images = try ImageRecipe.read(root["images"], folder: folder)
-        rounds = try Experiment.rounds(spec)
         let kind = try spec.required("procedure")
         guard let type = Procedures.all[try kind.string()] else {
             throw kind.fault("expected one of \(Procedures.all.keys.sorted().joined(separator: ", "))")
         }
         try root.allowOnly(shared.union(type.keys))
         if let quick = root["quick"] { try quick.allowOnly(type.keys.union(["rounds"])) }
+        title = try spec.required("title").string()
+        question = try spec.required("question").string()
+        findings = try Experiment.findings(root["findings"])
+        caveats = try root["caveats"]?.strings() ?? []
+        images = try ImageRecipe.read(root["images"], folder: folder)
+        rounds = try Experiment.rounds(spec)
         procedure = try type.init(spec, images: Set(images.map(\.name)))
     }
 
