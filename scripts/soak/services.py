@@ -120,7 +120,6 @@ def specification(name, port, replicas, isolation):
             "Healthcheck": {"Test": ["CMD", "busybox", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1/"],
                             "Interval": second, "Timeout": (2 if isolation == "container" else 8) * second,
                             "Retries": 1 if isolation == "container" else 2,
-                            # Counted anew by a daemon that was started anew.
                             "StartPeriod": 0 if isolation == "container" else 20 * second},
         }},
         "EndpointSpec": {"Ports": [{"PublishedPort": port, "TargetPort": 80, "Protocol": "tcp"}]},
