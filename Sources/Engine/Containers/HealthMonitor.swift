@@ -97,11 +97,17 @@ final class HealthMonitor: Sendable {
 
     private func check(_ container: Container, started: Int64) async {
         let start = SystemClock.now()
+        let began = SystemClock.monotonicNanoseconds()
+        // Nobody in a VM that stands still can be asked, nor is to blame.
+        guard await !container.isStalled else { return }
         var code: Int64 = -1
         var output: String
         do {
             (code, output) = try await container.probe(command, timeout: timeout)
-        } catch { output = "\(error)" }
+        } catch {
+            if await container.hasStalled(since: began) { return }
+            output = "\(error)"
+        }
         guard !Task.isCancelled else { return }
         let result: JSON = [
             "Start": JSON(start.text), "End": JSON(SystemClock.now().text), "ExitCode": JSON(code),
