@@ -85,7 +85,27 @@ class Balancer(threading.Thread):
             entry = item.get("map")
             if entry and entry["name"].startswith("slots_"):
                 found |= {element[1] for element in entry.get("elem", []) if isinstance(element[1], str)}
-        return found
+        return found | self.servers()
+
+    def servers(self):
+        """Whom HAProxy leads requests to."""
+        answer = b""
+        try:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(5)
+                connection.connect(self.engine.run + "/http/socket")
+                connection.sendall(b"show servers state\n")
+                while True:
+                    data = connection.recv(65536)
+                    if not data:
+                        break
+                    answer += data
+        except OSError:
+            return set()  # it is not there
+        fields = [line.split() for line in answer.decode().splitlines()[1:]]
+        columns = fields[0][1:] if fields else []
+        return {server["srv_addr"] for server in (dict(zip(columns, line)) for line in fields[1:])
+                if server and not int(server["srv_admin_state"]) & 3}
 
     def look(self):
         members = self.members()
