@@ -118,12 +118,14 @@ extension MachineControl {
 
     /// Whether QEMU has stopped the VM because the host had no room for what it wrote.
     ///
-    /// - Parameter goesOn: lets it go on: it writes that again. Whether there was room shows when it is asked next.
+    /// - Parameter goesOn: lets it go on: it writes that again. Whether there was room enough shows when it is asked next.
     public func isStalled(goesOn: Bool) throws -> Bool {
         let control = try connect(seconds: 2)
-        guard try control.run("query-status")["status"].string == "io-error" else { return false }
-        if goesOn { try control.run("cont") }
-        return true
+        func isStalled() throws -> Bool { try control.run("query-status")["status"].string == "io-error" }
+        guard try isStalled() else { return false }
+        guard goesOn else { return true }
+        try control.run("cont")
+        return try isStalled()
     }
 
     /// The file among those that QEMU has open whose path begins so, as a path to open it by: it may have no name any more.

@@ -196,7 +196,8 @@ public actor Cluster {
             for await event in stream where event.type == "container" {
                 guard let service = event.attributes[TaskContainer.Label.serviceID],
                     let task = event.attributes[TaskContainer.Label.taskID],
-                    ["die", "start", "destroy"].contains(event.action) || event.action.hasPrefix("health_status")
+                    ["die", "start", "destroy", "disk-full", "disk-room"].contains(event.action)
+                        || event.action.hasPrefix("health_status")
                 else { continue }
                 await self?.reconcilers[service]?.touch(task)
             }

@@ -30,7 +30,8 @@ extension ServiceReconciler {
 
     /// - Parameter fresh: HAProxy is asked although it was a moment ago.
     func sampleLoad(fresh: Bool = false) async {
-        let serving = tasks.values.filter { $0.state == .running && $0.isWanted }
+        // Nobody in a VM that stands still tells anything.
+        let serving = tasks.values.filter { $0.state == .running && $0.isWanted && !$0.isStalled }
         var statistics: [(container: String, time: Int64, document: JSON)] = []
         for task in serving {
             // One that has just ended is not measured.

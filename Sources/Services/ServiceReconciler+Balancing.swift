@@ -97,7 +97,7 @@ extension ServiceReconciler {
     }
 
     func isServing(_ task: TaskRecord) -> Bool {
-        task.state == .running && task.isWanted && task.isHealthy && faults[task.id] == nil
+        task.state == .running && task.isWanted && task.isHealthy && !task.isStalled && faults[task.id] == nil
     }
 
     private func balancedService(

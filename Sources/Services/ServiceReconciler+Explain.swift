@@ -1,4 +1,5 @@
 public import Base
+import Engine
 import Kernel
 import Planning
 
@@ -43,6 +44,9 @@ extension ServiceReconciler {
     }
 
     private func why(_ task: TaskRecord) -> String {
+        if task.isStalled, task.isWanted {
+            return Container.stallText + "; it gets no connections, and goes on when there is room"
+        }
         if !task.error.isEmpty { return task.error }
         if !task.isWanted { return "it was told to stop, and has its grace period" }
         if !task.isHealthy { return "its health checks fail" }

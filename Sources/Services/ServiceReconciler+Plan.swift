@@ -79,9 +79,10 @@ extension ServiceReconciler {
             isWanted: !task.isTold,
             node: task.nodeID.isEmpty ? nil : task.nodeID,
             nodeCondition: node.availability == .drain && !task.nodeID.isEmpty ? .draining : .ready,
-            isHealthy: task.isHealthy, createdAt: task.created, stateSince: task.stateTime,
+            isHealthy: task.isHealthy, isStalled: task.isStalled, createdAt: task.created, stateSince: task.stateTime,
             runningSince: task.runningSince,
-            exitCode: task.containerID.isEmpty ? nil : Int(task.exitCode), message: task.error, history: task.history)
+            exitCode: task.containerID.isEmpty ? nil : Int(task.exitCode), message: task.obstacle, history: task.history
+        )
     }
 
     private func begin(_ start: ServicePlan.Start, _ node: NodeRecord) async {

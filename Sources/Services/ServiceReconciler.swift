@@ -158,11 +158,15 @@ actor ServiceReconciler {
             return await change(task.id) { $0.enter(.failed, "failed", error: "the container was removed") }
         }
         let state = await container.snapshot.state
-        let health = await container.healthStatus
+        let (health, isStalled) = (await container.healthStatus, await container.isStalled)
         guard let task = tasks[task.id], !underWay.contains(task.id) else { return }
         if state.isAlive {
             let isHealthy = health != "unhealthy"
             if isHealthy != task.isHealthy { await change(task.id) { $0.isHealthy = isHealthy } }
+            if isStalled != task.isStalled {
+                note("task \(name(task.id)): \(isStalled ? Container.stallText : "its VM goes on")")
+                await change(task.id) { $0.isStalled = isStalled }
+            }
             // Who has no health check, and serves requests, is asked for a connection in the step that starts it.
             guard task.state < .running, health == "healthy" || health == "none" && knockPort() == nil else { return }
             await change(task.id) {
@@ -200,7 +204,8 @@ actor ServiceReconciler {
         guard var task = tasks[id] else { return }
         let before = task.json
         body(&task)
-        guard task.json != before || task.isHealthy != tasks[id]?.isHealthy else { return }
+        guard task.json != before || task.isHealthy != tasks[id]?.isHealthy || task.isStalled != tasks[id]?.isStalled
+        else { return }
         task.version.advance(context.counter)
         let hasEnded = !task.state.isActive && tasks[id]?.state.isActive == true
         tasks[id] = task

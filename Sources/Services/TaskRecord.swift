@@ -1,4 +1,5 @@
 public import Base
+import Engine
 import Kernel
 public import Planning
 
@@ -31,6 +32,8 @@ public struct TaskRecord: Sendable {
     public var runningSince: Timestamp?
     /// False when its health checks have failed as often as they may.
     public var isHealthy = true
+    /// Its VM stands still until there is room for what it writes. Seen again by the next daemon, and so not stored.
+    var isStalled = false
     /// What the tasks before it in its slot have been through.
     public var history: RestartHistory
 
@@ -75,6 +78,9 @@ public struct TaskRecord: Sendable {
         stateTime = SystemClock.now()
     }
 
+    /// Why it does not do its work; empty when it does or may.
+    var obstacle: String { isStalled && state.isActive ? Container.stallText : error }
+
     /// Whether it is wanted to run, or to end by itself.
     public var isWanted: Bool { desired <= .complete }
 
@@ -108,6 +114,7 @@ public struct TaskRecord: Sendable {
     /// In the store.
     var json: JSON {
         var json = document
+        if isStalled { json["Status"]["Err"] = JSON(error) }
         json["Skala"] = [
             "Slot": JSON(slot), "Job": JSON(isJob), "Template": JSON(templateVersion),
             "RunningSince": JSON(runningSince?.text),
@@ -129,7 +136,7 @@ public struct TaskRecord: Sendable {
         var status: JSON = [
             "Timestamp": JSON(stateTime.text), "State": JSON(state.rawValue), "Message": JSON(message),
         ]
-        if !error.isEmpty { status["Err"] = JSON(error) }
+        if !obstacle.isEmpty { status["Err"] = JSON(obstacle) }
         if !containerID.isEmpty {
             status["ContainerStatus"] = [
                 "ContainerID": JSON(containerID), "PID": JSON(pid), "ExitCode": JSON(exitCode),

@@ -85,6 +85,24 @@ struct PolicyTests {
         #expect(health.json["Log"].array?.count == 5 && health.json["Status"] == "healthy")
     }
 
+    /// A disk that was full between two rounds has stopped VMs that nobody else tells of.
+    @Test func vmsAreAskedAfterEveryMomentWithoutRoom() {
+        let (plenty, scarce) = (RoomWatch.scarceRoom, RoomWatch.scarceRoom - 1)
+        var watch = RoomWatch()
+        func ticks(_ rooms: [Int64?], hasStalled: Bool = false) -> [Bool] {
+            rooms.map { watch.tick(room: $0, hasStalled: hasStalled) }
+        }
+        #expect(ticks([plenty, plenty, plenty, plenty]) == [false, false, false, false])
+        #expect(ticks([plenty, scarce, plenty, plenty]) == [false, false, false, true])
+        #expect(ticks([plenty, plenty, plenty, scarce]) == [false, false, false, true])
+        #expect(
+            ticks([plenty, plenty, plenty, plenty]) == [false, false, false, true], "it may have stopped just after")
+        #expect(ticks([plenty, nil, plenty, plenty]) == [false, false, false, true])
+        #expect(ticks([plenty, plenty, plenty, plenty]) == [false, false, false, false])
+        #expect(ticks([plenty, plenty], hasStalled: true) == [true, true])
+        #expect(ticks(Array(repeating: plenty, count: 600)).count { $0 } == 10)
+    }
+
     @Test func healthChecksAreRead() throws {
         let shell = ["/bin/sh", "-c"]
         #expect(HealthMonitor(.null, shell: shell) == nil)

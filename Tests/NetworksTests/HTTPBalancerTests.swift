@@ -247,7 +247,9 @@ import Testing
         let world = try World()
         var balancer: HTTPBalancer? = HTTPBalancer(folder: world.folder.path + "/h")
         let members = try (1...2).map { try world.serve($0) }
-        try await balancer?.set(HTTPService(id: "web", listeners: [.init(port: 8080)], members: members))
+        // The second one gets a slot that began without a member.
+        try await balancer?.set(HTTPService(id: "web", listeners: [.init(port: 8080)], members: [members[0]]))
+        try await balancer?.setMembers(of: "web", members)
         let pid = try #require(await balancer?.processID)
         // Its daemon was killed; nobody watches the process.
         balancer = nil

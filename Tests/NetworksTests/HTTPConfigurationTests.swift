@@ -104,7 +104,7 @@ struct HTTPConfigurationTests {
             1
             # be_id be_name srv_id srv_name srv_addr srv_op_state srv_admin_state srv_uweight srv_port
             3 service_x 1 s0 10.0.0.9 2 0 1 80
-            3 service_x 2 s1 10.0.0.2 2 0 4 80
+            3 service_x 2 s1 10.0.0.2 2 4 4 80
             3 service_x 3 s2 127.0.0.1 0 5 1 1
             3 service_x 4 again 127.0.0.1 2 0 0 80
 

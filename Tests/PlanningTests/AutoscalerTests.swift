@@ -65,6 +65,31 @@ struct AutoscalerTests {
         #expect(scaler.decide(replicas: 10, sample(0, tasks: 10, [.cpu: 44]), at: at(0)).to == 9)
     }
 
+    /// The CPU signal of a task whose CPU others take is low. It is no reason for fewer, nor for more.
+    @Test func whoWaitsForCPUIsNotIdle() {
+        func decide(_ used: Double, _ waited: Double, _ replicas: Int = 10) -> ScalingDecision {
+            var scaler = Autoscaler(policy: policy([.cpu: 50], after: 0))
+            let sample = LoadSample(
+                at: at(0), tasks: replicas, values: [.cpu: used], waitedForCPU: waited)
+            return scaler.decide(replicas: replicas, sample, at: at(0))
+        }
+        #expect(decide(10, 0).to == 2)
+        let starved = decide(10, 85)
+        #expect(starved.to == 10)
+        #expect(starved.description == "10: cpu 10% (85% more was waited for) of 50% wants 10")
+        // As many as would do if it got what it waits for.
+        #expect(decide(10, 10).to == 4 && decide(10, 35).to == 10 && decide(0, 100).to == 10)
+        // It never asks for more than there are, and changes nothing where more are wanted anyway.
+        #expect(decide(49, 100).to == 10 && decide(80, 100).to == 16)
+        #expect(decide(80, 100).readings.first?.waited == nil)
+        // New tasks have no measurement yet.
+        var scaler = Autoscaler(policy: policy([.cpu: 50], after: 0))
+        var sample = LoadSample(at: at(0), tasks: 6, measuredTasks: 3, values: [.cpu: 10], waitedForCPU: 90)
+        #expect(scaler.decide(replicas: 6, sample, at: at(0)).to == 6)
+        sample.waitedForCPU = .nan
+        #expect(scaler.decide(replicas: 6, sample, at: at(0)).to == 4)
+    }
+
     @Test func tasksThatStartAreNotAskedForTwice() {
         var scaler = Autoscaler(policy: policy([.cpu: 50], after: 0))
         // 6 are wanted, 3 serve at full load: as many as are coming.

@@ -196,6 +196,28 @@ struct ServicePlannerTests {
         #expect(plan.serving == 0)
     }
 
+    /// Its node has no room: a successor would have none, either.
+    @Test func aTaskThatStandsStillIsKept() {
+        var service = ObservedService(wanted: .replicas(3), version: 1, tasks: (1...3).map { task($0) })
+        service.tasks[1].isStalled = true
+        service.tasks[1].isHealthy = false
+        service.tasks[2].isStalled = true
+        service.tasks[2].state = .starting
+        service.tasks[2].stateSince = Timestamp(seconds: 1)
+        service.tasks[1].message = "no room"
+        var plan = planner.plan(service, at: now)
+        #expect(plan.actions == [] && plan.serving == 1)
+        #expect(plan.notes.first?.text == "running: no room")
+        // What a user wants instead takes its place, before those that serve.
+        service.version = 2
+        plan = planner.plan(service, at: now)
+        #expect(plan.actions == [.stop(task: "2v1", reason: .updated)])
+        // What ended has ended.
+        service.version = 1
+        service.tasks[1].state = .failed
+        #expect(starts(planner.plan(service, at: now)) == ["2v1"])
+    }
+
     @Test func aDrainedNodesTaskServesUntilItsSuccessorDoes() {
         var service = ObservedService(wanted: .replicas(1), version: 1, tasks: [task(1)])
         service.tasks[0].nodeCondition = .draining

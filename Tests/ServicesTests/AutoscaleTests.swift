@@ -67,5 +67,14 @@ struct AutoscaleTests {
         #expect(next.values == [.cpu: 50, .memory: 20, .pressure: 10])
         #expect(next.tasks == 2)
         #expect(next.measuredTasks == 1)
+        // A tenth of a second of half a core's.
+        #expect(next.waitedForCPU == 20)
+        // Of a VM its guest knows less than the host.
+        var machine = document(cpu: second / 4, memory: 20, waited: 200_000)
+        machine["host"]["pressure"]["cpu"]["some"]["total"] = 1_000_000
+        _ = meter.sample([("vm", second, machine)], serving: 1, resources: resources)
+        machine["host"]["pressure"]["cpu"]["some"]["total"] = 1_400_000
+        let starved = meter.sample([("vm", 2 * second, machine)], serving: 1, resources: resources)
+        #expect(starved.values[.cpu] == 0 && starved.waitedForCPU == 80)
     }
 }

@@ -8,6 +8,7 @@ import http.client
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import struct
@@ -21,6 +22,8 @@ from machines import virtual_machines
 
 # So long after a fault a dead member may have connections, in seconds, and what a busy machine adds to a measurement.
 DEAD_MEMBER = 1.0
+# So long HAProxy may be away when it was killed.
+HAPROXY = 2.0
 SLACK = 0.5
 
 
@@ -69,6 +72,7 @@ class Balancer(threading.Thread):
         super().__init__(daemon=True)
         self.engine = engine
         self.stopping = False
+        self.looks = 0
         self.dead_since = {}
         # What was found, for whoever judges the fault that was under way.
         self.found = collections.deque(maxlen=1000)
@@ -81,7 +85,27 @@ class Balancer(threading.Thread):
             entry = item.get("map")
             if entry and entry["name"].startswith("slots_"):
                 found |= {element[1] for element in entry.get("elem", []) if isinstance(element[1], str)}
-        return found
+        return found | self.servers()
+
+    def servers(self):
+        """Whom HAProxy leads requests to."""
+        answer = b""
+        try:
+            with socket.socket(socket.AF_UNIX) as connection:
+                connection.settimeout(5)
+                connection.connect(self.engine.run + "/http/socket")
+                connection.sendall(b"show servers state\n")
+                while True:
+                    data = connection.recv(65536)
+                    if not data:
+                        break
+                    answer += data
+        except OSError:
+            return set()  # it is not there
+        fields = [line.split() for line in answer.decode().splitlines()[1:]]
+        columns = fields[0][1:] if fields else []
+        return {server["srv_addr"] for server in (dict(zip(columns, line)) for line in fields[1:])
+                if server and not int(server["srv_admin_state"]) & 3}
 
     def look(self):
         members = self.members()
@@ -89,6 +113,7 @@ class Balancer(threading.Thread):
         for container in self.engine.call("GET", "/containers/json", timeout=5)[1]:
             for network in container["NetworkSettings"]["Networks"].values():
                 alive.add(network["IPAddress"])
+        self.looks += 1
         now = time.monotonic()
         for address in members - alive:
             self.dead_since.setdefault(address, now)
@@ -107,12 +132,15 @@ class Balancer(threading.Thread):
             time.sleep(0.1)
 
 
-def specification(name, port, replicas, isolation):
-    """A web server that answers with its own name; checked every second."""
-    script = "busybox mkdir -p /www; busybox hostname >/www/index.html; exec busybox httpd -f -p 80 -h /www"
+def specification(name, port, replicas, isolation, labels):
+    """A web server that answers with its own name; checked every second. In a VM it writes, too: a full disk stops it."""
+    script = "busybox mkdir -p /www; busybox hostname >/www/index.html; "
+    if isolation != "container":
+        script += "while :; do busybox head -c 65536 /dev/zero >/written; busybox sync; busybox sleep 1; done & "
+    script += "exec busybox httpd -f -p 80 -h /www"
     second = 10 ** 9
     return {
-        "Name": name, "Mode": {"Replicated": {"Replicas": replicas}},
+        "Name": name, "Labels": labels, "Mode": {"Replicated": {"Replicas": replicas}},
         "TaskTemplate": {"ContainerSpec": {
             "Image": "busybox", "Command": ["sh", "-c", script], "Isolation": isolation,
             # It is process 1 and takes no signal but SIGKILL: stops take as long as they may.
@@ -120,7 +148,6 @@ def specification(name, port, replicas, isolation):
             "Healthcheck": {"Test": ["CMD", "busybox", "wget", "-q", "-O", "/dev/null", "http://127.0.0.1/"],
                             "Interval": second, "Timeout": (2 if isolation == "container" else 8) * second,
                             "Retries": 1 if isolation == "container" else 2,
-                            # Counted anew by a daemon that was started anew.
                             "StartPeriod": 0 if isolation == "container" else 20 * second},
         }},
         "EndpointSpec": {"Ports": [{"PublishedPort": port, "TargetPort": 80, "Protocol": "tcp"}]},
@@ -140,9 +167,9 @@ class World:
 
     # What is there.
 
-    def create(self, name, port, replicas, isolation):
+    def create(self, name, port, replicas, isolation, labels={}):
         status, answer = self.engine.call(
-            "POST", "/services/create", specification(name, port, replicas, isolation))
+            "POST", "/services/create", specification(name, port, replicas, isolation, labels))
         if status != 201:
             raise SystemExit("the service %s cannot be made: %s" % (name, answer))
         self.services[name] = (port, replicas, isolation)
@@ -198,6 +225,10 @@ class World:
         tasks = self.tasks(name)
         return self.rng.choice(tasks) if tasks else None
 
+    def any_web(self):
+        """One of the services of containers."""
+        return self.rng.choice([name for name in self.services if name != "vm"])
+
     def process(self, task):
         status, container = self.engine.call(
             "GET", "/containers/%s/json" % task["Status"]["ContainerStatus"]["ContainerID"])
@@ -213,12 +244,13 @@ class World:
     # again; None when it cannot be done now.
 
     def kill_task(self):
-        task = self.victim("web")
+        name = self.any_web()
+        task = self.victim(name)
         pid = self.process(task) if task else 0
         if not pid:
             return None
         os.kill(pid, signal.SIGKILL)
-        return ["web"], 20, time.monotonic() + DEAD_MEMBER
+        return [name], 20, time.monotonic() + DEAD_MEMBER
 
     def kill_vm(self):
         machines = virtual_machines(self.engine) if self.vms else []
@@ -236,7 +268,7 @@ class World:
         return list(self.services), 20, begin
 
     def kill_daemon_and_task(self):
-        task = self.victim("web")
+        task = self.victim(self.any_web())
         pid = self.process(task) if task else 0
         if not pid:
             return None
@@ -254,27 +286,35 @@ class World:
         # Everything ends with it; there is nobody to lead to.
         return list(self.services), 90, None
 
+    def haproxies(self):
+        return [int(name) for name in names("/proc") if name.isdigit() and
+                read("/proc/%s/comm" % name).startswith("haproxy") and
+                (self.engine.run + "/") in read("/proc/%s/cmdline" % name)]
+
     def kill_haproxy(self):
-        for name in names("/proc"):
-            if name.isdigit() and read("/proc/%s/comm" % name).startswith("haproxy") and (
-                    self.engine.run + "/") in read("/proc/%s/cmdline" % name):
-                os.kill(int(name), signal.SIGKILL)
-                return list(self.services), 20, None
-        return None
+        processes = self.haproxies()
+        if not processes:
+            return None
+        for process in processes:
+            os.kill(process, signal.SIGKILL)
+        # Whose requests it has not stay as they are; its own fail until it is back.
+        return list(self.services), 20, time.monotonic() + HAPROXY * self.patience
 
     def stop_task(self):
         """SIGSTOP: it is there, and does nothing. Only its health check tells."""
-        task = self.victim("web")
+        name = self.any_web()
+        task = self.victim(name)
         pid = self.process(task) if task else 0
         if not pid:
             return None
         os.kill(pid, signal.SIGSTOP)
         # Interval, timeout, and the second that it has to end.
-        return ["web"], 20, time.monotonic() + 5
+        return [name], 20, time.monotonic() + 5
 
     def freeze_task(self):
         """The same by its control group, in which health checks stand still, too."""
-        task = self.victim("web")
+        name = self.any_web()
+        task = self.victim(name)
         if not task:
             return None
         container = task["Status"]["ContainerStatus"]["ContainerID"]
@@ -282,7 +322,7 @@ class World:
             if folder.endswith("/" + container) and os.path.exists(folder + "/cgroup.freeze"):
                 with open(folder + "/cgroup.freeze", "w") as file:
                     file.write("1")
-                return ["web"], 25, time.monotonic() + 8
+                return [name], 25, time.monotonic() + 8
         return None
 
     def fill_disk(self):
@@ -295,7 +335,7 @@ class World:
         except OSError:
             os.close(descriptor)
         try:
-            task = self.victim("web")
+            task = self.victim(self.any_web())
             pid = self.process(task) if task else 0
             if pid:
                 os.kill(pid, signal.SIGKILL)
@@ -333,7 +373,7 @@ class World:
         self.detail = "%+d s" % self.offset
         begin = time.monotonic()
         time.sleep(1.5)
-        task = self.victim("web")
+        task = self.victim(self.any_web())
         pid = self.process(task) if task else 0
         if pid:
             os.kill(pid, signal.SIGKILL)
@@ -401,8 +441,13 @@ def run(engine, seconds, vms, pause, patience, seed):
         engine.kill(signal.SIGTERM)
         engine.environment = {"LD_PRELOAD": library, "CLOCK_FILE": world.clock_file}
         engine.start()
-    ports = free_ports(2)
+    ports = free_ports(3)
     world.create("web", ports[0], 3, "container")
+    if shutil.which("haproxy"):
+        world.create("http", ports[2], 3, "container", {"skala.http.port": "80"})
+    else:
+        print("SKIP: requests and kill_haproxy: no haproxy")
+        FAULTS.pop("kill_haproxy", None)
     if vms:
         world.create("vm", ports[1], vms, "microvm")
     for name in world.services:
@@ -453,6 +498,8 @@ def report(world, counts, times):
         results = list(client.results)
         failed = collections.Counter(result[2] for result in results if result[2] != "ok")
         print("%s: %d requests, %d failed: %s" % (name, len(results), sum(failed.values()), dict(failed)), flush=True)
+    print("%d faults; the balancer's members were looked at %d times" % (sum(counts.values()), world.balancer.looks),
+          flush=True)
 
 
 def end(engine, world):
@@ -486,3 +533,5 @@ def end(engine, world):
         for name in names(engine.run + "/" + folder):
             if name != "root":
                 problem("left over: %s/%s" % (folder, name))
+    if world.haproxies():
+        problem("left over: HAProxy")

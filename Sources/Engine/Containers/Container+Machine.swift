@@ -278,6 +278,10 @@ extension Container {
         }
         do {
             let control = machine.control
+            if await standsStill(machine) {
+                Task { await self.meetAgain(machine) }
+                return observed
+            }
             try await engine.threads.run { try control.proceedIfStopped() }
             try await machine.connect(seconds: 30)
             return try await stateAfterCapture(machine)

@@ -52,7 +52,7 @@ extension Container {
                 "limit": raw["memory"]["limit"],
             ],
             "pids_stats": ["current": raw["pids"]["current"], "limit": raw["pids"]["limit"]],
-            "blkio_stats": ["io_service_bytes_recursive": ioBytes(raw["io"])],
+            "blkio_stats": ["io_service_bytes_recursive": ioBytes(raw["io"])], "pressure": raw["pressure"],
         ]
     }
 

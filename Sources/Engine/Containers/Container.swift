@@ -42,7 +42,9 @@ public actor Container {
     /// A snapshot of it is being taken, while which it stands still.
     var isBeingCaptured = false
     /// QEMU has stopped its VM: the host has no room for what it writes.
-    var isStalled = false
+    public internal(set) var isStalled = false
+    /// When that was so last, by the monotonic clock.
+    var lastStall = Int64.min
     /// The pod it runs in, from before the start until after the end.
     var pod: Pod?
     /// While it does not run: what its files are reached by.

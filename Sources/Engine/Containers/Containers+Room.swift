@@ -6,34 +6,13 @@ import Machines
 /// VMs that QEMU has stopped because the host had no room for what they wrote: they are noticed, told of, and go on when there
 /// is room again. Nobody else learns of it: the guest's warden is in there, and QEMU tells only who asks.
 extension Containers {
-    /// How often it is asked how much room there is: one system call. In nanoseconds.
-    private static let roundTime: UInt64 = 2_000_000_000
-    /// VMs are asked in every round while there is less room than this, in bytes; otherwise in each of so many rounds, since a disk
-    /// may be full for a moment only.
-    private static let scarceRoom: Int64 = 256 << 20
-    private static let roundsWithRoom = 15
-    /// With less a VM that went on would stop again at once, in bytes.
-    private static let enoughRoom: Int64 = 8 << 20
-
     /// Ends with the daemon.
     func watchRoom() async {
-        var round = 0
+        var watch = RoomWatch()
         while await !engine.machines.isClosed {
-            try? await Task.sleep(nanoseconds: Containers.roundTime)  // never cancelled
-            round += 1
-            var isScarce = true
-            if case .success(let room) = self.room() { isScarce = room < Containers.scarceRoom }
-            guard isScarce || hasStalledMachines || round % Containers.roundsWithRoom == 0 else { continue }
-            await lookForStalledMachines()
+            try? await Task.sleep(nanoseconds: RoomWatch.tickTime)  // never cancelled
+            if watch.tick(room: engine.room, hasStalled: hasStalledMachines) { await lookForStalledMachines() }
         }
-    }
-
-    /// Bytes that QEMU, which is no superuser, can still write.
-    private func room() -> Result<Int64, KernelError> {
-        var status = statvfs()
-        let path = engine.configuration.dataRoot
-        guard statvfs(path, &status) == 0 else { return .failure(KernelError("statvfs", path, errno: errno)) }
-        return .success(Int64(clamping: status.f_bavail) * Int64(clamping: status.f_frsize))
     }
 
     /// Asks all VMs, and lets those go on that found no room, if there is some.
@@ -51,8 +30,7 @@ extension Containers {
             }
         }
         let controls = occupied.map(\.machine.control)
-        // When it cannot be told, trying costs nothing.
-        let hasRoom = ((try? room().get()) ?? .max) >= Containers.enoughRoom
+        let hasRoom = engine.hasRoom
         let answers: [Bool?]
         do {
             answers = try await engine.threads.run {
@@ -68,12 +46,57 @@ extension Containers {
     }
 }
 
+extension EngineContext {
+    /// With less a VM that went on would stop again at once, in bytes.
+    private static let enoughRoom: Int64 = 8 << 20
+
+    /// Bytes that QEMU, which is no superuser, can still write; nil when that cannot be told.
+    fileprivate var room: Int64? {
+        var status = statvfs()
+        guard statvfs(configuration.dataRoot, &status) == 0 else { return nil }
+        return Int64(clamping: status.f_bavail) * Int64(clamping: status.f_frsize)
+    }
+
+    /// Whether VMs that stand still shall go on. When it cannot be told, trying costs nothing.
+    fileprivate var hasRoom: Bool { (room ?? .max) >= EngineContext.enoughRoom }
+}
+
 extension Container {
-    static let stallText = "the VM stands still: the host has no room left for what it writes"
+    public static let stallText = "the VM stands still: the host has no room left for what it writes"
+
+    /// Asks its VM whether it stands still, or has done so at some time since then, which nobody in there can be blamed for.
+    ///
+    /// - Parameter time: of the monotonic clock.
+    func hasStalled(since time: Int64) async -> Bool {
+        if let machine, machine.isAlive, !isBeingCaptured, record.state.status == .running {
+            let (control, goesOn) = (machine.control, engine.hasRoom)
+            // One that is busy, or ends just now, is asked again by the next round.
+            let answer = try? await engine.threads.run { try control.isStalled(goesOn: goesOn) }
+            if let answer, answer || isStalled {
+                await containers.noteStalledMachine(answer)
+                noteStall(answer, of: machine)
+            }
+        }
+        return isStalled || lastStall >= time
+    }
+
+    /// Whether a VM that an earlier daemon started stands still, and cannot go on now.
+    func standsStill(_ machine: VirtualMachine) async -> Bool {
+        let (control, hasRoom) = (machine.control, engine.hasRoom)
+        // One that does not answer shows in what is asked of it next.
+        guard !hasRoom, (try? await engine.threads.run { try control.isStalled(goesOn: false) }) == true else {
+            return false
+        }
+        await containers.noteStalledMachine(true)
+        noteStall(true, of: machine)
+        return true
+    }
 
     /// QEMU has stopped its VM for want of room, or not any more.
     func noteStall(_ stalls: Bool, of machine: VirtualMachine) {
-        guard stalls != isStalled, self.machine === machine, record.state.status == .running else { return }
+        guard self.machine === machine, record.state.status == .running, stalls || isStalled else { return }
+        lastStall = SystemClock.monotonicNanoseconds()
+        guard stalls != isStalled else { return }
         isStalled = stalls
         record.state.error = stalls ? Container.stallText : ""
         if stalls {

@@ -40,6 +40,9 @@ public actor Containers {
     func existing(_ id: String) -> Container? { byID[id] }
     func noteMachine(_ machine: String, of container: String) { machines[machine] = container }
 
+    /// One was asked by itself: while it stands still all are asked again soon.
+    func noteStalledMachine(_ stalls: Bool) { if stalls { hasStalledMachines = true } }
+
     func forgetMachine(_ machine: String) { machines[machine] = nil }
 
     func machineOwner(_ machine: String) -> String? { machines[machine] }

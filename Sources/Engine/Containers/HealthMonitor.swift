@@ -78,8 +78,9 @@ final class HealthMonitor: Sendable {
         }
     }
 
-    func start(on container: Container) {
-        let started = SystemClock.monotonicNanoseconds()
+    /// - Parameter age: nanoseconds since the container was started: an earlier daemon may have done that.
+    func start(on container: Container, age: Int64) {
+        let started = SystemClock.monotonicNanoseconds() - age
         let task = Task { [weak self, weak container] in
             while !Task.isCancelled {
                 guard let self, let monitored = container else { return }
@@ -96,11 +97,17 @@ final class HealthMonitor: Sendable {
 
     private func check(_ container: Container, started: Int64) async {
         let start = SystemClock.now()
+        let began = SystemClock.monotonicNanoseconds()
+        // Nobody in a VM that stands still can be asked, nor is to blame.
+        guard await !container.isStalled else { return }
         var code: Int64 = -1
         var output: String
         do {
             (code, output) = try await container.probe(command, timeout: timeout)
-        } catch { output = "\(error)" }
+        } catch {
+            if await container.hasStalled(since: began) { return }
+            output = "\(error)"
+        }
         guard !Task.isCancelled else { return }
         let result: JSON = [
             "Start": JSON(start.text), "End": JSON(SystemClock.now().text), "ExitCode": JSON(code),
@@ -119,7 +126,9 @@ extension Container {
         health?.stop()
         let shell = record.config["Shell"].strings ?? ["/bin/sh", "-c"]
         health = HealthMonitor(record.config["Healthcheck"], shell: shell)
-        health?.start(on: self)
+        // Set back meanwhile, the clock tells nothing: it counts as started just now.
+        let age = record.state.startedAt.map { SystemClock.now().nanoseconds(since: $0) } ?? 0
+        health?.start(on: self, age: min(max(0, age), 1 << 62))
     }
 
     func healthChanged(_ status: String) { publish("health_status: " + status) }

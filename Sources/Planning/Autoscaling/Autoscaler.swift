@@ -92,9 +92,18 @@ public struct Autoscaler: Sendable, Hashable {
         guard let sample, let measured = sample.values[signal], measured.isFinite, measured >= 0 else {
             return .init(signal: signal, measured: nil, target: target, wanted: nil)
         }
-        return .init(
+        var reading = ScalingDecision.Reading(
             signal: signal, measured: measured, target: target,
             wanted: wanted(signal, measured, target, sample, replicas, now))
+        guard signal == .cpu, let wanted = reading.wanted, wanted < replicas, sample.waitedForCPU > 0 else {
+            return reading
+        }
+        // Whose CPU others take looks idle. What it waited for counts where fewer are considered, and for no more than that: on
+        // a host without CPU time more tasks are no help.
+        let demand = min(100, measured + sample.waitedForCPU)
+        let least = self.wanted(signal, max(measured, demand), target, sample, replicas, now) ?? replicas
+        if least > wanted { (reading.wanted, reading.waited) = (min(replicas, least), sample.waitedForCPU) }
+        return reading
     }
 
     private func wanted(

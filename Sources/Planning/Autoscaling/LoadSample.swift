@@ -9,14 +9,20 @@ public struct LoadSample: Sendable, Hashable {
     public var measuredTasks: Int
     /// What is not known is not in it.
     public var values: [Signal: Double]
+    /// CPU time that tasks waited for and did not get, in percent of what one may use, mean over those measured.
+    public var waitedForCPU: Double
     /// Requests that wait for a first task.
     public var held: Int
 
-    public init(at: Timestamp, tasks: Int, measuredTasks: Int? = nil, values: [Signal: Double], held: Int = 0) {
+    public init(
+        at: Timestamp, tasks: Int, measuredTasks: Int? = nil, values: [Signal: Double], waitedForCPU: Double = 0,
+        held: Int = 0
+    ) {
         self.at = at
         self.tasks = tasks
         self.measuredTasks = min(measuredTasks ?? tasks, tasks)
         self.values = values
+        self.waitedForCPU = waitedForCPU.isFinite ? max(0, waitedForCPU) : 0
         self.held = held
     }
 

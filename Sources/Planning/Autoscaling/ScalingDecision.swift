@@ -11,10 +11,13 @@ public struct ScalingDecision: Sendable, Hashable, CustomStringConvertible {
         public var target: Double
         /// As many tasks as it takes; nil without a measurement.
         public var wanted: Int?
+        /// What else it would be if the host had had it for the tasks; nil when that changes nothing.
+        public var waited: Double?
 
         public var text: String {
             guard let measured, let wanted else { return "\(signal.rawValue) is not known" }
-            return "\(signal.rawValue) \(signal.text(measured)) of \(signal.text(target)) wants \(wanted)"
+            let more = waited.map { " (\(signal.text($0)) more was waited for)" } ?? ""
+            return "\(signal.rawValue) \(signal.text(measured))\(more) of \(signal.text(target)) wants \(wanted)"
         }
     }
 

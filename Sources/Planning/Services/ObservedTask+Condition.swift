@@ -19,6 +19,8 @@ extension ObservedTask {
     public func condition(at now: Timestamp, _ patience: Patience) -> Condition {
         if !isWanted { return .stopped }
         if nodeCondition == .down, state.isActive { return .broken(.nodeDown) }
+        // Another one would stand still there, too; this one goes on by itself, and has lost nothing.
+        if isStalled, state == .starting || state == .running { return .starting(deadline: nil) }
         switch state {
         case .new, .allocated, .pending, .assigned: return .starting(deadline: nil)
         case .accepted, .preparing, .ready: return waiting(patience.preparing, now)

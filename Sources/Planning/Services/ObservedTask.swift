@@ -24,6 +24,8 @@ public struct ObservedTask: Sendable, Hashable {
     public var nodeCondition: NodeCondition
     /// False when its health checks have failed as often as they may.
     public var isHealthy: Bool
+    /// Its VM stands still until its node has room again for what it writes.
+    public var isStalled: Bool
     public var createdAt: Timestamp
     /// When it came into its state.
     public var stateSince: Timestamp
@@ -40,7 +42,7 @@ public struct ObservedTask: Sendable, Hashable {
 
     public init(
         id: String, slot: Slot, version: UInt64, state: TaskState = .new, isWanted: Bool = true, node: String? = nil,
-        nodeCondition: NodeCondition = .ready, isHealthy: Bool = true, createdAt: Timestamp,
+        nodeCondition: NodeCondition = .ready, isHealthy: Bool = true, isStalled: Bool = false, createdAt: Timestamp,
         stateSince: Timestamp? = nil, runningSince: Timestamp? = nil, lastSign: Timestamp? = nil, exitCode: Int? = nil,
         message: String = "", history: RestartHistory = RestartHistory()
     ) {
@@ -52,6 +54,7 @@ public struct ObservedTask: Sendable, Hashable {
         self.node = node
         self.nodeCondition = nodeCondition
         self.isHealthy = isHealthy
+        self.isStalled = isStalled
         self.createdAt = createdAt
         self.stateSince = stateSince ?? createdAt
         self.runningSince = runningSince

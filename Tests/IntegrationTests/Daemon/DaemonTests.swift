@@ -55,6 +55,28 @@ import Testing
         return "\(subnet[0]).\(subnet[1]).\(subnet[2]).2"
     }
 
+    /// A container's start period begins with the container, not with the daemon: when it is over, a new daemon's first
+    /// failed check counts.
+    @Test func startPeriodsAreNotBegunAnew() async throws {
+        try await withEngine { engine in
+            try await sh(
+                engine,
+                """
+                docker run -d --name late --health-cmd false --health-interval 500ms --health-retries 1 \
+                    --health-start-period 6s --health-start-interval 500ms busybox sleep 1000 >/dev/null
+                until docker inspect -f '{{.State.Health.Status}}' late | grep -q unhealthy; do sleep 0.1; done; echo over
+                """, prints: "over")
+            engine.endDaemon(SIGKILL)
+            try await engine.startDaemon()
+            try await sh(
+                engine,
+                """
+                while :; do s=$(docker inspect -f '{{len .State.Health.Log}} {{.State.Health.Status}}' late)
+                case $s in 0*) sleep 0.05 ;; *) echo ${s#* }; break ;; esac; done
+                """, prints: "unhealthy")
+        }
+    }
+
     /// A connection that is only waiting to be forgotten does not take a port.
     @Test func aPortOfAServerThatEndedCanBePublished() async throws {
         try await withEngine { engine in

@@ -63,6 +63,57 @@ extension Integration {
                 prints: "0")
         }
 
+        /// A service's task in a VM that finds no room is told of, gets no connections, and is kept, whatever its health check
+        /// would say: with room it serves on, and has lost nothing.
+        @Test func serviceOnAHostWithoutRoom() async throws {
+            let engine = try EngineFixture()
+            defer { engine.stop() }
+            let data = engine.folder + "/data"
+            try FileContents.makeDirectories(data)
+            _ = try await engine.run("mount -t tmpfs -o size=1200m skala-test \(data)")
+            try await engine.startDaemon(options: MachineFaultTests.options)
+            try await engine.importBusybox()
+            let t = try Session(engine)
+            let text = "the VM stands still: the host has no room left for what it writes"
+            try await t.sh(
+                """
+                docker swarm init --advertise-addr 127.0.0.1 >/dev/null
+                timeout 150 docker service create -d --no-resolve-image --name vm --isolation microvm -p 18643:80 \
+                    --health-cmd true --health-interval 200ms --health-timeout 2s --health-retries 2 busybox \
+                    \(MachineFaultTests.writer) >/dev/null
+                until docker service ls --format '{{.Replicas}}' | grep -q 1/1; do sleep 0.2; done; docker ps -q >before
+                """, deadline: 180)
+            try await t.sh(
+                """
+                fallocate -l $(($(stat -f -c '%a * %S' $ENGINE/data) / 1048576 - 1))M $ENGINE/data/filler
+                cat /dev/zero >$ENGINE/data/rest 2>/dev/null || true
+                """)
+            try await t.eventually(
+                "docker service ps --no-trunc -f desired-state=running --format '{{.CurrentState}} {{.Error}}' vm"
+                    + " | grep -c 'Running.*\(text)' || true", prints: "1")
+            try await t.sh(
+                "timeout 20 $PROGRAMS/skala service explain vm",
+                has: text + "; it gets no connections, and goes on when there is room", "serving: 0")
+            // As long as its checks would have had; a daemon that is started anew takes it over as it is.
+            let isKept = "docker ps -q | cmp - before; docker inspect -f '{{.State.Error}}' $(cat before)"
+            try await t.sh("sleep 5; docker inspect -f '{{.State.Health.Status}}' $(cat before)", prints: "healthy")
+            try await t.sh(isKept, prints: text)
+            engine.endDaemon(SIGKILL)
+            try await engine.startDaemon(options: MachineFaultTests.options)
+            try await t.sh(isKept, prints: text)
+            try await t.sh("rm -f $ENGINE/data/filler $ENGINE/data/rest")
+            try await t.eventually(
+                "timeout 20 $PROGRAMS/skala service explain vm | grep -o 'its VM goes on\\|serving: 1' | tail -2 | sort",
+                prints: "its VM goes on\nserving: 1")
+            try await t.sh(
+                """
+                docker ps -q | cmp - before; n=$(docker logs --tail 1 $(cat before))
+                until [ $(docker logs --tail 1 $(cat before)) -gt $n ]; do sleep 0.1; done
+                docker service ps -q vm | wc -l; docker service ps --format '{{.Error}}.' vm
+                timeout 50 docker swarm leave -f >/dev/null
+                """, prints: "1\n.")
+        }
+
         /// Without the program that serves its folders a pod's VM would hang: it ends, and all in it can start again.
         @Test func folderServerInAPod() async throws {
             try await EngineFixture.with(options: MachineFaultTests.options) { engine in

@@ -10,7 +10,7 @@ extension Integration {
             "machines --seconds 40 --vms 4 --pods 4 --containers 10",
             // Not the kinds that need minutes; twice the time, beside whatever else the machine does.
             "services --minutes 0.3 --vms 0 --pause 0.3 --patience 3 --only "
-                + "kill_task,kill_daemon,kill_daemon_and_task,stop_task,freeze_task,change_rules,fill_disk,move_clock",
+                + "kill_task,kill_daemon,kill_daemon_and_task,stop_task,freeze_task,change_rules,fill_disk,move_clock,kill_haproxy",
         ])
         func nothingIsLostOrLeaked(arguments: String) async throws {
             if let obstacle = EngineFixture.obstacle { return skip("soak.py \(arguments)", obstacle) }

@@ -48,8 +48,8 @@ struct HTTPSlots: Sendable {
             }
             let backend = String(field("be_name"))
             guard field("srv_name") == name(result[backend]?.count ?? 0)[...] else { continue }
-            // Any of the bits of maintenance: by a command, or by the configuration.
-            let isUp = (Int(field("srv_admin_state")) ?? 1) & 0x07 == 0
+            // Maintenance, its own or another server's. 0x04 says only that it began in it, and stays when it is ready.
+            let isUp = (Int(field("srv_admin_state")) ?? 1) & 0x03 == 0
             // HAProxy's own text.
             let address = try? IPAddress(parsing: String(field("srv_addr")))
             guard isUp, let address, let port = UInt16(field("srv_port")) else {
