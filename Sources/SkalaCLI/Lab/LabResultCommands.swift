@@ -12,4 +12,49 @@ enum LabResultCommands {
         try call.output.write(LabSummary.text(try RunResults(run)))
         return 0
     }
+
+    static let report = Command(
+        "report", "Tell what a run found, for people: as a page, or as text for a pull request", "[OPTIONS] [RUN]",
+        0...1,
+        options: [
+            .value(
+                "format", "FORMAT", "html (one file that needs no other), or markdown (default html)",
+                .words(["html", "markdown"])),
+            .value(
+                "output", short: "o", "FILE",
+                "Write there; '-' is standard output (default report.html in the run's folder; markdown: standard output)",
+                .files), LabCommands.home,
+        ],
+        examples: [
+            "skala lab report", "skala lab report 20261126-094512 -o interference.html",
+            "skala lab report --format markdown",
+        ]
+    ) { call in
+        let run = try LabCommands.run(call.arguments.positional.first, call)
+        let results = try RunResults(run)
+        switch try format(call, ["html", "markdown"]) {
+        case "html":
+            let file = call.arguments["output"] ?? run.reportFile
+            try write(HTMLReport(results).text, to: file, call)
+            if file != "-" { try call.output.line(file) }
+        default: try write(LabSummary.text(results), to: call.arguments["output"] ?? "-", call)
+        }
+        return 0
+    }
+
+    // MARK: what several need
+
+    /// The format asked for, or the first of those there are.
+    private static func format(_ call: Invocation, _ known: [String]) throws -> String {
+        guard let format = call.arguments["format"] else { return known[0] }
+        guard known.contains(format) else {
+            throw call.arguments.invalid("format", format, "expected " + known.joined(separator: ", "))
+        }
+        return format
+    }
+
+    private static func write(_ text: String, to file: String, _ call: Invocation) throws {
+        if file == "-" { return try call.output.write(text) }
+        try FileContents.replace(file, with: Array(text.utf8))
+    }
 }

@@ -21,7 +21,7 @@ enum LabSummary {
                     cells += ["-", "", ""]
                     continue
                 }
-                cells.append(number(summary.median))
+                cells.append(Decimal.significant(summary.median))
                 cells.append(summary.precision.map { Decimal.text($0 * 100, 0) + " %" } ?? "")
                 cells.append(ratio(row.comparisons[measure.name]))
             }
@@ -37,11 +37,5 @@ enum LabSummary {
         guard let comparison, let ratio = comparison.ratio else { return "" }
         let text = Decimal.text(ratio, 2)
         return comparison.isDifferent ? text : "(\(text))"
-    }
-
-    /// Three significant digits.
-    static func number(_ value: Double) -> String {
-        let size = abs(value)
-        return Decimal.text(value, size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : size >= 0.1 ? 3 : 4)
     }
 }
