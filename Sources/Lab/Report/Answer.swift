@@ -32,7 +32,7 @@ struct Answer {
                 if !groups.contains(group) { groups.append(group) }
             }
         }
-        return groups.compactMap(sentence) + unfinished
+        return groups.compactMap(sentence) + unfinished + findings
     }
 
     /// Told together: what has one isolation; otherwise one value of the factor that is compared.
@@ -91,6 +91,20 @@ struct Answer {
         let values = others.map { Double($0.value) == nil ? $0.value : "\($0.name) \($0.value)" }
         let place = values.isEmpty ? "" : values.joined(separator: ", ") + "; "
         return "\(entry.item.title) (\(place)\(entry.measure.name) \(entry.change.text))"
+    }
+
+    /// How many of others' findings hold here.
+    private var findings: [Sentence] {
+        let checks = experiment.findings.flatMap { experiment.checks($0, subject) }
+        guard !checks.isEmpty else { return [] }
+        let kinds: [FindingCheck.Verdict?] = [.agrees, .weaker, .stronger, nil, .differs, .unproved, .unmeasured]
+        let parts = kinds.compactMap { kind -> String? in
+            let count = checks.count { $0.verdict == kind }
+            return count > 0 ? "\(count) \(kind?.rawValue ?? "in part")" : nil
+        }
+        return [
+            Sentence(subject: "What others found,", text: "\(checks.count) points: \(parts.joined(separator: "; ")).")
+        ]
     }
 
     /// Conditions without figures.

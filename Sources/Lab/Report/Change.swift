@@ -10,7 +10,7 @@ struct Change {
     /// a ratio.
     let cost: Double?
     let costInterval: ClosedRange<Double>?
-    /// `+12 %`, `×8.0`.
+    /// `+12 %`, `×8.0`, `÷6.2`.
     let text: String
     /// The same in words that stand alone; that nothing is proved, where it is not.
     let words: String
@@ -37,14 +37,16 @@ struct Change {
         }
     }
 
-    /// A ratio near 1 in per cent, others as a factor.
+    /// A ratio near 1 in per cent, others as a factor or a divisor.
     static func text(_ ratio: Double) -> String {
         guard ratio < 0.5 || ratio >= 2 else {
             let percent = (ratio - 1) * 100
             let size = Decimal.text(abs(percent), abs(percent) < 9.95 ? 1 : 0)
-            return (size == "0.0" ? "±" : percent < 0 ? "−" : "+") + size + " %"
+            return (size == "0.0" ? "±" : percent < 0 ? "−" : "+") + size + "\u{A0}%"
         }
-        return "×" + Decimal.significant(ratio)
+        guard ratio > 0 else { return "×0" }
+        let factor = ratio < 1 ? 1 / ratio : ratio
+        return (ratio < 1 ? "÷" : "×") + Decimal.text(factor, factor < 9.95 ? 1 : 0)
     }
 
     /// `+10 % to +14 %`.

@@ -18,6 +18,7 @@ struct ExperimentSection {
                 HTMLPage.figure(
                     figure.svg, "Error bars: 95 % intervals. Pale bars: no difference is proved. \(emulation)")
             }
+            matrix
             findings
             if !experiment.caveats.isEmpty {
                 Markup("h3") { "To be known" }
@@ -39,8 +40,36 @@ struct ExperimentSection {
                 Markup("blockquote") {
                     Markup("p") { finding.text }
                     Markup("footer") { finding.source }
-                    if let remark = finding.remark { Markup("p", [("class", "note")]) { remark } }
+                    if let remark = finding.remark, !remark.isEmpty { Markup("p", [("class", "note")]) { remark } }
                 }
+                for check in experiment.checks(finding, subject) { self.check(check) }
+            }
+        }
+    }
+
+    private func check(_ check: FindingCheck) -> Markup {
+        Markup("div", [("class", "check")]) {
+            Markup("p") {
+                "Theirs: \(check.expected). Here: "
+                Markup("strong") { check.summary }
+                "."
+            }
+            Markup("ul", [("class", "note")]) {
+                for instance in check.shown { Markup("li") { "\(instance.text): \(instance.verdict.rawValue)" } }
+            }
+        }
+    }
+
+    @MarkupBuilder private var matrix: [Markup] {
+        if let matrix = ExperimentMatrix(experiment, subject) {
+            HTMLPage.table(
+                matrix.titles, matrix.rows.map { [$0.name] + $0.cells.map(\.text) }, numbersFrom: 1
+            ) { row, column in
+                let cell = matrix.rows[row].cells[column - 1]
+                return cell.isStrong ? "strong" : cell.isWeak ? "weak" : nil
+            }
+            Markup("p", [("class", "note")]) {
+                "Bold: a proved change for the worse. In brackets: no difference is proved. \(emulation)"
             }
         }
     }
@@ -50,13 +79,10 @@ struct ExperimentSection {
         return Markup("section", [("class", "case")]) {
             Markup("h3") { item.title }
             for measure in item.measures {
-                if figures.isInterference, let figure = figures.relative(measure) {
-                    HTMLPage.figure(figure.svg, nil)
-                } else {
-                    HTMLPage.figure(figures.values(measure).svg, nil)
-                }
+                if let figure = figures.main(measure) { HTMLPage.figure(figure, nil) }
                 table(item, measure)
             }
+            for figure in figures.series { HTMLPage.figure(figure, "Medians of the rounds.") }
             remarks(item)
         }
     }

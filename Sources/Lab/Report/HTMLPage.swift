@@ -46,8 +46,18 @@ enum HTMLPage {
     /// - Parameters:
     ///   - titles: of the columns; nil for none.
     ///   - first: columns from this one on are figures.
-    static func table(_ titles: [String]?, _ rows: [[String]], numbersFrom first: Int) -> Markup {
-        func style(_ column: Int) -> [(StaticString, String)] { column >= first ? [("class", "number")] : [] }
+    ///   - style: a further class of a cell, by row and column.
+    static func table(
+        _ titles: [String]?, _ rows: [[String]], numbersFrom first: Int,
+        style further: (Int, Int) -> String? = { _, _ in nil }
+    ) -> Markup {
+        func style(_ column: Int, row: Int? = nil) -> [(StaticString, String)] {
+            let kind = column >= first ? "number" : ""
+            let other = row.flatMap { further($0, column) } ?? ""
+            let classes = "\(kind) \(other)".trimmed
+            if classes.isEmpty { return [] }
+            return [("class", classes)]
+        }
         return Markup("div", [("class", "scroll")]) {
             Markup("table") {
                 if let titles {
@@ -60,13 +70,13 @@ enum HTMLPage {
                     }
                 }
                 Markup("tbody") {
-                    for row in rows {
+                    for (index, row) in rows.enumerated() {
                         Markup("tr") {
                             for (column, cell) in row.enumerated() {
                                 if column == 0 {
                                     Markup("th", [("scope", "row")]) { cell }
                                 } else {
-                                    Markup("td", style(column)) { cell }
+                                    Markup("td", style(column, row: index)) { cell }
                                 }
                             }
                         }
@@ -140,7 +150,8 @@ enum HTMLPage {
         svg text { font: 12px system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Noto Sans", sans-serif;
           fill: var(--ink); font-variant-numeric: tabular-nums; }
         svg .name { text-anchor: end; }
-        svg .group { font-weight: 650; }
+        svg .group, svg .axis { font-weight: 650; paint-order: stroke; stroke: var(--paper); stroke-width: 4px; }
+        svg .leader { stroke: var(--muted); stroke-width: .8; }
         svg .tick { text-anchor: middle; fill: var(--muted); font-size: 11px; }
         svg .tick.end { text-anchor: end; }
         svg text.faint, svg .failed { fill: var(--muted); }

@@ -68,7 +68,7 @@ struct ReportSubject {
         }
         if record["options"]["quick"].bool == true {
             warnings.append(
-                "A quick run: short trials, few rounds, wide intervals. For figures to cite, run it without --quick.")
+                "A quick run: short trials, few rounds, wide intervals. Cite figures of a full run.")
         }
         return warnings
     }
@@ -97,13 +97,13 @@ struct ReportSubject {
         let stolen = samples.filter { $0.stolen > ReportSubject.stolenLimit }
         if let worst = stolen.map(\.stolen).max() {
             warnings.append(
-                "During \(stolen.count) of \(samples.count) trials a hypervisor took more than 1 % of the processors' time, at most "
+                "During \(stolen.count) of \(samples.count) trials a hypervisor took more than 1\u{A0}% of the processors' time, at most "
                     + "\(ReportSubject.percent(worst)).")
         }
         return warnings
     }
 
-    static func percent(_ share: Double) -> String { Decimal.text(share * 100, share < 0.0995 ? 1 : 0) + " %" }
+    static func percent(_ share: Double) -> String { Decimal.text(share * 100, share < 0.0995 ? 1 : 0) + "\u{A0}%" }
 
     // MARK: tables
 

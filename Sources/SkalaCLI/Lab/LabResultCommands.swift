@@ -4,6 +4,8 @@ import Lab
 
 /// The commands that look at runs.
 enum LabResultCommands {
+    static let all = [show, report, export, compare]
+
     static let show = Command(
         "show", "Show what a run found as tables", "[OPTIONS] [RUN]", 0...1, options: [LabCommands.home],
         examples: ["skala lab show", "skala lab show 20261126-094512"]
@@ -37,8 +39,54 @@ enum LabResultCommands {
             let file = call.arguments["output"] ?? run.reportFile
             try write(HTMLReport(results).text, to: file, call)
             if file != "-" { try call.output.line(file) }
-        default: try write(LabSummary.text(results), to: call.arguments["output"] ?? "-", call)
+        default: try write(MarkdownReport(results).text, to: call.arguments["output"] ?? "-", call)
         }
+        return 0
+    }
+
+    static let export = Command(
+        "export", "Write what a run found for other programs", "[OPTIONS] [RUN]", 0...1,
+        options: [
+            .value(
+                "format", "FORMAT",
+                "csv (a row for each trial and measure), or json (medians, intervals, comparisons; default csv)",
+                .words(["csv", "json"])), FileTransfer.outputOption, LabCommands.home,
+        ],
+        examples: [
+            "skala lab export > samples.csv", "skala lab export 20261126-094512 --format json -o results.json",
+        ]
+    ) { call in
+        let results = try RunResults(try LabCommands.run(call.arguments.positional.first, call))
+        let text =
+            switch try format(call, ["csv", "json"]) {
+            case "json": RunExport(results).json.pretty() + "\n"
+            default: RunExport(results).csv
+            }
+        try write(text, to: call.arguments["output"] ?? "-", call)
+        return 0
+    }
+
+    static let compare = Command(
+        "compare", "Show two runs side by side: two machines, or two versions", "[OPTIONS] A B", 2...2,
+        options: [
+            .value(
+                "format", "FORMAT", "text, markdown or html (default text)", .words(["text", "markdown", "html"])),
+            FileTransfer.outputOption, LabCommands.home,
+        ],
+        examples: [
+            "skala lab compare 20261126-094512 20261127-101500",
+            "skala lab compare ./server-a ./server-b --format html -o compare.html",
+        ]
+    ) { call in
+        let runs = try call.arguments.positional.map { try RunResults(try LabCommands.run($0, call)) }
+        let comparison = RunComparison(runs[0], runs[1])
+        let text =
+            switch try format(call, ["text", "markdown", "html"]) {
+            case "html": comparison.html
+            case "markdown": comparison.markdown
+            default: LabSummary.text(comparison)
+            }
+        try write(text, to: call.arguments["output"] ?? "-", call)
         return 0
     }
 

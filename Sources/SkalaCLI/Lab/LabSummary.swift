@@ -11,6 +11,27 @@ enum LabSummary {
         }.joined()
     }
 
+    /// Two runs, a table for each case.
+    static func text(_ comparison: RunComparison) -> String {
+        func table(_ titles: [String], _ rows: [[String]]) -> String {
+            var table = Table(titles)
+            for row in rows { table.add(row) }
+            return table.text + "\n"
+        }
+        var text = comparison.sentences.joined(separator: " ") + "\n\n" + table(["", "A", "B"], comparison.hostRows)
+        for warning in comparison.warnings { text += warning + "\n" }
+        if !comparison.warnings.isEmpty { text += "\n" }
+        for experiment in comparison.experiments {
+            text += experiment.title + "\n\n"
+            for item in experiment.cases {
+                let titles = [item.title.uppercased()] + RunComparison.titles.dropFirst().map { $0.uppercased() }
+                text += table(titles, comparison.cells(item))
+            }
+        }
+        for line in comparison.missing { text += line + "\n" }
+        return text
+    }
+
     private static func text(_ item: CaseResults) -> String {
         var table = Table(
             [item.title.uppercased()] + item.measures.flatMap { ["\($0.name) (\($0.unit))", "±", "ratio"] } + ["n", ""])

@@ -17,6 +17,13 @@ struct CaseFigures {
         return isLate ? "did not finish" : row.failed > 0 ? "failed" : "no value"
     }
 
+    /// The figure that shows a measure best; nil where nothing has a value.
+    func main(_ measure: Measure) -> Markup? {
+        guard item.rows.contains(where: { $0.summaries[measure.name] != nil }) else { return nil }
+        if isInterference, let figure = relative(measure) { return figure.svg }
+        return lines(measure) ?? values(measure).svg
+    }
+
     // MARK: absolute values
 
     /// A measure's medians, a bar for each condition.

@@ -16,6 +16,14 @@ struct FigureStyle: Hashable {
     /// - Parameter index: for words that have no style of their own.
     init(_ word: String, _ index: Int) { self.index = FigureStyle.known[word] ?? index % FigureStyle.count }
 
+    /// Of several that stand together: each of its own.
+    static func distinct(_ words: [String]) -> [FigureStyle] {
+        let styles = words.enumerated().map {
+            FigureStyle($0.element.split(separator: " ").first.map(String.init) ?? "", $0.offset)
+        }
+        return Set(styles).count == styles.count ? styles : words.indices.map { FigureStyle("", $0) }
+    }
+
     var fill: String { "s\(index)" }
 
     /// `stroke-dasharray`.
