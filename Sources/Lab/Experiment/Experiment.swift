@@ -24,6 +24,8 @@ public struct Experiment: Sendable {
         public let text: String
         /// Why ours may differ.
         public let remark: String?
+        /// What it says of our figures, where that can be checked.
+        public let expectations: [Expectation]
     }
 
     /// How often each condition is measured.
@@ -79,12 +81,14 @@ public struct Experiment: Sendable {
     private static func findings(_ value: YAMLValue?) throws(SkalaError) -> [Finding] {
         var findings: [Finding] = []
         for element in try value?.elements() ?? [] {
-            try element.allowOnly(["source", "text", "remark"])
+            try element.allowOnly(["source", "text", "remark", "expect"])
             let spec = SpecReader(element, quick: nil)
+            var expectations: [Expectation] = []
+            for value in try spec["expect"]?.elements() ?? [] { expectations.append(try Expectation(value)) }
             findings.append(
                 Finding(
                     source: try spec.required("source").string(), text: try spec.required("text").string(),
-                    remark: try spec["remark"]?.string()))
+                    remark: try spec["remark"]?.string(), expectations: expectations))
         }
         return findings
     }

@@ -12,6 +12,8 @@ public struct RunFolder: Sendable {
     public var identifier: String { path.split(separator: "/").last.map(String.init) ?? path }
     var recordFile: String { path + "/run.json" }
     var samplesFile: String { path + "/samples.jsonl" }
+    /// Where its report is written, when no other place is named.
+    public var reportFile: String { path + "/report.html" }
 
     func write(_ record: JSON) throws(KernelError) {
         try FileContents.replace(recordFile, with: Array((record.pretty() + "\n").utf8))

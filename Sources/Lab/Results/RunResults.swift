@@ -30,6 +30,8 @@ public struct ExperimentResults: Sendable {
         public let source: String
         public let text: String
         public let remark: String?
+        /// What it says of our figures.
+        public let expectations: [Expectation]
     }
 
     public let name: String
@@ -46,7 +48,9 @@ public struct ExperimentResults: Sendable {
         question = json["question"].string ?? ""
         caveats = json["caveats"].strings ?? []
         findings = (json["findings"].array ?? []).map {
-            Finding(source: $0["source"].string ?? "", text: $0["text"].string ?? "", remark: $0["remark"].string)
+            Finding(
+                source: $0["source"].string ?? "", text: $0["text"].string ?? "", remark: $0["remark"].string,
+                expectations: ($0["expect"].array ?? []).compactMap { Expectation($0) })
         }
         let own = samples.filter { $0.experiment == name && $0.round > 0 }
         cases = (json["cases"].array ?? []).map { CaseResults($0, own) }
@@ -127,19 +131,32 @@ public struct CaseResults: Sendable {
             trials: samples.count, remarks: once(samples.flatMap(\.trial.remarks)), samples: samples)
     }
 
-    private mutating func compare(_ measure: String) {
-        let blocks = Blocks(
+    private func blocks(_ measure: String) -> Blocks {
+        Blocks(
             rows.map { row in
                 Dictionary(
                     row.samples.compactMap { sample in sample.trial.values[measure].map { (sample.round, $0) } },
                     uniquingKeysWith: { _, last in last })
             })
+    }
+
+    private mutating func compare(_ measure: String) {
+        let blocks = blocks(measure)
         for index in rows.indices {
             guard let base = base(of: index), rows[index].summaries[measure] != nil,
                 rows[base].summaries[measure] != nil
             else { continue }
             rows[index].comparisons[measure] = blocks.compare(index, with: base)
         }
+    }
+
+    /// Two rows compared: as decided in the experiment's family where that compares them, otherwise alone. Nil without values.
+    func comparison(of index: Int, with base: Int, _ measure: String) -> Comparison? {
+        if base == self.base(of: index) { return rows[index].comparisons[measure] }
+        guard rows[index].summaries[measure] != nil, rows[base].summaries[measure] != nil else { return nil }
+        var family = [blocks(measure).compare(index, with: base)]
+        Comparison.decide(&family)
+        return family[0]
     }
 
     /// The row that a row is compared with; nil for that itself.

@@ -72,7 +72,10 @@ extension RunPlan.Step {
             "caveats": JSON(experiment.caveats),
             "findings": JSON(
                 experiment.findings.map {
-                    ["source": JSON($0.source), "text": JSON($0.text), "remark": JSON($0.remark)]
+                    [
+                        "source": JSON($0.source), "text": JSON($0.text), "remark": JSON($0.remark),
+                        "expect": JSON($0.expectations.map(\.json)),
+                    ]
                 }),
             "rounds": [
                 "min": JSON(rounds.least), "max": JSON(rounds.most), "precision": JSON(rounds.precision),

@@ -88,13 +88,15 @@ struct Blocks {
 extension Comparison {
     /// Decides for a whole family which of its comparisons show a difference: those whose probability Holm's procedure lets
     /// pass, and whose effect is worth a word. (S. Holm, A simple sequentially rejective multiple test procedure, 1979.)
-    static func decide(_ family: inout [Comparison]) {
+    ///
+    /// - Parameter smallest: an effect below this is not worth a word.
+    static func decide(_ family: inout [Comparison], smallest: Double = smallestEffect) {
         let tested = family.indices.filter { family[$0].probability != nil }
             .sorted { (family[$0].probability ?? 1, $0) < (family[$1].probability ?? 1, $1) }
         for (place, index) in tested.enumerated() {
             guard (family[index].probability ?? 1) <= familyError / Double(tested.count - place) else { break }
             let effect = family[index].ratio.map { abs(log($0)) } ?? .infinity
-            family[index].isDifferent = effect >= log(1 + smallestEffect)
+            family[index].isDifferent = effect >= log(1 + smallest)
         }
     }
 }

@@ -11,6 +11,27 @@ enum LabSummary {
         }.joined()
     }
 
+    /// Two runs, a table for each case.
+    static func text(_ comparison: RunComparison) -> String {
+        func table(_ titles: [String], _ rows: [[String]]) -> String {
+            var table = Table(titles)
+            for row in rows { table.add(row) }
+            return table.text + "\n"
+        }
+        var text = comparison.sentences.joined(separator: " ") + "\n\n" + table(["", "A", "B"], comparison.hostRows)
+        for warning in comparison.warnings { text += warning + "\n" }
+        if !comparison.warnings.isEmpty { text += "\n" }
+        for experiment in comparison.experiments {
+            text += experiment.title + "\n\n"
+            for item in experiment.cases {
+                let titles = [item.title.uppercased()] + RunComparison.titles.dropFirst().map { $0.uppercased() }
+                text += table(titles, comparison.cells(item))
+            }
+        }
+        for line in comparison.missing { text += line + "\n" }
+        return text
+    }
+
     private static func text(_ item: CaseResults) -> String {
         var table = Table(
             [item.title.uppercased()] + item.measures.flatMap { ["\($0.name) (\($0.unit))", "±", "ratio"] } + ["n", ""])
@@ -21,7 +42,7 @@ enum LabSummary {
                     cells += ["-", "", ""]
                     continue
                 }
-                cells.append(number(summary.median))
+                cells.append(Decimal.significant(summary.median))
                 cells.append(summary.precision.map { Decimal.text($0 * 100, 0) + " %" } ?? "")
                 cells.append(ratio(row.comparisons[measure.name]))
             }
@@ -37,11 +58,5 @@ enum LabSummary {
         guard let comparison, let ratio = comparison.ratio else { return "" }
         let text = Decimal.text(ratio, 2)
         return comparison.isDifferent ? text : "(\(text))"
-    }
-
-    /// Three significant digits.
-    static func number(_ value: Double) -> String {
-        let size = abs(value)
-        return Decimal.text(value, size >= 100 ? 0 : size >= 10 ? 1 : size >= 1 ? 2 : size >= 0.1 ? 3 : 4)
     }
 }
