@@ -115,35 +115,36 @@ import Testing
         #expect(try HostProfile(json: JSON(parsing: profile.json.text)) == profile)
     }
 
-    @Test func sizesAndTimesAreTakenFromTheirMeasures() throws {
-        let isolations: [JSON] = ["container", "microvm"].map { ["isolation": $0] }
-        func measure(_ name: String, _ unit: String) -> JSON {
-            ["name": JSON(name), "unit": JSON(unit), "better": "lower"]
+    @Test func sizesAndTimesAreThoseOfTheirExperiments() throws {
+        func item(_ name: String, _ measure: String, _ unit: String, _ factor: String, _ values: [String]) -> JSON {
+            ProfileMakerTests.item(
+                name, resource: nil, base: ("isolation", "container"),
+                measure: ["name": JSON(measure), "unit": JSON(unit), "better": "lower"],
+                conditions: ["container", "microvm"].flatMap { isolation in
+                    values.map { ["isolation": JSON(isolation), factor: JSON($0)] as JSON }
+                })
         }
         let cases = [
-            ProfileMakerTests.item(
-                "cold", resource: nil, base: ("isolation", "container"), measure: measure("start-time", "s"),
-                conditions: isolations),
-            ProfileMakerTests.item(
-                "template", resource: nil, base: ("isolation", "container"), measure: measure("start-time", "ms"),
-                conditions: isolations),
-            ProfileMakerTests.item(
-                "idle", resource: nil, base: ("isolation", "container"), measure: measure("instance-memory", "MiB"),
-                conditions: isolations),
+            item("start", "answer", "s", "start", ["cold", "usual", "clone"]),
+            item("density", "memory", "MiB each", "count", ["1", "10"]),
+            item("hard", "memory", "MiB each", "level", ["1"]),
         ]
         var samples: [Sample] = []
-        for (name, measure, container, microvm) in [
-            ("cold", "start-time", 0.02, 2.5), ("template", "start-time", 22, 90), ("idle", "instance-memory", 2, 24),
+        for (name, measure, factor, level, container, microvm) in [
+            ("start", "answer", "start", "cold", 0.03, 2.5), ("start", "answer", "start", "usual", 0.02, 0.09),
+            ("start", "answer", "start", "clone", 0.01, 0.01), ("density", "memory", "count", "1", 5.0, 70),
+            ("density", "memory", "count", "10", 2, 24), ("hard", "memory", "level", "1", 1, 1000),
         ] {
             for (isolation, value) in [("container", container), ("microvm", microvm)] {
                 samples += ProfileMakerTests.samples(
-                    name, [("isolation", isolation)], measure, ProfileMakerTests.values(value))
+                    name, [("isolation", isolation), (factor, level)], measure, ProfileMakerTests.values(value))
             }
         }
         let profile = ProfileMaker(RunResults(ProfileMakerTests.run(cases, state: "stopped"), samples)).profile
+        #expect(profile.entries.count == 3)
         #expect(profile.start("microvm")?.value == 90 && profile.start("container")?.value == 20)
         let memory = try #require(profile.memory("microvm"))
-        #expect(memory.value == 22 * 1_048_576 && memory.isProved && memory.isShortened)
+        #expect(memory.value == 22 * 1_048_576 && memory.isProved && memory.isShortened && memory.cases == ["density"])
         #expect(profile.memory("container") == nil)
     }
 }

@@ -6,11 +6,9 @@ public import Planning
 ///
 /// - Overheads, of cases with `resource` that compare isolations: the first measure of each, together as their geometric mean.
 /// - Losses, of cases with `resource` that compare neighbours at an isolation and an allocation: the same.
-/// - What an instance takes and how soon it works, of measures with the names `instance-memory` and `start-time`.
+/// - What an instance takes beyond a container, of cases with the factor `count` and the measure `memory`; at the largest count.
+/// - How soon it answers, of cases with the factor `start` and the measure `answer`; as the engine usually starts it.
 public struct ProfileMaker {
-    public static let memoryMeasure = "instance-memory"
-    public static let startMeasure = "start-time"
-
     private let results: RunResults
     private let isShortened: Bool
     private let measured: Timestamp
@@ -120,17 +118,15 @@ public struct ProfileMaker {
 
     // MARK: sizes and times
 
-    /// The quickest way that was measured: from a template rather than from nothing.
     private var starts: [HostProfile.Entry] {
-        summaries(ProfileMaker.startMeasure).compactMap { isolation, found in
-            guard let best = found.min(by: { $0.summary.median < $1.summary.median }) else { return nil }
-            return entry(.init(.start, nil, isolation), best.summary, best.name, minus: nil)
+        summaries("answer") { $0["start"] == "usual" }.compactMap { isolation, found in
+            found.last.map { entry(.init(.start, nil, isolation), $0.summary, $0.name, minus: nil) }
         }
     }
 
-    /// Beyond a container, which holds the same programs; with as many instances as were measured.
+    /// A container holds the same programs: what is more is the isolation's.
     private var memories: [HostProfile.Entry] {
-        let all = summaries(ProfileMaker.memoryMeasure)
+        let all = summaries("memory") { $0["count"] != nil }
         guard let container = all["container"]?.last else { return [] }
         return all.compactMap { isolation, found in
             guard isolation != "container", isolation != "process", let last = found.last else { return nil }
@@ -144,14 +140,14 @@ public struct ProfileMaker {
     }
 
     /// By isolation, in milliseconds or bytes.
-    private func summaries(_ measure: String) -> [String: [Scaled]] {
+    private func summaries(_ measure: String, where isMeant: (Condition) -> Bool) -> [String: [Scaled]] {
         var found: [String: [Scaled]] = [:]
         for experiment in results.experiments {
             for item in experiment.cases {
                 guard let unit = item.measures.first(where: { $0.name == measure })?.unit,
                     let scale = ProfileMaker.scales[unit]
                 else { continue }
-                for row in item.rows where !row.hasFailed {
+                for row in item.rows where !row.hasFailed && isMeant(row.condition) {
                     guard let isolation = row.condition["isolation"], HostProfile.isolations.contains(isolation),
                         let summary = Summary(row.samples.compactMap { $0.trial.values[measure].map { $0 * scale } })
                     else { continue }
@@ -163,7 +159,7 @@ public struct ProfileMaker {
     }
 
     private static let scales: [String: Double] = [
-        "ms": 1, "s": 1000, "bytes": 1, "kB": 1e3, "KiB": 1024, "MB": 1e6, "MiB": 1_048_576, "GiB": 1_073_741_824,
+        "ms": 1, "s": 1000, "MiB each": 1_048_576,
     ]
 
     private func entry(

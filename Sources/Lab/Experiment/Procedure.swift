@@ -61,5 +61,8 @@ public struct Scope: Sendable {
 }
 
 enum Procedures {
-    static let all: [String: any Procedure.Type] = ["workload": WorkloadProcedure.self]
+    static let all: [String: any Procedure.Type] = [
+        "workload": WorkloadProcedure.self, "startup": StartProcedure.self, "density": DensityProcedure.self,
+        "move": MoveProcedure.self, "group": GroupProcedure.self,
+    ]
 }
