@@ -84,9 +84,10 @@ let package = Package(
         .target(name: "Load", dependencies: ["CLinux", "CSSL", "Base", "Kernel"], swiftSettings: settings),
         // Measures what each isolation costs on this host.
         .target(
-            name: "Lab", dependencies: ["CLinux", "Base", "YAML", "Kernel", "Client", "Load"], swiftSettings: settings),
+            name: "Lab", dependencies: ["CLinux", "Base", "YAML", "Kernel", "Planning", "Client", "Load"],
+            swiftSettings: settings),
         .target(
-            name: "SkalaCLI", dependencies: ["CLinux", "Base", "YAML", "Kernel", "Client", "Load", "Lab"],
+            name: "SkalaCLI", dependencies: ["CLinux", "Base", "YAML", "Kernel", "Planning", "Client", "Load", "Lab"],
             swiftSettings: settings),
         .executableTarget(name: "skala", dependencies: ["SkalaCLI"], swiftSettings: settings),
         .executableTarget(
@@ -165,7 +166,7 @@ let package = Package(
             name: "LoadTests", dependencies: ["Load", "CLinux", "Kernel", "Base", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
-            name: "LabTests", dependencies: ["Lab", "Client", "YAML", "Kernel", "Base", "TestSupport"],
+            name: "LabTests", dependencies: ["Lab", "Planning", "Client", "YAML", "Kernel", "Base", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
             name: "SkalaCLITests",

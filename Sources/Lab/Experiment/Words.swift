@@ -1,4 +1,5 @@
 import Base
+public import Planning
 
 /// How an instance of an experiment is isolated.
 public enum LabIsolation: String, Sendable, CaseIterable {
@@ -97,19 +98,21 @@ public struct Case: Sendable {
     public let measures: [Measure]
     /// Each condition is compared with the one that has this value of this factor, and is the same in all others.
     public let base: Condition.Factor
+    /// What its measures tell of, for the host's profile.
+    public let resource: Resource?
     /// A trial's expected time in nanoseconds: the first guess of the time left.
     let expected: Int64
 
     init(
         _ name: String, title: String, conditions: [Condition], measures: [Measure],
-        base: (name: String, value: String),
-        expected: Int64
+        base: (name: String, value: String), resource: Resource? = nil, expected: Int64
     ) {
         self.name = name
         self.title = title
         self.conditions = conditions
         self.measures = measures
         self.base = Condition.Factor(name: base.name, value: base.value)
+        self.resource = resource
         self.expected = expected
     }
 

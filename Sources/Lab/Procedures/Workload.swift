@@ -1,4 +1,5 @@
 import Base
+import Planning
 import YAML
 
 /// A piece of work, as a victim that is measured or as the neighbour that disturbs it.
@@ -31,12 +32,13 @@ struct Workload: Sendable {
     let duration: Int64
     /// Nanoseconds after which it is given up.
     let deadline: Int64
+    /// What its measures tell of, for the host's profile.
+    let resource: Resource?
     let neighbours: [(rivalry: Rivalry, workload: String)]
 
     static let keys: Set<String> = [
         "title", "image", "program", "ready", "prepare", "run", "client", "requests", "measures", "cpus", "memory",
-        "duration",
-        "deadline", "neighbours",
+        "duration", "deadline", "resource", "neighbours",
     ]
 
     init(_ name: String, _ spec: SpecReader, images: Set<String>, duration shared: Int64) throws(SkalaError) {
@@ -58,6 +60,9 @@ struct Workload: Sendable {
         memory = try spec["memory"]?.bytes() ?? 512 << 20
         duration = try spec["duration"]?.positiveDuration() ?? shared
         deadline = try spec["deadline"]?.positiveDuration() ?? max(60_000_000_000, duration * 10)
+        resource = try spec["resource"].flatMap { (value) throws(SkalaError) in
+            Resource(rawValue: try value.word(Resource.allCases.map(\.rawValue)))
+        }
         var neighbours: [(Rivalry, String)] = []
         for (key, value) in try spec["neighbours"]?.entries() ?? [] {
             guard let rivalry = Rivalry(rawValue: key), rivalry != .none else {

@@ -68,7 +68,7 @@ struct WorkloadProcedure: Procedure {
                 workload.name, title: workload.title, conditions: conditions, measures: workload.allMeasures,
                 base: hasNeighbours
                     ? ("neighbour", Rivalry.none.rawValue) : ("isolation", conditions.first?["isolation"] ?? ""),
-                expected: workload.duration + (hasNeighbours ? settle : 0) + 1_500_000_000)
+                resource: workload.resource, expected: workload.duration + (hasNeighbours ? settle : 0) + 1_500_000_000)
         }
     }
 

@@ -1,4 +1,5 @@
 public import Base
+public import Planning
 
 /// What a run found: its samples in the order of the experiments, with medians, intervals and comparisons.
 public struct RunResults: Sendable {
@@ -99,6 +100,8 @@ public struct CaseResults: Sendable {
     public let name: String
     public let title: String
     public let measures: [Measure]
+    /// What the measures tell of, for the host's profile.
+    public let resource: Resource?
     public let base: Condition.Factor
     public internal(set) var rows: [Row]
 
@@ -106,6 +109,7 @@ public struct CaseResults: Sendable {
         let name = json["name"].string ?? ""
         self.name = name
         title = json["title"].string ?? name
+        resource = json["resource"].string.flatMap(Resource.init)
         base = Condition.Factor(name: json["base"][0].string ?? "", value: json["base"][1].string ?? "")
         let own = samples.filter { $0.name == name }
         let conditions = (json["conditions"].array ?? []).map { member in

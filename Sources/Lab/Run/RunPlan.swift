@@ -2,6 +2,7 @@ import Base
 import Client
 import Glibc
 import Kernel
+import Planning
 
 /// What a run will measure, decided before anything starts.
 public struct RunPlan: Sendable {
@@ -85,6 +86,7 @@ extension RunPlan.Step {
                 cases.map { item in
                     [
                         "name": JSON(item.name), "title": JSON(item.title),
+                        "resource": JSON(item.resource?.rawValue),
                         "base": [JSON(item.base.name), JSON(item.base.value)],
                         "measures": JSON(item.measures.map(\.json)), "conditions": JSON(item.conditions.map(\.json)),
                     ]

@@ -9,7 +9,8 @@ enum LabCommands {
     static let group = Command(
         "lab", "Measure what each isolation costs on this host", "COMMAND",
         examples: ["skala lab list", "skala lab run --quick", "skala lab report"],
-        work: .group([list, LabRunCommand.command] + LabResultCommands.all))
+        work: .group(
+            [list, LabRunCommand.command] + LabResultCommands.all + [LabProfile.command, LabAdvice.general]))
 
     static let experiments = Option.list(
         "experiments", "DIR", "A folder of further experiments (also $SKALA_EXPERIMENTS)", .files)

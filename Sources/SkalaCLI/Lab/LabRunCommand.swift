@@ -16,6 +16,7 @@ enum LabRunCommand {
             .value("rounds", "N", "Measure each condition so often, whatever the intervals are"),
             .value("seed", "N", "Of the order of conditions (default 1)"),
             .value("resume", "RUN", "Go on with a run that was stopped"),
+            .flag("no-profile", "Do not give the engine what was found, for placement and advice"),
             .flag("dry-run", "Show what would be measured, and what cannot be"), LabCommands.experiments,
             LabCommands.home,
         ],
@@ -45,6 +46,7 @@ enum LabRunCommand {
             StandardStreams.error(
                 "stopped; what was measured is kept. Go on with: skala lab run --resume \(run.folder.identifier)\n")
         }
+        if isComplete, !call.arguments.flag("no-profile") { LabProfile.keep(run.folder, call.client) }
         try call.output.write(LabSummary.text(try RunResults(run.folder)))
         return isComplete ? 0 : 130
     }
