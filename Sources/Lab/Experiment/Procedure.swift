@@ -61,5 +61,7 @@ public struct Scope: Sendable {
 }
 
 enum Procedures {
-    static let all: [String: any Procedure.Type] = ["workload": WorkloadProcedure.self]
+    static let all: [String: any Procedure.Type] = [
+        "load": LoadProcedure.self, "scale-up": ScaleUpProcedure.self, "workload": WorkloadProcedure.self,
+    ]
 }

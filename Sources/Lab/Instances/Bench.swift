@@ -32,14 +32,20 @@ final class Bench {
         var spec = spec
         spec.image = image.reference
         if isolation == .pod, !spec.annotations.contains(where: { $0.name == "skala.pod" }) {
-            podCount += 1
-            spec.annotations.append(("skala.pod", "lab-\(run)-\(podCount)"))
+            spec.annotations.append(("skala.pod", podName()))
         }
         return try ContainerInstance(spec, isolation: isolation, run: run, client: client)
     }
 
+    /// For a pod of which there is none yet.
+    func podName() -> String {
+        podCount += 1
+        return "lab-\(run)-\(podCount)"
+    }
+
     /// Takes away what trials could not.
     static func removeLeftovers(_ client: EngineClient) throws {
+        try LabService.removeLeftovers(client)
         let filter = JSON.object(JSONObject([("label", JSON([ContainerInstance.label]))]))
         let list = try client.json(.get("/containers/json", query: [("all", "1"), ("filters", filter.text)]))
         for id in (list.array ?? []).compactMap({ $0["Id"].string }) {
