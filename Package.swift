@@ -165,7 +165,7 @@ let package = Package(
             name: "LoadTests", dependencies: ["Load", "CLinux", "Kernel", "Base", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
-            name: "LabTests", dependencies: ["Lab", "Client", "YAML", "Kernel", "Base", "TestSupport"],
+            name: "LabTests", dependencies: ["Lab", "Load", "Client", "YAML", "Kernel", "Base", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
             name: "SkalaCLITests",
