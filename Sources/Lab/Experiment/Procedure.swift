@@ -62,6 +62,8 @@ public struct Scope: Sendable {
 
 enum Procedures {
     static let all: [String: any Procedure.Type] = [
-        "load": LoadProcedure.self, "scale-up": ScaleUpProcedure.self, "workload": WorkloadProcedure.self,
+        "workload": WorkloadProcedure.self, "startup": StartProcedure.self, "density": DensityProcedure.self,
+        "load": LoadProcedure.self, "scale-up": ScaleUpProcedure.self, "move": MoveProcedure.self,
+        "group": GroupProcedure.self,
     ]
 }

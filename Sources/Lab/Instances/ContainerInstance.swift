@@ -28,8 +28,21 @@ final class ContainerInstance: Instance {
         }
     }
 
+    private init(running id: String, client: EngineClient) throws {
+        self.id = id
+        self.client = client
+        do { try findAddress() } catch {
+            remove()
+            throw error
+        }
+    }
+
     func start() throws {
         try client.json(.post("/containers/\(id)/start"))
+        try findAddress()
+    }
+
+    private func findAddress() throws {
         let networks = try client.json(.get("/containers/\(id)/json"))["NetworkSettings"]["Networks"]
         address = networks.object?.members.lazy.compactMap { $0.value["IPAddress"].string }.first { !$0.isEmpty } ?? ""
     }
@@ -90,6 +103,37 @@ final class ContainerInstance: Instance {
         guard ended else { return Execution(status: nil, output: output.text, elapsed: elapsed) }
         let status = try client.json(.get("/exec/\(exec)/json"))["ExitCode"].int ?? 0
         return Execution(status: Int32(truncatingIfNeeded: status), output: output.text, elapsed: elapsed)
+    }
+
+    /// A further instance like it: a copy of its memory as well, where it has one of its own.
+    func clone() throws -> ContainerInstance {
+        let result = try work(.post("/skala/v1/containers/\(id)/clone", [:]))
+        guard let clone = result["Clones"][0]["Id"].string else {
+            throw SkalaError(.invalid, "the engine named no clone")
+        }
+        return try ContainerInstance(running: clone, client: client)
+    }
+
+    /// Stops it, and starts it again.
+    func restart() throws { try client.json(.post("/containers/\(id)/restart")) }
+
+    /// Keeps it by a snapshot, ends it, and lets it go on from there.
+    func snapshotAndRestore() throws {
+        _ = try work(.post("/skala/v1/containers/\(id)/snapshots", ["Name": "lab"]))
+        _ = try work(.post("/skala/v1/containers/\(id)/snapshots/lab/restore", [:]))
+    }
+
+    /// Does what the engine reports on while it is under way, and answers its result.
+    private func work(_ request: HTTPRequest) throws -> JSON {
+        let answer = try client.send(request)
+        var result: JSON = .null
+        while let message = try answer.nextDocument() {
+            if let error = message["errorDetail"]["message"].string ?? message["error"].string {
+                throw SkalaError(.system, error)
+            }
+            if !message["aux"].isNull { result = message["aux"] }
+        }
+        return result
     }
 
     func isRunning() throws -> Bool { try client.json(.get("/containers/\(id)/json"))["State"]["Running"] == true }

@@ -120,7 +120,7 @@ struct LoadProcedure: Procedure {
         guard let isolation = condition["isolation"].flatMap(LabIsolation.init),
             let loop = loops.first(where: { $0.name == condition["loop"] })
         else { throw SkalaError(.invalid, "no load under \(condition)") }
-        let running = try Application(application, isolation: isolation, in: bench, until: bench.deadline(start))
+        let running = try RunningApplication(application, isolation: isolation, in: bench, until: bench.deadline(start))
         defer { running.remove() }
         if let failure = running.failure { return Trial(failure: failure) }
         guard let address = running.address(of: target.instance), !address.isEmpty else {

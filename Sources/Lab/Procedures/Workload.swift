@@ -20,6 +20,8 @@ struct Workload: Sendable {
     let program: String?
     /// A script that succeeds when the instance is ready.
     let ready: String?
+    /// A script that is run before the work that counts: what is done for the first time takes longer.
+    let prepare: String?
     /// Nil for a neighbour whose program is all it does.
     let work: Work?
     let measures: [MeasurePattern]
@@ -32,7 +34,8 @@ struct Workload: Sendable {
     let neighbours: [(rivalry: Rivalry, workload: String)]
 
     static let keys: Set<String> = [
-        "title", "image", "program", "ready", "run", "client", "requests", "measures", "cpus", "memory", "duration",
+        "title", "image", "program", "ready", "prepare", "run", "client", "requests", "measures", "cpus", "memory",
+        "duration",
         "deadline", "neighbours",
     ]
 
@@ -48,6 +51,7 @@ struct Workload: Sendable {
         }
         program = try spec["program"]?.string()
         ready = try spec["ready"]?.string()
+        prepare = try spec["prepare"]?.string()
         work = try Workload.work(spec)
         measures = try root["measures"].map { (value) throws(SkalaError) in try MeasurePattern.read(value) } ?? []
         processors = try spec["cpus"]?.number() ?? 1

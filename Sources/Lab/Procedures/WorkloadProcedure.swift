@@ -108,6 +108,12 @@ struct WorkloadProcedure: Procedure {
         let victim = try bench.instance(spec(workload, allocation, isolation, role: "victim"), isolation: isolation)
         defer { victim.remove() }
         if let failure = try WorkloadProcedure.await(victim, workload, deadline) { return Trial(failure: failure) }
+        if let prepare = workload.prepare {
+            let prepared = try victim.execute(prepare, environment: [], until: deadline)
+            guard prepared.status == 0 else {
+                return Trial(failure: "could not be prepared: \(prepared.output.suffix(300))")
+            }
+        }
         let rivalry = condition["neighbour"].flatMap(Rivalry.init) ?? .none
         let other = workload.neighbours.first { $0.rivalry == rivalry }.flatMap { self.workload($0.workload) }
         guard let other else { return try WorkloadProcedure.work(workload, victim, deadline, bench) }
@@ -124,12 +130,14 @@ struct WorkloadProcedure: Procedure {
         // A neighbour of one with cores of its own has the rest.
         let rest = allocation == .dedicated ? LabAllocation.shared : allocation
         var neighbour = spec(workload, rest, isolation, role: "neighbour")
-        switch workload.work {
-        case .inside(let script):
-            // It works until it is taken away.
-            neighbour.program = (workload.program.map { "(\($0)) & " } ?? "") + "while :; do \(script)\ndone"
-            neighbour.environment.append("DURATION=60")
-        case .outside, .requests, nil: break
+        // It takes what it can get: without a quota the whole host.
+        if rest != .hard { neighbour.processors = Double(HostFacts.onlineCPUs) }
+        if case .inside(let script) = workload.work {
+            let copies = max(1, Int(neighbour.processors.rounded(.up)))
+            let program = workload.program.map { "(\($0)) &\n" } ?? ""
+            // It works until it is taken away, on each of its processors.
+            neighbour.program = program + "for copy in $(seq \(copies)); do while :; do\n\(script)\ndone & done; wait"
+            neighbour.environment += ["DURATION=60", "TARGET=127.0.0.1"]
         }
         let instance = try bench.instance(neighbour, isolation: isolation)
         defer { instance.remove() }

@@ -1,7 +1,7 @@
 import Base
 
 /// An application that runs: its instances, at one isolation.
-final class Application {
+final class RunningApplication {
     private var instances: [(name: String, instance: any Instance)] = []
     /// Why it does not work; nil once all are ready.
     private(set) var failure: String?
@@ -12,7 +12,7 @@ final class Application {
     ///   - deadline: until when all must be ready.
     /// - Throws: `.cancelled` when the user stops, or why one could not be made; nothing is left then.
     init(_ spec: ApplicationSpec, isolation: LabIsolation, in bench: Bench, until deadline: Deadline) throws {
-        let pod = isolation == .pod ? bench.podName() : nil
+        let pod = isolation == .pod ? bench.newPod() : nil
         do {
             for member in spec.members where failure == nil {
                 try start(member, isolation, pod: pod, bench, deadline)
