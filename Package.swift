@@ -166,7 +166,8 @@ let package = Package(
             name: "LoadTests", dependencies: ["Load", "CLinux", "Kernel", "Base", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
-            name: "LabTests", dependencies: ["Lab", "Planning", "Client", "YAML", "Kernel", "Base", "TestSupport"],
+            name: "LabTests",
+            dependencies: ["Lab", "Planning", "Load", "Client", "YAML", "Kernel", "Base", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
             name: "SkalaCLITests",

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import time
 
-# The program that shows a package is there.
+# The program, or file, that shows a package is there.
 PROGRAMS = {
     "crun": "crun",
     "runc": "runc",
@@ -21,7 +21,8 @@ PROGRAMS = {
     "nftables": "nft",
     "util-linux": "nsenter",
     "gcc": "cc",
-    "libc6-dev": None,
+    "libc6-dev": "/usr/include/stdio.h",
+    "jmeter": "jmeter", "jmeter-http": "/usr/share/jmeter/lib/ext/ApacheJMeter_http.jar",
     "lxd": "lxd", "lxd-client": "lxc",
     "qemu-system-x86": "qemu-system-x86_64", "squashfs-tools": "mksquashfs", "e2fsprogs": "mkfs.ext4",
 }
@@ -39,7 +40,7 @@ def path_to(program):
 
 def _is_there(package):
     program = PROGRAMS[package]
-    return path_to(program) if program else os.path.exists("/usr/include/stdio.h")
+    return os.path.exists(program) if program.startswith("/") else path_to(program)
 
 
 def install(packages):

@@ -1,11 +1,13 @@
 """Services with their tasks: how soon they scale and heal, and what their clients notice. With a daemon, and `skala load`."""
 
+import os
 import re
 import subprocess
 import time
 
 import clusters
 import host
+import jmeter
 import machine_rows
 import programs
 import scope as scoping
@@ -253,8 +255,8 @@ def brief(result):
 
 # MARK: the load generator itself
 
-@row("load", "skala load against wrk: how much it sends, and whether it tells the same of the same load", (*PACKAGES, "wrk", "nginx-light"))
-def load(bench):
+def serve(bench):
+    """nginx with 1 KiB at port 18701."""
     folder = bench.local.folder
     for one in (bench.scope.folder, folder):
         one.chmod(0o755)
@@ -265,6 +267,11 @@ def load(bench):
         f"http {{ access_log off; keepalive_requests 10000000; server {{ listen 127.0.0.1:18701; root {folder}; }} }}\n"
     )
     bench.local.start([host.path_to("nginx"), "-c", folder / "nginx.conf"], "nginx")
+
+
+@row("load", "skala load against wrk: how much it sends, and whether it tells the same of the same load", (*PACKAGES, "wrk", "nginx-light"))
+def load(bench):
+    serve(bench)
     bench.local.start([programs.compiled("web", static=True), "18702", "10"], "web")
     for port in (18701, 18702):
         scoping.wait_until(lambda port=port: clusters.ask("127.0.0.1", port) is not None, 10, "a server")
@@ -306,3 +313,50 @@ def load(bench):
                       Bar(1.05) if ratio >= 1 else Bar(0.95, at_most=False),
                       {"samples": first.summary(), "peer_samples": second.summary()},
                       "16 connections, answers after 10 ms; wrk corrects what is above the mean interval, so stalls tell them apart")
+
+
+@row("jmeter", "skala load and wrk against JMeter: requests a second, and for a second of their processor",
+     (*PACKAGES, *jmeter.PACKAGES, "wrk", "nginx-light"))
+def against_jmeter(bench):
+    serve(bench)
+    scoping.wait_until(lambda: clusters.ask("127.0.0.1", 18701) is not None, 10, "a server")
+    url = "http://127.0.0.1:18701/"
+
+    def timed(command, pattern):
+        """(requests a second, requests a second of processor time) of a program that tells the first."""
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        text = process.stdout.read()
+        process.stdout.close()
+        _, status, usage = os.wait4(process.pid, 0)
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode != 0:
+            raise RuntimeError(f"{command[0]} ended with {process.returncode}")
+        rate = float(re.search(pattern, text).group(1))
+        return rate, rate * jmeter.INTERVAL / (usage.ru_utime + usage.ru_stime)
+
+    seconds = f"{jmeter.INTERVAL}s"
+    skala = [str(bench.binaries / "skala"), "load", "--json", "-t", "1", "-c", "64", "-d", seconds, url]
+    sides = [
+        lambda: timed(skala, r'"rate":\s*([\d.]+)'),
+        lambda: timed(["wrk", "-t1", "-c64", f"-d{seconds}", url], r"Requests/sec:\s+([\d.]+)"),
+        lambda: jmeter.load(bench, "127.0.0.1", 18701, 64),
+    ]
+    rates, efforts = [Series() for _ in sides], [Series() for _ in sides]
+    count = max(2, min(bench.count, 3))
+    for number in range(count):
+        for index in range(3) if number % 2 == 0 else reversed(range(3)):
+            rate, effort = sides[index]()
+            rates[index].add(rate)
+            efforts[index].add(effort)
+        bench.progress("jmeter", number + 1, count)
+
+    def measure(key, name, series, peer, bar, note):
+        other = series[2 if peer == "JMeter" else 1]
+        return Measure(key, name, "req/s", series[0].median, peer, other.median, bar,
+                       {"samples": series[0].summary(), "peer_samples": other.summary()}, note)
+
+    note = "64 connections that stay, 1 KiB, nginx; JMeter warm, without a result file"
+    yield measure("jmeter", "skala load, for a second of its processor", efforts, "JMeter", Bar(5, at_most=False), note)
+    yield measure("jmeter-wrk", "skala load, for a second of its processor", efforts, "wrk", Bar(0.5, at_most=False), note)
+    yield measure("jmeter-rate", "skala load, one thread", rates, "JMeter", None,
+                  "nginx has one processor, and is what limits skala load and wrk; JMeter's threads use all")

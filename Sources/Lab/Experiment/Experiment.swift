@@ -44,25 +44,27 @@ public struct Experiment: Sendable {
 
     /// Reads an experiment.
     ///
-    /// - Parameter quick: with the shortened values of the file's `quick`.
+    /// - Parameters:
+    ///   - quick: with the shortened values of the file's `quick`.
+    ///   - scale: loads take this part of their time.
     /// - Throws: `.notFound`, or `.invalid` naming file, line and column.
-    public init(folder: String, quick: Bool) throws(SkalaError) {
+    public init(folder: String, quick: Bool, scale: Double = 1) throws(SkalaError) {
         let path = folder + "/" + Experiment.fileName
         let text: [UInt8]
         do { text = try FileContents.read(path, limit: 1 << 20) } catch {
             throw SkalaError(.notFound, "no experiment in \(folder): \(error.reason)", cause: error)
         }
         guard let root = try YAMLParser.parse(text, name: path) else { throw SkalaError(.invalid, "\(path): empty") }
-        try self.init(YAMLValue(root), folder: folder, quick: quick)
+        try self.init(YAMLValue(root), folder: folder, quick: quick, scale: scale)
     }
 
-    init(_ root: YAMLValue, folder: String, quick: Bool) throws(SkalaError) {
+    init(_ root: YAMLValue, folder: String, quick: Bool, scale: Double = 1) throws(SkalaError) {
         name = String(folder.split(separator: "/").last ?? "")
         self.folder = folder
         let shared: Set<String> = [
             "title", "question", "findings", "caveats", "images", "procedure", "rounds", "quick",
         ]
-        let spec = SpecReader(root, quick: quick ? root["quick"] : nil)
+        let spec = SpecReader(root, quick: quick ? root["quick"] : nil, scale: scale)
         let kind = try spec.required("procedure")
         guard let type = Procedures.all[try kind.string()] else {
             throw kind.fault("expected one of \(Procedures.all.keys.sorted().joined(separator: ", "))")

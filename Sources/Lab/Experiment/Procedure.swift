@@ -63,6 +63,7 @@ public struct Scope: Sendable {
 enum Procedures {
     static let all: [String: any Procedure.Type] = [
         "workload": WorkloadProcedure.self, "startup": StartProcedure.self, "density": DensityProcedure.self,
-        "move": MoveProcedure.self, "group": GroupProcedure.self,
+        "load": LoadProcedure.self, "scale-up": ScaleUpProcedure.self, "move": MoveProcedure.self,
+        "group": GroupProcedure.self,
     ]
 }

@@ -5,10 +5,13 @@ import YAML
 struct SpecReader {
     let root: YAMLValue
     let quick: YAMLValue?
+    /// Of the time that loads take.
+    let scale: Double
 
-    init(_ root: YAMLValue, quick: YAMLValue?) {
+    init(_ root: YAMLValue, quick: YAMLValue?, scale: Double = 1) {
         self.root = root
         self.quick = quick
+        self.scale = scale
     }
 
     subscript(key: String) -> YAMLValue? { quick?[key] ?? root[key] }

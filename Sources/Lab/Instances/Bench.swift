@@ -69,6 +69,7 @@ final class Bench {
 
     /// Takes away what trials could not.
     static func removeLeftovers(_ client: EngineClient) throws {
+        try LabService.removeLeftovers(client)
         let filter = JSON.object(JSONObject([("label", JSON([ContainerInstance.label]))]))
         let list = try client.json(.get("/containers/json", query: [("all", "1"), ("filters", filter.text)]))
         for id in (list.array ?? []).compactMap({ $0["Id"].string }) {

@@ -50,7 +50,12 @@ struct RequestLoad: Sendable {
     }
 
     static func report(_ url: String, _ profile: LoadProfile, until deadline: Deadline) throws -> LoadReport {
-        let run = try LoadRun(LoadPlan(targets: [try LoadTarget(parsing: url)], profile: profile))
+        try RequestLoad.report(LoadPlan(targets: [try LoadTarget(parsing: url)], profile: profile), until: deadline)
+    }
+
+    /// A load up to its end, or the deadline.
+    static func report(_ plan: LoadPlan, until deadline: Deadline) throws -> LoadReport {
+        let run = try LoadRun(plan)
         do { _ = try deadline.wait(every: 20_000_000) { run.hasEnded } } catch {
             run.stop()
             throw error

@@ -5,6 +5,8 @@ public struct RunOptions: Sendable {
     /// Paths of experiments' folders, in the order in which they are done.
     public var folders: [String] = []
     public var isQuick = false
+    /// Loads take this part of their time.
+    public var scale = 1.0
     /// Of the order of conditions.
     public var seed: UInt64 = 1
     /// Isolations and allocations that are measured; all where it is empty.
@@ -19,7 +21,7 @@ public struct RunOptions: Sendable {
 
     var json: JSON {
         [
-            "folders": JSON(folders), "quick": JSON(isQuick), "seed": JSON(Int64(clamping: seed)),
+            "folders": JSON(folders), "quick": JSON(isQuick), "scale": JSON(scale), "seed": JSON(Int64(clamping: seed)),
             "isolations": JSON(isolations.map(\.rawValue).sorted()),
             "allocations": JSON(allocations.map(\.rawValue).sorted()), "cases": JSON(cases.sorted()),
             "rounds": rounds.map { JSON($0) } ?? .null,
@@ -32,6 +34,7 @@ public struct RunOptions: Sendable {
         }
         self.folders = folders
         isQuick = quick
+        scale = json["scale"].double ?? 1
         self.seed = UInt64(clamping: seed)
         isolations = Set((json["isolations"].strings ?? []).compactMap(LabIsolation.init))
         allocations = Set((json["allocations"].strings ?? []).compactMap(LabAllocation.init))

@@ -17,7 +17,9 @@ public struct RunPlan: Sendable {
 
     /// - Throws: `.notFound` or `.invalid` for the first experiment that is wrong; `.invalid` when nothing can be measured.
     init(_ options: RunOptions, client: EngineClient) throws {
-        let experiments = try options.folders.map { try Experiment(folder: $0, quick: options.isQuick) }
+        let experiments = try options.folders.map {
+            try Experiment(folder: $0, quick: options.isQuick, scale: options.scale)
+        }
         let scope = try scope(options, client)
         for experiment in experiments {
             if let obstacle = experiment.images.lazy.compactMap(ImageMaker.obstacle).first {

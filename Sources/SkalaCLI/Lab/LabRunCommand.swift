@@ -14,6 +14,7 @@ enum LabRunCommand {
             .list("allocation", "NAME", "Measure only these", .words(LabAllocation.allCases.map(\.rawValue))),
             .list("case", "NAME", "Measure only these cases of the experiments"),
             .value("rounds", "N", "Measure each condition so often, whatever the intervals are"),
+            .value("scale", "SHARE", "Loads take this part of their time: 0.05 makes 30 s of 600 s"),
             .value("seed", "N", "Of the order of conditions (default 1)"),
             .value("resume", "RUN", "Go on with a run that was stopped"),
             .flag("no-profile", "Do not give the engine what was found, for placement and advice"),
@@ -70,6 +71,12 @@ enum LabRunCommand {
                 throw arguments.invalid("rounds", "\(rounds)", "expected 1 to 1000")
             }
             options.rounds = Int(rounds)
+        }
+        if let text = arguments["scale"] {
+            guard let scale = Double(text), scale > 0, scale <= 10 else {
+                throw arguments.invalid("scale", text, "expected a share such as 0.05")
+            }
+            options.scale = scale
         }
         if let seed = try arguments.int("seed") { options.seed = UInt64(clamping: seed) }
         return options

@@ -1,0 +1,64 @@
+import Base
+
+/// An application that runs: its instances, at one isolation.
+final class RunningApplication {
+    private var instances: [(name: String, instance: any Instance)] = []
+    /// Why it does not work; nil once all are ready.
+    private(set) var failure: String?
+
+    /// Starts one after the other, each when those above are ready.
+    ///
+    /// - Parameters:
+    ///   - deadline: until when all must be ready.
+    /// - Throws: `.cancelled` when the user stops, or why one could not be made; nothing is left then.
+    init(_ spec: ApplicationSpec, isolation: LabIsolation, in bench: Bench, until deadline: Deadline) throws {
+        let pod = isolation == .pod ? bench.newPod() : nil
+        do {
+            for member in spec.members where failure == nil {
+                try start(member, isolation, pod: pod, bench, deadline)
+            }
+        } catch {
+            remove()
+            throw error
+        }
+    }
+
+    private func start(
+        _ member: ApplicationSpec.Member, _ isolation: LabIsolation, pod: String?, _ bench: Bench, _ deadline: Deadline
+    ) throws {
+        // Those of a pod are one host: its address is not that of a neighbour.
+        let addresses = Dictionary(
+            uniqueKeysWithValues: instances.map { ($0.name, pod == nil ? $0.instance.address : "127.0.0.1") })
+        let environment = member.environment.map { "\($0.key)=\(AddressTemplate.fill($0.value, addresses))" }
+        var instance = InstanceSpec(
+            image: member.image, program: member.program, processors: member.processors, memory: member.memory,
+            environment: environment, allocation: .hard, role: member.name)
+        if let pod { instance.annotations = [("skala.pod", pod)] }
+        let made = try bench.instance(instance, isolation: isolation)
+        instances.append((member.name, made))
+        guard let ready = member.ready else { return }
+        let isReady = try deadline.wait(every: 50_000_000) {
+            guard try made.isRunning() else {
+                throw SkalaError(.system, "\(member.name): its program ended: \(made.log())")
+            }
+            return try made.execute(ready, environment: environment, until: deadline).status == 0
+        }
+        if !isReady { failure = "\(member.name) was not ready in time: \(made.log().suffix(300))" }
+    }
+
+    /// Where the ports of an instance are reached from the host.
+    func address(of name: String) -> String? { instances.first { $0.name == name }?.instance.address }
+
+    /// What ended although nobody wanted it, for people.
+    func ended() throws -> [String] {
+        try instances.compactMap { name, instance in
+            try instance.isRunning() ? nil : "\(name) ended meanwhile: \(instance.log().suffix(200))"
+        }
+    }
+
+    /// Takes all of it away, the last first.
+    func remove() {
+        for (_, instance) in instances.reversed() { instance.remove() }
+        instances = []
+    }
+}
