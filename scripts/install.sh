@@ -17,6 +17,10 @@ ln -sf skala-warden "$libexec/skala-runtime"
 install -m 755 -s "$built/skala" "$root/bin/skala.new"
 mv "$root/bin/skala.new" "$root/bin/skala"
 install -m 644 LICENSE "$root/share/doc/skala/copyright"
+# What `skala lab` measures.
+install -d "$root/share/skala"
+rm -rf "$root/share/skala/experiments"
+cp -r experiments "$root/share/skala/"
 
 completions() { # SHELL FILE
     install -d "$(dirname "$root/share/$2")"
