@@ -54,9 +54,12 @@ extension Cluster {
     /// A node as the scheduler sees it.
     func description(of node: NodeRecord) -> NodeDescription {
         var description = node.description
-        description.interference = hostProfile.map { Interference($0) }
+        if let hostProfile, hostProfile.entries.contains(where: { $0.key.kind == .loss }) {
+            description.interference = Interference(hostProfile)
+        }
         for isolation in description.isolations.keys where isolation != "container" {
-            guard let bytes = hostProfile?.memory(isolation)?.value else { continue }
+            // What is not sure to be anything at all is no reason to promise more than before.
+            guard let entry = hostProfile?.memory(isolation), entry.isProved, let bytes = entry.value else { continue }
             description.isolations[isolation] = .init(memoryBytes: Int64(bytes))
         }
         return description

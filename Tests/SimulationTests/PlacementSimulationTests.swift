@@ -19,7 +19,7 @@ private struct PlacementSimulation {
     private var made = 0
     private var unplaced = 0
 
-    /// What the lab found of an interference that is as the study found it: docs/planning.md says where each figure is from.
+    /// Losses partly as the study found them, partly assumed: docs/planning.md says which.
     static let profile = HostProfile(
         accelerator: "kvm",
         entries: [

@@ -91,7 +91,10 @@ public struct Advisor {
         else { return ("shared", "shared is the default; what dedicated cores would win is not measured") }
         let (less, more) = (figures.text(dedicated), figures.text(shared))
         guard Figures.isProvedWorse(shared, than: dedicated) else {
-            return ("shared", "shared: that cores of its own lose less is not proved (\(less); shared \(more))")
+            return (
+                "shared",
+                "shared: that cores of its own lose less is not proved (worst on its own: \(less); on shared ones: \(more))"
+            )
         }
         let unfinished = shared.value == nil
         if request.isDense, !unfinished {

@@ -10,10 +10,15 @@ struct Figures {
     /// `18 % less (15 to 21 %)`.
     func text(_ entry: HostProfile.Entry) -> String {
         guard let value = entry.value else { return "did not finish" }
-        let interval = entry.interval.map { " (\(Figures.range($0)))" } ?? ""
-        guard entry.isProved else { return "no difference that is proved\(interval)" }
-        return value >= 0
-            ? "\(Figures.percent(value)) less\(interval)" : "\(Figures.percent(-value)) more\(interval)"
+        guard entry.isProved else {
+            return "\(Figures.percent(value)) less was measured, but no difference is proved"
+                + (entry.interval.map { " (\(Figures.range($0)))" } ?? "")
+        }
+        if value >= 0 {
+            return "\(Figures.percent(value)) less" + (entry.interval.map { " (\(Figures.range($0)))" } ?? "")
+        }
+        return "\(Figures.percent(-value)) more"
+            + (entry.interval.map { " (\(Figures.range(-$0.upperBound ... -$0.lowerBound)))" } ?? "")
     }
 
     static func percent(_ share: Double) -> String { "\(Int((share * 100).rounded())) %" }

@@ -56,7 +56,9 @@ extension Scheduler {
 
     /// What a node is to a service that has nothing to do with it yet.
     func plainEntry(_ node: Int, _ view: Int) -> NodeTree.Entry {
-        entry(node, costs[views[view].isolation][node], views[view].key, own: 0, flags: 0)
+        entry(
+            node, costs[views[view].isolation][node], isDedicated: views[view].key.isDedicated,
+            work: views[view].key.work, own: 0, flags: 0)
     }
 
     /// What a node is to the call at work.
@@ -65,7 +67,8 @@ extension Scheduler {
         if flags & Scratch.blocked != 0 { return .none }
         if demand.maximumReplicas > 0, Int(own) >= demand.maximumReplicas { return .none }
         let overhead = flags & Scratch.hasMachine == 0 ? costs[views[view].isolation][node] : TaskResources.Amounts()
-        return entry(node, overhead, views[view].key, own: own, flags: flags)
+        return entry(
+            node, overhead, isDedicated: demand.isDedicated, work: views[view].key.work, own: own, flags: flags)
     }
 
     /// The key, from its highest bit on:
@@ -75,7 +78,8 @@ extension Scheduler {
     ///
     /// For tasks that say what they live on the predicted loss goes before the share: loss 13 · share 16 · tasks or places 16.
     private func entry(
-        _ node: Int, _ overhead: TaskResources.Amounts, _ view: ViewKey, own: Int32, flags: UInt8
+        _ node: Int, _ overhead: TaskResources.Amounts, isDedicated: Bool, work: Interference.Work?, own: Int32,
+        flags: UInt8
     ) -> NodeTree.Entry {
         var load = loads[node]
         guard load.tasks < load.maximumTasks else { return .none }
@@ -90,14 +94,14 @@ extension Scheduler {
             (share, places) = (promised, tasks)
         case .consolidate: (share, places) = (Scheduler.wholeShare - promised, Scheduler.mostTasks - tasks)
         }
-        if let work = view.work {
+        if let work {
             let few = min(UInt64(load.tasks), 0xFFFF)
             key |= loss(of: work, on: node) << 32 | (share >> 7) << 16 | (strategy == .spread ? few : 0xFFFF - few)
         } else {
             key |= share << 22 | places
         }
         load.take(1, of: overhead)
-        return view.isDedicated
+        return isDedicated
             ? .init(key: key, cpu: load.freeDedicatedCPU, memory: load.freeDedicatedMemory)
             : .init(key: key, cpu: load.freeCPU, memory: load.freeMemory)
     }
