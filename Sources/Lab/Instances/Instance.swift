@@ -1,10 +1,19 @@
 import Base
 
-/// Something that runs an image's programs: a process of the host, a container, a VM.
-protocol Instance: AnyObject {
+/// Something that was started, and can be taken away.
+protocol Startable: AnyObject {
     /// Where its ports are reached from the host.
     var address: String { get }
 
+    /// The last of what its main program said.
+    func log() -> String
+
+    /// Ends it, and takes everything of it away. Safe to call again.
+    func remove()
+}
+
+/// Something that runs an image's programs: a process of the host, a container, a VM.
+protocol Instance: Startable {
     /// Runs a shell script in it to its end.
     ///
     /// - Parameters:
@@ -15,12 +24,6 @@ protocol Instance: AnyObject {
 
     /// Whether its main program still runs.
     func isRunning() throws -> Bool
-
-    /// The last of what its main program said.
-    func log() -> String
-
-    /// Ends it, and takes everything of it away. Safe to call again.
-    func remove()
 }
 
 /// How a script ended.

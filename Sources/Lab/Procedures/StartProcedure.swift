@@ -5,7 +5,7 @@ import YAML
 
 /// How long an application takes from the request to its first answer.
 struct StartProcedure: Procedure {
-    static let keys: Set<String> = Application.keys.union(["isolations", "starts"])
+    static let keys: Set<String> = Application.keys.union(["isolations", "starts", "peers"])
 
     /// The way an instance comes to be.
     enum Start: String, CaseIterable {
@@ -22,6 +22,8 @@ struct StartProcedure: Procedure {
     let application: Application
     let isolations: [LabIsolation]
     let starts: [Start]
+    /// Other programs that run containers, beside ours.
+    let peers: [Peer]
     private let measures = [
         Measure("answer", unit: "s", better: .lower), Measure("remove", unit: "s", better: .lower),
     ]
@@ -30,11 +32,17 @@ struct StartProcedure: Procedure {
         application = try Application(spec, images: images)
         isolations = try spec.required("isolations").words(LabIsolation.self)
         starts = try spec["starts"]?.words(Start.self) ?? [.usual]
+        peers = try spec["peers"]?.words(Peer.self) ?? []
+        if let value = spec["peers"], application.program == nil {
+            throw value.fault("peers start a 'program'")
+        }
     }
 
     func obstacles(_ scope: Scope) -> [String] {
-        isolations.contains(.machine) && scope.isolations.contains(.machine)
+        let machine =
+            isolations.contains(.machine) && scope.isolations.contains(.machine)
             ? ["isolation machine: its program is its disk's affair; 'Benchmarks/run machines' times its boot"] : []
+        return machine + peers.compactMap(\.obstacle)
     }
 
     func cases(_ scope: Scope) -> [Case] {
@@ -43,6 +51,10 @@ struct StartProcedure: Procedure {
             for start in starts where isPossible(isolation, start) {
                 conditions.append(Condition([("isolation", isolation.rawValue), ("start", start.rawValue)]))
             }
+        }
+        // They are containers, too.
+        for peer in peers where peer.obstacle == nil && scope.isolations.contains(.container) {
+            conditions.append(Condition([("isolation", peer.rawValue), ("start", Start.usual.rawValue)]))
         }
         return [
             Case(
@@ -60,6 +72,7 @@ struct StartProcedure: Procedure {
     }
 
     func trial(_ condition: Condition, of name: String, in bench: Bench) throws -> Trial {
+        if let peer = condition["isolation"].flatMap(Peer.init) { return try beside(peer, bench) }
         guard let isolation = condition["isolation"].flatMap(LabIsolation.init),
             let start = condition["start"].flatMap(Start.init)
         else { throw SkalaError(.invalid, "no such condition: \(condition)") }
@@ -99,12 +112,22 @@ struct StartProcedure: Procedure {
         return try measure(deadline) { try source.clone() }
     }
 
-    private func measure(_ deadline: Deadline, _ make: () throws -> any Instance) throws -> Trial {
+    private func beside(_ peer: Peer, _ bench: Bench) throws -> Trial {
+        guard let image = bench.images[application.image], let program = application.program else {
+            throw SkalaError(.notFound, "no program for \(peer)")
+        }
+        let root = try image.root(bench.client)
+        return try measure(bench.deadline(15_000_000_000)) {
+            try PeerCommand(peer, program: program, root: root, name: bench.newPod(), scratch: bench.scratch)
+        }
+    }
+
+    private func measure(_ deadline: Deadline, _ make: () throws -> any Startable) throws -> Trial {
         let started = SystemClock.monotonicNanoseconds()
         let instance = try make()
         defer { instance.remove() }
         guard try FirstAnswer.wait(for: instance.address, port: application.port, until: deadline) else {
-            return Trial(failure: "no answer within 90 s: \(instance.log())")
+            return Trial(failure: "no answer: \(instance.log())")
         }
         let answered = SystemClock.monotonicNanoseconds()
         instance.remove()
