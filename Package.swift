@@ -82,8 +82,12 @@ let package = Package(
         .target(name: "Client", dependencies: ["CLinux", "Base", "Kernel"], swiftSettings: settings),
         // Sends requests and takes the time of answers.
         .target(name: "Load", dependencies: ["CLinux", "CSSL", "Base", "Kernel"], swiftSettings: settings),
+        // Measures what each isolation costs on this host.
         .target(
-            name: "SkalaCLI", dependencies: ["CLinux", "Base", "YAML", "Kernel", "Client", "Load"],
+            name: "Lab", dependencies: ["CLinux", "Base", "YAML", "Kernel", "Planning", "Client", "Load"],
+            swiftSettings: settings),
+        .target(
+            name: "SkalaCLI", dependencies: ["CLinux", "Base", "YAML", "Kernel", "Planning", "Client", "Load", "Lab"],
             swiftSettings: settings),
         .executableTarget(name: "skala", dependencies: ["SkalaCLI"], swiftSettings: settings),
         .executableTarget(
@@ -160,6 +164,9 @@ let package = Package(
         .testTarget(name: "ClientTests", dependencies: ["Client", "Kernel", "Base"], swiftSettings: settings),
         .testTarget(
             name: "LoadTests", dependencies: ["Load", "CLinux", "Kernel", "Base", "TestSupport"],
+            swiftSettings: settings),
+        .testTarget(
+            name: "LabTests", dependencies: ["Lab", "Planning", "Client", "YAML", "Kernel", "Base", "TestSupport"],
             swiftSettings: settings),
         .testTarget(
             name: "SkalaCLITests",

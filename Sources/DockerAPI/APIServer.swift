@@ -29,6 +29,7 @@ public final class APIServer: Sendable {
         PluginRoutes().register(&router)
         SwarmRoutes(cluster: cluster).register(&router)
         ServiceRoutes(engine: engine, cluster: cluster).register(&router)
+        ProfileRoutes(cluster: cluster).register(&router)
         TaskRoutes(engine: engine, cluster: cluster).register(&router)
         SwarmFileRoutes(cluster: cluster).register(&router)
         return router

@@ -69,7 +69,7 @@ extension Cluster {
         changed.version.advance(context.counter)
         try await context.store.put("node", changed.id, changed.document)
         node = changed
-        scheduler.set(changed.description)
+        scheduler.set(description(of: changed))
         context.publish("node", "update", changed.id, ["name": changed.hostname])
         for reconciler in reconcilers.values { reconciler.ring() }
     }

@@ -62,6 +62,6 @@ extension Demand {
             },
             spread: task.placement.spread, maximumReplicas: task.placement.maximumReplicas,
             hostPorts: ports.map { HostPort(port: $0.publishedPort, transport: $0.transport) },
-            tenancy: task.tenant.map { Tenancy(tenant: $0) })
+            tenancy: task.tenant.map { Tenancy(tenant: $0) }, profile: service.profile)
     }
 }

@@ -86,6 +86,7 @@ extension Cluster {
         try await check(changed)
         let auth = try registryAuth.map { try sealed(registryAuth: $0, of: current.id) }
         try await reconciler.update(spec, index: index, isRollback: isRollback, registryAuth: auth)
+        if spec.profile != current.spec.profile { relabel(Array(await reconciler.tasks.keys), spec.profile) }
         context.publish("service", "update", current.id, ["name": current.name])
         return []
     }
@@ -110,6 +111,7 @@ extension Cluster {
         let ports = service.spec.endpoint.ports
         _ = try ServiceReconciler.algorithm(of: service.spec)
         try await checkHTTP(service)
+        try service.spec.checkProfile()
         if try AutoscalePolicy(labels: service.spec.labels) != nil, service.spec.mode.name != "replicated" {
             throw SkalaError(.invalid, "only replicated services scale by themselves, not \(service.spec.mode.name)s")
         }

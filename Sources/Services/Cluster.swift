@@ -2,7 +2,7 @@ public import Base
 public import Engine
 import Kernel
 import Networks
-import Planning
+public import Planning
 import Store
 
 /// Swarm mode: the services of this engine, with all they need; of one node.
@@ -21,6 +21,8 @@ public actor Cluster {
     /// Services are made and changed one at a time: names and ports are looked at first.
     let turn = AsyncSemaphore(limit: 1)
     var scheduler = Scheduler()
+    /// What the lab has measured of this host; nil before it did.
+    public internal(set) var hostProfile: HostProfile?
     /// By task.
     var seats: [String: Seat] = [:]
     /// Services with tasks that no node has room for.
@@ -68,7 +70,7 @@ public actor Cluster {
         ])
         self.record = record
         self.node = node
-        scheduler.set(node.description)
+        scheduler.set(description(of: node))
         listen()
         context.publish("node", "create", node.id, ["name": node.hostname])
         return node.id
@@ -125,11 +127,12 @@ public actor Cluster {
 
     /// Takes over what the store has and the engine runs. Called once, when the engine has started.
     public func start() async throws {
+        try await restoreProfile()
         guard let json = try await context.store.get("cluster", "cluster") else { return try await restoreHTTP() }
         record = try ClusterRecord(json: json)
         context.counter.noteUsed(json["Version"]["Index"].int ?? 0)
         node = try await context.store.all("node").first.map { try NodeRecord(json: $0.body) }
-        if let node { scheduler.set(node.description) }
+        if let node { scheduler.set(description(of: node)) }
         var tasks: [String: [TaskRecord]] = [:]
         for (_, body) in try await context.store.all("task") {
             let task = try TaskRecord(json: body)

@@ -41,7 +41,7 @@ public struct NodeRecord: Sendable {
         }
     }
 
-    /// As the scheduler sees it.
+    /// As the scheduler sees it before anything was measured.
     var description: NodeDescription {
         var isolations: [String: TaskResources.Amounts] = [:]
         for isolation in Isolation.allCases {

@@ -27,6 +27,7 @@ extension ServiceReconciler {
         let sorted = tasks.values.sorted { ($0.slot, $0.created) < ($1.slot, $1.created) }
         return [
             "Service": JSON(service.name), "ID": JSON(service.id), "Mode": service.spec.mode.json,
+            "Profile": JSON(service.spec.profile?.rawValue),
             "Autoscaler": JSON(lastScaling.map { "\($0)" }), "UpdateStatus": service.rollout?.json ?? .null,
             "Tasks": JSON(
                 sorted.filter { $0.state.isActive || $0.isWanted }.map { task in
@@ -69,6 +70,14 @@ extension Cluster {
     public func explanation(of service: String) async throws -> JSON {
         var explanation = await (try reconciler(service)).explanation()
         if let figures = try await httpFigures()[explanation["ID"].string ?? ""] { explanation["HTTP"] = figures.json }
+        explanation["Tasks"] = JSON(
+            (explanation["Tasks"].array ?? []).map { task in
+                var task = task
+                if task["State"] == "running" {
+                    task["Why"] = JSON((task["Why"].string ?? "") + interference(of: task["ID"].string ?? ""))
+                }
+                return task
+            })
         if let node { explanation["Nodes"][node.id] = ["Hostname": JSON(node.hostname)] }
         return explanation
     }

@@ -92,7 +92,8 @@ struct ComposeProjectTests {
                   resources: {limits: {cpus: "0.5", memory: 64m}, reservations: {memory: 32m}}
                   update_config: {order: start-first, failure_action: rollback, delay: 2s}
                   placement: {constraints: [node.labels.x == y]}
-                x-skala: {isolation: microvm, allocation: dedicated, autoscale: {max: 5, cpu: 70%, scale-down-after: 1m}}
+                x-skala: {isolation: microvm, allocation: dedicated, profile: disk, trust: none,
+                          autoscale: {max: 5, cpu: 70%, scale-down-after: 1m}}
             volumes: {data: }
             """, environment: ["GIVEN": "g"])
         let spec = try #require(project.services.first?.spec)
@@ -104,6 +105,9 @@ struct ComposeProjectTests {
         #expect(container["Env"] == ["A=1", "GIVEN=g"])
         #expect(container["Isolation"] == "microvm")
         #expect(container["Labels"]["skala.allocation"] == "dedicated")
+        // Of the service, so that a change replaces no task.
+        #expect(spec["Labels"]["skala.profile"] == "disk" && spec["Labels"]["skala.trust"] == "none")
+        #expect(container["Labels"]["skala.profile"].isNull)
         #expect(container["Labels"]["skala.host-config"] == "{\"Privileged\":true}")
         #expect(
             container["Mounts"][0] == ["Type": "volume", "Target": "/data", "Source": "shop_data", "ReadOnly": true])
@@ -198,6 +202,7 @@ struct ComposeProjectTests {
         fails(
             "services:\n  a: {image: x, x-skala: {autoscale: {min: 2}}}\n",
             "max is needed")
+        fails("services:\n  a: {image: x, x-skala: {profile: gpu}}\n", "cpu, memory, disk, network")
         fails("volumes: {}\n", "there is no service")
         fails("", "the file is empty")
     }

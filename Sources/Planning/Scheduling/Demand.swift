@@ -49,12 +49,15 @@ public struct Demand: Sendable, Hashable {
     /// Names of services with none of whose tasks it shares a node, nor they with it. Its own: one task a node.
     public var keepsAwayFrom: [String]
     public var tenancy: Tenancy?
+    /// What it lives on; nil when nobody said.
+    public var profile: Resource?
 
     public init(
         reservations: TaskResources.Amounts = .init(), allocation: Allocation = .shared,
         isolation: String = "container", constraints: [Placement.Constraint] = [],
         platforms: [NodeDescription.Platform] = [], spread: [String] = [], maximumReplicas: Int = 0,
-        hostPorts: [HostPort] = [], keepsAwayFrom: [String] = [], tenancy: Tenancy? = nil
+        hostPorts: [HostPort] = [], keepsAwayFrom: [String] = [], tenancy: Tenancy? = nil,
+        profile: Resource? = nil
     ) {
         self.reservations = reservations
         self.allocation = allocation
@@ -66,6 +69,7 @@ public struct Demand: Sendable, Hashable {
         self.hostPorts = hostPorts
         self.keepsAwayFrom = keepsAwayFrom
         self.tenancy = tenancy
+        self.profile = profile
     }
 
     /// What is kept for it. Cores are dedicated whole.

@@ -28,13 +28,15 @@ public struct NodeDescription: Sendable, Hashable {
     public var maximumTasks: Int
     /// The isolations it offers, and what one sandbox of each costs beside its tasks, as measured there.
     public var isolations: [String: TaskResources.Amounts]
+    /// How much tasks disturb each other there; nil where it was not measured.
+    public var interference: Interference?
 
     public init(
         id: String, hostname: String = "", role: Role = .worker, address: String = "", os: String = "linux",
         architecture: String = "amd64", labels: [String: String] = [:], engineLabels: [String: String] = [:],
         availability: Availability = .active, isReady: Bool = true, capacity: TaskResources.Amounts,
         overcommit: Overcommit = Overcommit(), maximumTasks: Int = 10_000,
-        isolations: [String: TaskResources.Amounts] = ["container": .init()]
+        isolations: [String: TaskResources.Amounts] = ["container": .init()], interference: Interference? = nil
     ) {
         self.id = id
         self.hostname = hostname
@@ -50,6 +52,7 @@ public struct NodeDescription: Sendable, Hashable {
         self.overcommit = overcommit
         self.maximumTasks = maximumTasks
         self.isolations = isolations
+        self.interference = interference
     }
 
     /// Whether it takes new tasks.

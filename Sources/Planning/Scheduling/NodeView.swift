@@ -5,6 +5,8 @@ struct ViewKey: Sendable, Hashable {
     let spread: [String]
     let isolation: String
     let isDedicated: Bool
+    /// By what neighbours do to the task, and it to them: nil when that is not known.
+    let work: Interference.Work?
 
     init(_ demand: Demand) {
         constraints = demand.constraints
@@ -12,6 +14,7 @@ struct ViewKey: Sendable, Hashable {
         spread = demand.spread
         isolation = demand.isolation
         isDedicated = demand.isDedicated
+        work = Interference.Work(demand)
     }
 
     /// Whether a node may ever take such tasks, and why not.

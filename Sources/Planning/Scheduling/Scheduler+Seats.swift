@@ -14,6 +14,7 @@ extension Scheduler {
         let node = Int(seat.node)
         let demand = demands[seat.demand].demand
         loads[node].take(demand, sign: -1)
+        if let work = demands[seat.demand].work { count(work, -1, node) }
         if demand.tenancy == nil || leaves(seat, demand) { pay(-1, demands[seat.demand].isolation, node) }
         for port in demand.hostPorts { Scheduler.decrement(&portNodes, port, seat.node) }
         for name in demand.keepsAwayFrom { Scheduler.decrement(&shunners, name, seat.service) }
@@ -32,6 +33,7 @@ extension Scheduler {
         _ demand: Demand, _ demandIndex: Int32, _ service: Int32, _ node: Int, machine given: Int? = nil
     ) -> Seat {
         loads[node].take(demand, sign: 1)
+        if let work = demands[demandIndex].work { count(work, 1, node) }
         var machine = -1
         if let tenancy = demand.tenancy {
             machine = given ?? Scheduler.machine(of: machines[tenancy.tenant]?[Int32(node)] ?? [], tenancy.places)
@@ -88,7 +90,9 @@ extension Scheduler {
 
     mutating func enter(_ demand: Demand) -> Int32 {
         if let index = demandIndexes[demand] { return index }
-        let index = demands.add(DemandRecord(demand: demand, isolation: enter(isolation: demand.isolation)))
+        let index = demands.add(
+            DemandRecord(
+                demand: demand, isolation: enter(isolation: demand.isolation), work: Interference.Work(demand)))
         demandIndexes[demand] = index
         return index
     }

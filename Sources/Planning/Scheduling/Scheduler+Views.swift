@@ -57,7 +57,8 @@ extension Scheduler {
     /// What a node is to a service that has nothing to do with it yet.
     func plainEntry(_ node: Int, _ view: Int) -> NodeTree.Entry {
         entry(
-            loads[node], costs[views[view].isolation][node], isDedicated: views[view].key.isDedicated, own: 0, flags: 0)
+            node, costs[views[view].isolation][node], isDedicated: views[view].key.isDedicated,
+            work: views[view].key.work, own: 0, flags: 0)
     }
 
     /// What a node is to the call at work.
@@ -66,26 +67,39 @@ extension Scheduler {
         if flags & Scratch.blocked != 0 { return .none }
         if demand.maximumReplicas > 0, Int(own) >= demand.maximumReplicas { return .none }
         let overhead = flags & Scratch.hasMachine == 0 ? costs[views[view].isolation][node] : TaskResources.Amounts()
-        return entry(loads[node], overhead, isDedicated: demand.isDedicated, own: own, flags: flags)
+        return entry(
+            node, overhead, isDedicated: demand.isDedicated, work: views[view].key.work, own: own, flags: flags)
     }
 
     /// The key, from its highest bit on:
     ///
     ///     spread        never 1 · avoid 1 · own tasks 16 · needs a new VM 1 · promised share 23 · tasks 22
     ///     consolidate   never 1 · avoid 1 · nothing   16 · needs a new VM 1 · free share     23 · places 22
+    ///
+    /// For tasks that say what they live on the predicted loss goes before the share: loss 13 · share 16 · tasks or places 16.
     private func entry(
-        _ load: NodeLoad, _ overhead: TaskResources.Amounts, isDedicated: Bool, own: Int32, flags: UInt8
+        _ node: Int, _ overhead: TaskResources.Amounts, isDedicated: Bool, work: Interference.Work?, own: Int32,
+        flags: UInt8
     ) -> NodeTree.Entry {
+        var load = loads[node]
         guard load.tasks < load.maximumTasks else { return .none }
         let promised = UInt64(max(0, load.share) * Float(Scheduler.wholeShare))
         let tasks = UInt64(min(load.tasks, Int32(Scheduler.mostTasks)))
         var key: UInt64 = flags & Scratch.avoided == 0 ? 0 : 1 << 62
         key |= flags & Scratch.hasMachine == 0 ? 1 << 45 : 0
+        let (share, places): (UInt64, UInt64)
         switch strategy {
-        case .spread: key |= UInt64(min(own, 0xFFFF)) << 46 | promised << 22 | tasks
-        case .consolidate: key |= (Scheduler.wholeShare - promised) << 22 | (Scheduler.mostTasks - tasks)
+        case .spread:
+            key |= UInt64(min(own, 0xFFFF)) << 46
+            (share, places) = (promised, tasks)
+        case .consolidate: (share, places) = (Scheduler.wholeShare - promised, Scheduler.mostTasks - tasks)
         }
-        var load = load
+        if let work {
+            let few = min(UInt64(load.tasks), 0xFFFF)
+            key |= loss(of: work, on: node) << 32 | (share >> 7) << 16 | (strategy == .spread ? few : 0xFFFF - few)
+        } else {
+            key |= share << 22 | places
+        }
         load.take(1, of: overhead)
         return isDedicated
             ? .init(key: key, cpu: load.freeDedicatedCPU, memory: load.freeDedicatedMemory)

@@ -22,6 +22,8 @@ public struct Scheduler: Sendable {
     // By node; a place whose node is gone is used again when its last task has gone, too.
     var descriptions: [NodeDescription?] = []
     var loads: ContiguousArray<NodeLoad> = []
+    /// Tasks that say what they live on.
+    var groups: ContiguousArray<[Interference.Group]> = []
     var indexes: [String: Int] = [:]
     /// Isolations have numbers; by them and by node: what a sandbox costs, and how many there are.
     var isolations: [String: Int] = [:]
@@ -66,6 +68,7 @@ public struct Scheduler: Sendable {
     struct DemandRecord: Sendable {
         let demand: Demand
         let isolation: Int
+        let work: Interference.Work?
         var tasks = 0
     }
 
@@ -78,6 +81,7 @@ public struct Scheduler: Sendable {
             if index == descriptions.count {
                 descriptions.append(nil)
                 loads.append(NodeLoad())
+                groups.append([])
                 for isolation in costs.indices {
                     costs[isolation].append(.init())
                     sandboxes[isolation].append(0)
@@ -165,6 +169,7 @@ extension NodeDescription {
         same.capacity = other.capacity
         same.overcommit = other.overcommit
         same.maximumTasks = other.maximumTasks
+        same.interference = other.interference
         return same == other
     }
 }

@@ -22,7 +22,12 @@ enum CommandTable {
                 ImageTransfer.import, RegistryLogin.login, RegistryLogin.logout,
             ]
         ),
-        ("Services", [ServiceCommands.group, SwarmCommands.group, LoadCommand.command]),
+        (
+            "Services",
+            [
+                ServiceCommands.group, SwarmCommands.group, LoadCommand.command, LabCommands.group, LabAdvice.ofService,
+            ]
+        ),
         (
             "Engine",
             [

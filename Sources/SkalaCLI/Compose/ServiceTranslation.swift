@@ -1,5 +1,6 @@
 import Base
 import Kernel
+import Planning
 import YAML
 
 /// Turns one service of a Compose file into the API's `ServiceSpec`. What the API's `ContainerSpec` has no field for goes into
@@ -233,7 +234,7 @@ struct ServiceTranslation {
     /// `x-skala`: what Compose has no key for.
     private mutating func extension_() throws {
         guard let own = value["x-skala"] else { return }
-        try own.allowOnly(["isolation", "allocation", "pod", "tenant", "autoscale", "http"])
+        try own.allowOnly(["isolation", "allocation", "pod", "tenant", "profile", "trust", "autoscale", "http"])
         if let isolation = try own["isolation"]?.word(["container", "pod", "microvm"]) {
             container["Isolation"] = JSON(isolation == "container" ? "default" : isolation)
         }
@@ -241,6 +242,13 @@ struct ServiceTranslation {
             labels["skala.allocation"] = JSON(allocation)
         }
         for key in ["pod", "tenant"] { if let text = try own[key]?.string() { labels["skala.\(key)"] = JSON(text) } }
+        // What a service is like, not what its tasks are: a change replaces none.
+        if let profile = try own["profile"]?.word(Resource.allCases.map(\.rawValue)) {
+            serviceLabels[ServiceSpec.Label.profile] = JSON(profile)
+        }
+        if let trust = try own["trust"]?.word(Trust.allCases.map(\.rawValue)) {
+            serviceLabels[ServiceSpec.Label.trust] = JSON(trust)
+        }
         if let autoscale = own["autoscale"] { try follow(autoscale) }
         if let http = own["http"] { try balanceRequests(http) }
     }

@@ -1,0 +1,68 @@
+import Base
+
+/// The way an experiment is done: what its conditions are, and how a trial of one of them goes.
+protocol Procedure: Sendable {
+    /// The keys of `experiment.yaml` it reads, beside those that all have.
+    static var keys: Set<String> { get }
+
+    /// - Parameter images: the names of the experiment's images.
+    init(_ spec: SpecReader, images: Set<String>) throws(SkalaError)
+
+    /// All cases, as far as the scope lets them be measured.
+    func cases(_ scope: Scope) -> [Case]
+
+    /// What cannot be measured in this scope, and why: for people, before anything starts.
+    func obstacles(_ scope: Scope) -> [String]
+
+    /// Measures once under a condition. Leaves nothing behind, however it ends.
+    ///
+    /// - Throws: `.cancelled` when the user stops; anything else ends the case.
+    func trial(_ condition: Condition, of name: String, in bench: Bench) throws -> Trial
+}
+
+/// What a trial found.
+public struct Trial: Sendable, Hashable {
+    /// By measure.
+    public var values: [String: Double] = [:]
+    /// Why there are no values: it did not finish by its deadline, say. A result as well.
+    public var failure: String?
+    /// Numbers over time, by name.
+    public var series: [String: [Double]] = [:]
+    /// What should be known of it.
+    public var remarks: [String] = []
+
+    public init(values: [String: Double] = [:], failure: String? = nil) {
+        self.values = values
+        self.failure = failure
+    }
+}
+
+/// What of an experiment is measured: what this host can do, and the user asked for.
+public struct Scope: Sendable {
+    public let isolations: Set<LabIsolation>
+    public let allocations: Set<LabAllocation>
+    /// Online processors.
+    public let processors: Int
+    /// Bytes.
+    public let memory: Int64
+    /// Cases to be measured; all when it is empty.
+    public let cases: Set<String>
+
+    public init(
+        isolations: Set<LabIsolation>, allocations: Set<LabAllocation>, processors: Int, memory: Int64,
+        cases: Set<String> = []
+    ) {
+        self.isolations = isolations
+        self.allocations = allocations
+        self.processors = processors
+        self.memory = memory
+        self.cases = cases
+    }
+}
+
+enum Procedures {
+    static let all: [String: any Procedure.Type] = [
+        "workload": WorkloadProcedure.self, "startup": StartProcedure.self, "density": DensityProcedure.self,
+        "move": MoveProcedure.self, "group": GroupProcedure.self,
+    ]
+}

@@ -1,0 +1,82 @@
+import Base
+import Client
+import Kernel
+
+/// What a trial works with: the engine, the images, and the means to make instances of them.
+final class Bench {
+    let client: EngineClient
+    /// The run's id, on everything it makes.
+    let run: String
+    /// Of what is made for a time: the run's own.
+    let scratch: String
+    private let isStopped: () -> Bool
+    /// Of the experiment under way, by the name it calls them by.
+    var images: [String: PreparedImage] = [:]
+    private var podCount = 0
+    private var pods: [String] = []
+
+    init(client: EngineClient, run: String, scratch: String, isStopped: @escaping () -> Bool) {
+        self.client = client
+        self.run = run
+        self.scratch = scratch
+        self.isStopped = isStopped
+    }
+
+    func deadline(_ nanoseconds: Int64) -> Deadline { Deadline(in: nanoseconds, isStopped: isStopped) }
+
+    /// An instance of one of the experiment's images, started.
+    func instance(_ spec: InstanceSpec, isolation: LabIsolation) throws -> any Instance {
+        guard let image = images[spec.image] else { throw SkalaError(.notFound, "no image '\(spec.image)'") }
+        guard isolation != .process else {
+            return try ProcessInstance(spec, root: try image.root(client), scratch: scratch)
+        }
+        var spec = spec
+        spec.image = image.reference
+        if isolation == .pod, !spec.annotations.contains(where: { $0.name == "skala.pod" }) {
+            spec.annotations.append(("skala.pod", newPod()))
+        }
+        return try ContainerInstance(spec, isolation: isolation, run: run, client: client)
+    }
+
+    /// The name of a pod that does not exist.
+    func newPod() -> String {
+        podCount += 1
+        return "lab-\(run)-\(podCount)"
+    }
+
+    /// A pod with room for so many containers of one kind.
+    func pod(for spec: InstanceSpec, members: Int) throws -> String {
+        let name = newPod()
+        let memory = spec.memory * Int64(members) + 128 << 20
+        let processors = min(Double(HostFacts.onlineCPUs), spec.processors * Double(members))
+        try client.json(
+            .post(
+                "/skala/v1/pods/create",
+                [
+                    "Name": JSON(name), "Memory": JSON(memory), "NanoCpus": JSON(Int64(processors * 1e9)),
+                    "Labels": [ContainerInstance.label: JSON(run)],
+                ]))
+        pods.append(name)
+        return name
+    }
+
+    /// Takes away the pods made so far, which outlive their containers.
+    func removePods() {
+        // What cannot be removed now is found by its label, at the end of the run.
+        for name in pods { _ = try? client.json(.delete("/skala/v1/pods/\(name)", query: [("force", "1")])) }
+        pods = []
+    }
+
+    /// Takes away what trials could not.
+    static func removeLeftovers(_ client: EngineClient) throws {
+        let filter = JSON.object(JSONObject([("label", JSON([ContainerInstance.label]))]))
+        let list = try client.json(.get("/containers/json", query: [("all", "1"), ("filters", filter.text)]))
+        for id in (list.array ?? []).compactMap({ $0["Id"].string }) {
+            try client.json(.delete("/containers/\(id)", query: [("force", "1"), ("v", "1")]))
+        }
+        for pod in try client.json(.get("/skala/v1/pods"))["Pods"].array ?? []
+        where !pod["Labels"][ContainerInstance.label].isNull {
+            try client.json(.delete("/skala/v1/pods/\(pod["Name"].string ?? "")", query: [("force", "1")]))
+        }
+    }
+}

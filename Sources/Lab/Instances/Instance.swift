@@ -1,0 +1,52 @@
+import Base
+
+/// Something that runs an image's programs: a process of the host, a container, a VM.
+protocol Instance: AnyObject {
+    /// Where its ports are reached from the host.
+    var address: String { get }
+
+    /// Runs a shell script in it to its end.
+    ///
+    /// - Parameters:
+    ///   - environment: `NAME=VALUE`.
+    ///   - deadline: after it the script is left behind.
+    /// - Throws: `.cancelled` when the user stops.
+    func execute(_ script: String, environment: [String], until deadline: Deadline) throws -> Execution
+
+    /// Whether its main program still runs.
+    func isRunning() throws -> Bool
+
+    /// The last of what its main program said.
+    func log() -> String
+
+    /// Ends it, and takes everything of it away. Safe to call again.
+    func remove()
+}
+
+/// How a script ended.
+struct Execution {
+    /// Its exit status; nil when it did not end by the deadline.
+    let status: Int32?
+    let output: String
+    /// Nanoseconds.
+    let elapsed: Int64
+}
+
+/// What an instance is made of.
+struct InstanceSpec: Sendable {
+    var image: String
+    /// A shell script as the main program; without one it waits to be used.
+    var program: String?
+    /// The main program is the image's own.
+    var usesImageCommand = false
+    var processors = 1.0
+    /// Bytes.
+    var memory: Int64 = 512 << 20
+    var environment: [String] = []
+    var allocation = LabAllocation.hard
+    /// A further annotation or two, or fields of HostConfig.
+    var hostConfig: JSON = [:]
+    var annotations: [(name: String, value: String)] = []
+    /// For people who look at `skala ps`.
+    var role = "victim"
+}

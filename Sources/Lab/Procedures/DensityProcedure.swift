@@ -1,0 +1,116 @@
+import Base
+import Client
+import Glibc
+import Kernel
+import YAML
+
+/// What instances cost when there are many: memory and disk of the host, and the time until all answer.
+struct DensityProcedure: Procedure {
+    static let keys: Set<String> = Application.keys.union(["isolations", "counts", "settle"])
+
+    let application: Application
+    let isolations: [LabIsolation]
+    let counts: [Int]
+    /// Nanoseconds between the last answer and the look at the host.
+    let settle: Int64
+    private let measures = [
+        Measure("memory", unit: "MiB each", better: .lower), Measure("disk", unit: "MiB each", better: .lower),
+        Measure("start", unit: "s for all", better: .lower),
+    ]
+    /// Of the host's free memory so much is used at most, when each instance takes as much as a small VM.
+    private static let footprint: [LabIsolation: Int64] = [.process: 8 << 20, .container: 12 << 20, .microvm: 64 << 20]
+
+    init(_ spec: SpecReader, images: Set<String>) throws(SkalaError) {
+        application = try Application(spec, images: images)
+        isolations = try spec.required("isolations").words(LabIsolation.self)
+        let counts = try spec.required("counts")
+        var numbers: [Int] = []
+        for element in try counts.elements() { numbers.append(Int(try element.integer(1...1000))) }
+        guard !numbers.isEmpty else { throw counts.fault("at least one number is expected") }
+        self.counts = numbers
+        settle = try spec["settle"]?.duration() ?? 1_000_000_000
+        if let wrong = isolations.first(where: { DensityProcedure.footprint[$0] == nil }) {
+            throw try spec.required("isolations").fault(
+                "'\(wrong.rawValue)' cannot be multiplied: process, container and microvm can")
+        }
+    }
+
+    private func fits(_ isolation: LabIsolation, _ count: Int, _ scope: Scope) -> Bool {
+        let each = max(DensityProcedure.footprint[isolation] ?? 0, 0)
+        return each * Int64(count) < scope.memory * 2 / 3
+    }
+
+    /// Servers of the host itself would all want the same port.
+    private func isPossible(_ isolation: LabIsolation, _ count: Int) -> Bool { isolation != .process || count == 1 }
+
+    func obstacles(_ scope: Scope) -> [String] {
+        var obstacles: [String] = []
+        for isolation in isolations where scope.isolations.contains(isolation) {
+            for count in counts where !fits(isolation, count, scope) {
+                obstacles.append("\(count) × \(isolation.rawValue): too little memory")
+            }
+        }
+        return obstacles
+    }
+
+    func cases(_ scope: Scope) -> [Case] {
+        var conditions: [Condition] = []
+        for isolation in isolations where scope.isolations.contains(isolation) {
+            for count in counts where fits(isolation, count, scope) && isPossible(isolation, count) {
+                conditions.append(Condition([("isolation", isolation.rawValue), ("count", "\(count)")]))
+            }
+        }
+        return [
+            Case(
+                "density", title: "Many instances", conditions: conditions, measures: measures,
+                base: ("isolation", LabIsolation.container.rawValue), expected: 8_000_000_000)
+        ]
+    }
+
+    func trial(_ condition: Condition, of name: String, in bench: Bench) throws -> Trial {
+        guard let isolation = condition["isolation"].flatMap(LabIsolation.init),
+            let count = condition["count"].flatMap({ Int($0) })
+        else { throw SkalaError(.invalid, "no such condition: \(condition)") }
+        let deadline = bench.deadline(300_000_000_000)
+        let dataRoot = try bench.client.json(.get("/info"))["DockerRootDir"].string ?? "/"
+        // What the instances before gave back takes a moment to be free.
+        try deadline.pause(settle)
+        let before = (memory: HostMemory.available(), disk: HostMemory.freeDisk(dataRoot))
+        var instances: [any Instance] = []
+        defer { for instance in instances { instance.remove() } }
+        let started = SystemClock.monotonicNanoseconds()
+        for _ in 0..<count {
+            try deadline.check()
+            instances.append(try bench.instance(application.instance, isolation: isolation))
+        }
+        for instance in instances {
+            guard try FirstAnswer.wait(for: instance.address, port: application.port, until: deadline) else {
+                return Trial(failure: "one of \(count) did not answer: \(instance.log())")
+            }
+        }
+        let elapsed = SystemClock.monotonicNanoseconds() - started
+        try deadline.pause(settle)
+        let share = Double(count) * Double(1 << 20)
+        return Trial(values: [
+            "memory": Double(before.memory - HostMemory.available()) / share,
+            "disk": Double(before.disk - HostMemory.freeDisk(dataRoot)) / share, "start": Double(elapsed) / 1e9,
+        ])
+    }
+}
+
+/// What the host has left.
+enum HostMemory {
+    /// Bytes that programs could have without others being moved out: MemAvailable of /proc/meminfo.
+    static func available() -> Int64 {
+        for line in HostRecord.text("/proc/meminfo").split(separator: "\n") where line.hasPrefix("MemAvailable:") {
+            return (line.split(separator: " ").dropFirst().first.flatMap { Int64($0) } ?? 0) << 10
+        }
+        return 0
+    }
+
+    /// Free bytes of the file system a path lies on.
+    static func freeDisk(_ path: String) -> Int64 {
+        var facts = statvfs()
+        return statvfs(path, &facts) == 0 ? Int64(facts.f_bfree) * Int64(facts.f_frsize) : 0
+    }
+}

@@ -1,0 +1,225 @@
+import Base
+import Kernel
+import YAML
+
+/// Work in an instance, alone or beside a neighbour: baseline and interference.
+struct WorkloadProcedure: Procedure {
+    static let keys: Set<String> = ["isolations", "allocations", "duration", "settle", "workloads", "measured"]
+
+    let isolations: [LabIsolation]
+    let allocations: [LabAllocation]
+    let workloads: [Workload]
+    /// Those that are measured, in this order; all that are no mere neighbours by default.
+    let measured: [String]
+    /// Nanoseconds a neighbour works before the victim does.
+    let settle: Int64
+
+    init(_ spec: SpecReader, images: Set<String>) throws(SkalaError) {
+        isolations = try spec.required("isolations").words(LabIsolation.self)
+        allocations = try spec.required("allocations").words(LabAllocation.self)
+        let duration = try spec["duration"]?.positiveDuration() ?? 5_000_000_000
+        settle = try spec["settle"]?.duration() ?? 1_000_000_000
+        var workloads: [Workload] = []
+        let required = try spec.required("workloads")
+        for (name, value) in try SpecReader(spec.root, quick: nil).required("workloads").entries() {
+            let quick = spec.quick?["workloads"]?[name]
+            if let quick { try quick.allowOnly(Workload.keys) }
+            workloads.append(try Workload(name, SpecReader(value, quick: quick), images: images, duration: duration))
+        }
+        let names = Set(workloads.map(\.name))
+        for workload in workloads {
+            for neighbour in workload.neighbours where !names.contains(neighbour.workload) {
+                throw required.fault("\(workload.name): no workload '\(neighbour.workload)' to be its neighbour")
+            }
+        }
+        let isMeasured = Set(workloads.filter { !$0.allMeasures.isEmpty }.map(\.name))
+        if let value = spec["measured"] {
+            measured = try value.strings()
+            if let wrong = measured.first(where: { !isMeasured.contains($0) }) {
+                throw value.fault("no workload '\(wrong)' with measures")
+            }
+        } else {
+            measured = workloads.map(\.name).filter(isMeasured.contains)
+        }
+        self.workloads = workloads
+    }
+
+    private func workload(_ name: String) -> Workload? { workloads.first { $0.name == name } }
+
+    func cases(_ scope: Scope) -> [Case] {
+        // What is asked for by name is measured, even where it is left out otherwise.
+        let asked = workloads.filter { scope.cases.contains($0.name) && !$0.allMeasures.isEmpty }
+        let chosen = scope.cases.isEmpty ? measured.compactMap(workload) : asked
+        return chosen.filter { $0.memory * 3 <= scope.memory }.map { workload in
+            let hasNeighbours = !workload.neighbours.isEmpty
+            let rivalries = [Rivalry.none] + workload.neighbours.map(\.rivalry)
+            var conditions: [Condition] = []
+            for isolation in isolations where scope.isolations.contains(isolation) {
+                for allocation in allocations where scope.allocations.contains(allocation) {
+                    guard isPossible(isolation, allocation) else { continue }
+                    for rivalry in hasNeighbours ? rivalries : [] {
+                        conditions.append(
+                            Condition(condition(isolation, allocation) + [("neighbour", rivalry.rawValue)]))
+                    }
+                    if !hasNeighbours { conditions.append(Condition(condition(isolation, allocation))) }
+                }
+            }
+            return Case(
+                workload.name, title: workload.title, conditions: conditions, measures: workload.allMeasures,
+                base: hasNeighbours
+                    ? ("neighbour", Rivalry.none.rawValue) : ("isolation", conditions.first?["isolation"] ?? ""),
+                resource: workload.resource, expected: workload.duration + (hasNeighbours ? settle : 0) + 1_500_000_000)
+        }
+    }
+
+    func obstacles(_ scope: Scope) -> [String] {
+        var obstacles: [String] = []
+        if isolations.contains(.machine), scope.isolations.contains(.machine) {
+            obstacles.append(
+                "isolation machine: what runs in a machine is its disk's affair, programs cannot be put into it")
+        }
+        for workload in measured.compactMap(workload) where workload.memory * 3 > scope.memory {
+            obstacles.append(
+                "\(workload.name): two instances of \(workload.memory >> 20) MiB are too much for this host")
+        }
+        return obstacles
+    }
+
+    private func condition(_ isolation: LabIsolation, _ allocation: LabAllocation) -> [(name: String, value: String)] {
+        [("isolation", isolation.rawValue)] + (allocations.count > 1 ? [("allocation", allocation.rawValue)] : [])
+    }
+
+    /// Processes have no limits, and containers of a pod share its VM's cores: there only some allocations exist.
+    private func isPossible(_ isolation: LabIsolation, _ allocation: LabAllocation) -> Bool {
+        switch isolation {
+        case .process: allocation == allocations[0]
+        case .pod: allocation != .dedicated || allocations.count == 1
+        case .container, .microvm: true
+        case .machine: false
+        }
+    }
+
+    func trial(_ condition: Condition, of name: String, in bench: Bench) throws -> Trial {
+        guard let workload = workload(name), let isolation = condition["isolation"].flatMap(LabIsolation.init) else {
+            throw SkalaError(.invalid, "no workload '\(name)'")
+        }
+        let allocation = condition["allocation"].flatMap(LabAllocation.init) ?? allocations[0]
+        let deadline = bench.deadline(workload.deadline)
+        let victim = try bench.instance(spec(workload, allocation, isolation, role: "victim"), isolation: isolation)
+        defer { victim.remove() }
+        if let failure = try WorkloadProcedure.await(victim, workload, deadline) { return Trial(failure: failure) }
+        if let prepare = workload.prepare {
+            let prepared = try victim.execute(prepare, environment: [], until: deadline)
+            guard prepared.status == 0 else {
+                return Trial(failure: "could not be prepared: \(prepared.output.suffix(300))")
+            }
+        }
+        let rivalry = condition["neighbour"].flatMap(Rivalry.init) ?? .none
+        let other = workload.neighbours.first { $0.rivalry == rivalry }.flatMap { self.workload($0.workload) }
+        guard let other else { return try WorkloadProcedure.work(workload, victim, deadline, bench) }
+        return try beside(other, isolation, allocation, deadline, bench) {
+            try WorkloadProcedure.work(workload, victim, deadline, bench)
+        }
+    }
+
+    /// Measures while a neighbour works: an instance of the same isolation and allocation, on the engine's defaults otherwise.
+    private func beside(
+        _ workload: Workload, _ isolation: LabIsolation, _ allocation: LabAllocation, _ deadline: Deadline,
+        _ bench: Bench, _ body: () throws -> Trial
+    ) throws -> Trial {
+        // A neighbour of one with cores of its own has the rest.
+        let rest = allocation == .dedicated ? LabAllocation.shared : allocation
+        var neighbour = spec(workload, rest, isolation, role: "neighbour")
+        // It takes what it can get: without a quota the whole host.
+        if rest != .hard { neighbour.processors = Double(HostFacts.onlineCPUs) }
+        if case .inside(let script) = workload.work {
+            let copies = max(1, Int(neighbour.processors.rounded(.up)))
+            let program = workload.program.map { "(\($0)) &\n" } ?? ""
+            // It works until it is taken away, on each of its processors.
+            neighbour.program = program + "for copy in $(seq \(copies)); do while :; do\n\(script)\ndone & done; wait"
+            neighbour.environment += ["DURATION=60", "TARGET=127.0.0.1"]
+        }
+        let instance = try bench.instance(neighbour, isolation: isolation)
+        defer { instance.remove() }
+        let load = try startLoad(of: workload, on: instance, deadline, bench)
+        defer { load?.stop() }
+        try deadline.pause(settle)
+        var trial = try body()
+        // One that ended, as out of memory, disturbed for a part of the time only.
+        if try !instance.isRunning() {
+            trial.remarks.append("the neighbour ended meanwhile: \(instance.log().suffix(200))")
+        }
+        return trial
+    }
+
+    private func startLoad(
+        of workload: Workload, on instance: any Instance, _ deadline: Deadline, _ bench: Bench
+    ) throws -> BackgroundLoad? {
+        switch workload.work {
+        case .requests(let load):
+            _ = try WorkloadProcedure.await(instance, workload, deadline)
+            return try BackgroundLoad(load, address: instance.address)
+        case .outside(let script):
+            _ = try WorkloadProcedure.await(instance, workload, deadline)
+            return try BackgroundLoad(script: script, target: instance.address, image: workload.image, bench: bench)
+        case .inside, nil: return nil
+        }
+    }
+
+    private func spec(
+        _ workload: Workload, _ allocation: LabAllocation, _ isolation: LabIsolation, role: String
+    ) -> InstanceSpec {
+        InstanceSpec(
+            image: workload.image, program: workload.program, processors: workload.processors, memory: workload.memory,
+            allocation: isolation == .pod && allocation == .dedicated ? .hard : allocation, role: role)
+    }
+
+    /// Waits until an instance is ready; why it is not, otherwise.
+    static func await(_ instance: any Instance, _ workload: Workload, _ deadline: Deadline) throws -> String? {
+        guard let ready = workload.ready else { return nil }
+        let isReady = try deadline.wait(every: 20_000_000) {
+            guard try instance.isRunning() else {
+                throw SkalaError(.system, "\(workload.name): its program ended: \(instance.log())")
+            }
+            return try instance.execute(ready, environment: [], until: deadline).status == 0
+        }
+        return isReady ? nil : "was not ready \(workload.deadline / 1_000_000_000) s after its start"
+    }
+
+    /// The work itself, measured.
+    static func work(
+        _ workload: Workload, _ instance: any Instance, _ deadline: Deadline, _ bench: Bench
+    ) throws -> Trial {
+        let environment = ["DURATION=\(max(1, workload.duration / 1_000_000_000))", "TARGET=\(instance.address)"]
+        let execution: Execution
+        switch workload.work {
+        case .requests(let load):
+            return try load.run(instance.address, duration: workload.duration, until: deadline)
+        case .inside(let script):
+            execution = try instance.execute(script, environment: environment, until: deadline)
+        case .outside(let script):
+            let client = try bench.instance(
+                InstanceSpec(image: workload.image, allocation: .shared, role: "client"), isolation: .process)
+            defer { client.remove() }
+            execution = try client.execute(script, environment: environment, until: deadline)
+        case nil: throw SkalaError(.invalid, "\(workload.name) measures nothing")
+        }
+        guard let status = execution.status else {
+            return Trial(failure: "did not finish within \(workload.deadline / 1_000_000_000) s")
+        }
+        guard status == 0 else {
+            return Trial(failure: "ended with status \(status): \(execution.output.suffix(300))")
+        }
+        var trial = Trial()
+        for pattern in workload.measures {
+            guard let value = pattern.value(in: execution) else {
+                throw SkalaError(
+                    .invalid,
+                    "\(workload.name): no value of '\(pattern.measure.name)' in its output:\n\(execution.output.suffix(1000))"
+                )
+            }
+            trial.values[pattern.measure.name] = value
+        }
+        return trial
+    }
+}

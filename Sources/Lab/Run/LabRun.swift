@@ -1,0 +1,190 @@
+import Base
+public import Client
+import Glibc
+import Kernel
+
+/// Measures: each case's conditions in turn, in a new random order each round, until their intervals are small.
+public final class LabRun {
+    /// What is under way, for people.
+    public struct Progress: Sendable {
+        public let text: String
+        /// Trials done, and those that are expected in all.
+        public let done: Int
+        public let expected: Int
+        /// Nanoseconds.
+        public let left: Int64
+    }
+
+    public let folder: RunFolder
+    public let plan: RunPlan
+    private let options: RunOptions
+    private let client: EngineClient
+    private let bench: Bench
+    private let home: String
+    private let isStopped: () -> Bool
+    private let show: (Progress) -> Void
+    private var record: JSON
+    private var done: [Sample] = []
+    private var images: [String: PreparedImage] = [:]
+    private var pace: Pace
+
+    /// - Parameters:
+    ///   - home: the lab's folder, which holds `runs` and the files of images.
+    ///   - resuming: the run to be continued, whose options count then.
+    ///   - isStopped: asked all the time; what has been measured is kept.
+    /// - Throws: before anything is measured, when nothing can be.
+    public init(
+        _ options: RunOptions, home: String, resuming: RunFolder? = nil, client: EngineClient,
+        isStopped: @escaping () -> Bool, show: @escaping (Progress) -> Void
+    ) throws {
+        var options = options
+        if let resuming {
+            let (record, samples) = try resuming.read()
+            guard record["state"] != "complete" else {
+                throw SkalaError(.conflict, "run \(resuming.identifier) is complete")
+            }
+            options = try RunOptions(record["options"])
+            done = samples
+            folder = resuming
+        } else {
+            folder = RunFolder("\(home)/runs/\(LabRun.identifier())")
+        }
+        self.options = options
+        self.home = home
+        self.client = client
+        self.isStopped = isStopped
+        self.show = show
+        plan = try RunPlan(options, client: client)
+        bench = Bench(
+            client: client, run: folder.identifier, scratch: "\(home)/scratch", isStopped: isStopped)
+        record = [:]
+        pace = Pace()
+        for step in plan.steps { pace.add(step, rounds(step.experiment)) }
+    }
+
+    /// The time, so that names sort: `20261126-094512`.
+    private static func identifier() -> String {
+        let text = SystemClock.now().text.prefix(19).filter { $0.isNumber }
+        return "\(text.prefix(8))-\(text.suffix(6))"
+    }
+
+    private func rounds(_ experiment: Experiment) -> Experiment.Rounds {
+        var rounds = experiment.rounds
+        if let count = options.rounds { (rounds.least, rounds.most) = (count, count) }
+        return rounds
+    }
+
+    // MARK: the run
+
+    /// Does all of it.
+    ///
+    /// - Returns: whether it came to its end; false when the user stopped it.
+    public func run() throws -> Bool {
+        try FileContents.makeDirectories(folder.path)
+        try FileContents.makeDirectories(bench.scratch, mode: 0o700)
+        let lock = try OwnedDescriptor.open("\(home)/lock", O_RDWR | O_CREAT)
+        guard flock(lock.raw, LOCK_EX | LOCK_NB) == 0 else {
+            throw SkalaError(.conflict, "another run of the lab is under way (\(home)/lock)")
+        }
+        try Bench.removeLeftovers(client)
+        record = try firstRecord()
+        try folder.write(record)
+        do {
+            for step in plan.steps { try measure(step) }
+            try end("complete")
+            return true
+        } catch let error as SkalaError where error.code == .cancelled {
+            try end("stopped")
+            return false
+        } catch {
+            // The error that ended it is the one to tell.
+            try? end("failed")
+            throw error
+        }
+    }
+
+    private func firstRecord() throws -> JSON {
+        show(pace.progress("looking at the host"))
+        return [
+            "version": 1, "id": JSON(folder.identifier), "state": "running", "started": JSON(SystemClock.now().text),
+            "options": options.json, "host": try HostRecord.read(client),
+            "noise": ["before": try Noise.probe(until: bench.deadline(10_000_000_000))],
+            "obstacles": JSON(plan.obstacles), "images": [:],
+            "experiments": JSON(plan.steps.map { $0.json(rounds: rounds($0.experiment)) }),
+        ]
+    }
+
+    private func end(_ state: String) throws {
+        try Bench.removeLeftovers(client)
+        record["state"] = JSON(state)
+        // The engine knows what its VMs run on once there was one.
+        record["host"]["accelerator"] = try client.json(.get("/info"))["Accelerator"]
+        record["ended"] = JSON(SystemClock.now().text)
+        if state == "complete" {
+            record["noise"]["after"] = try Noise.probe(until: bench.deadline(10_000_000_000))
+        }
+        try folder.write(record)
+    }
+
+    private func measure(_ step: RunPlan.Step) throws {
+        let maker = ImageMaker(
+            client: client, roots: "\(home)/images", scratch: bench.scratch, isStopped: isStopped
+        ) { [self] text in show(pace.progress(text)) }
+        bench.images = [:]
+        for recipe in step.experiment.images {
+            let image = try maker.prepare(recipe)
+            bench.images[recipe.name] = image
+            record["images"][image.reference] = [
+                "size": JSON(image.size), "made": image.made.map { JSON(Double($0) / 1e9) } ?? .null,
+            ]
+        }
+        try folder.write(record)
+        for item in step.cases { try measure(item, of: step.experiment) }
+    }
+
+    private func measure(_ item: Case, of experiment: Experiment) throws {
+        let rounds = rounds(experiment)
+        let started = SystemClock.monotonicNanoseconds()
+        var results = CaseSamples(item, done.filter { $0.experiment == experiment.name && $0.name == item.name })
+        for round in (1 - rounds.warmUp)...rounds.most {
+            let isOver = SystemClock.monotonicNanoseconds() - started > rounds.limit && round > 2
+            if round > rounds.least, isOver || results.isPrecise(rounds.precision) { break }
+            if round > 1, isOver, rounds.limit > 0 { break }
+            var random = SeededOrder(seed: options.seed, round: round, name: "\(experiment.name)/\(item.name)")
+            for condition in random.shuffled(item.conditions) where !results.has(condition, round) {
+                // One that did not finish twice will not the third time, and takes the longest of all.
+                if results.failures(of: condition) >= 2 { continue }
+                let sample = try trial(condition, round, item, experiment)
+                try folder.append(sample)
+                results.add(sample)
+            }
+        }
+        pace.end(experiment.name, item.name)
+    }
+
+    private func trial(_ condition: Condition, _ round: Int, _ item: Case, _ experiment: Experiment) throws -> Sample {
+        let what = "\(experiment.name) · \(item.name) · \(condition) · round \(round)"
+        show(pace.progress(what))
+        let started = SystemClock.now()
+        let clock = SystemClock.monotonicNanoseconds()
+        let noise = Noise()
+        let trial: Trial
+        do {
+            trial = try experiment.procedure.trial(condition, of: item.name, in: bench)
+        } catch let error as SkalaError where error.code == .cancelled {
+            throw error
+        } catch let error as SkalaError where error.code == .unavailable && !isEngineThere() {
+            throw error
+        } catch {
+            // A condition that cannot be measured does not take the others with it.
+            trial = Trial(failure: "\((error as? KernelError)?.asSkalaError.message ?? "\(error)")")
+        }
+        let elapsed = SystemClock.monotonicNanoseconds() - clock
+        pace.take(experiment.name, item.name, elapsed)
+        return Sample(
+            experiment: experiment.name, name: item.name, condition: condition, round: round, started: started,
+            elapsed: elapsed, stolen: noise.stolen, trial: trial)
+    }
+
+    private func isEngineThere() -> Bool { (try? client.json(.get("/_ping"))) != nil }
+}

@@ -1,0 +1,41 @@
+import Base
+
+/// What is to be measured.
+public struct RunOptions: Sendable {
+    /// Paths of experiments' folders, in the order in which they are done.
+    public var folders: [String] = []
+    public var isQuick = false
+    /// Of the order of conditions.
+    public var seed: UInt64 = 1
+    /// Isolations and allocations that are measured; all where it is empty.
+    public var isolations: Set<LabIsolation> = []
+    public var allocations: Set<LabAllocation> = []
+    /// Cases that are measured; all where it is empty.
+    public var cases: Set<String> = []
+    /// Rounds of each condition instead of the experiments' own.
+    public var rounds: Int?
+
+    public init() {}
+
+    var json: JSON {
+        [
+            "folders": JSON(folders), "quick": JSON(isQuick), "seed": JSON(Int64(clamping: seed)),
+            "isolations": JSON(isolations.map(\.rawValue).sorted()),
+            "allocations": JSON(allocations.map(\.rawValue).sorted()), "cases": JSON(cases.sorted()),
+            "rounds": rounds.map { JSON($0) } ?? .null,
+        ]
+    }
+
+    init(_ json: JSON) throws(SkalaError) {
+        guard let folders = json["folders"].strings, let quick = json["quick"].bool, let seed = json["seed"].int else {
+            throw SkalaError(.invalid, "the run does not say what it was to measure")
+        }
+        self.folders = folders
+        isQuick = quick
+        self.seed = UInt64(clamping: seed)
+        isolations = Set((json["isolations"].strings ?? []).compactMap(LabIsolation.init))
+        allocations = Set((json["allocations"].strings ?? []).compactMap(LabAllocation.init))
+        cases = Set(json["cases"].strings ?? [])
+        rounds = json["rounds"].int.map(Int.init)
+    }
+}

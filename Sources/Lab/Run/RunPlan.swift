@@ -1,0 +1,96 @@
+import Base
+import Client
+import Glibc
+import Kernel
+import Planning
+
+/// What a run will measure, decided before anything starts.
+public struct RunPlan: Sendable {
+    public struct Step: Sendable {
+        public let experiment: Experiment
+        public let cases: [Case]
+    }
+
+    public private(set) var steps: [Step] = []
+    /// What cannot be measured, and why.
+    public private(set) var obstacles: [String] = []
+
+    /// - Throws: `.notFound` or `.invalid` for the first experiment that is wrong; `.invalid` when nothing can be measured.
+    init(_ options: RunOptions, client: EngineClient) throws {
+        let experiments = try options.folders.map { try Experiment(folder: $0, quick: options.isQuick) }
+        let scope = try scope(options, client)
+        for experiment in experiments {
+            if let obstacle = experiment.images.lazy.compactMap(ImageMaker.obstacle).first {
+                obstacles.append("\(experiment.name): \(obstacle)")
+                continue
+            }
+            obstacles += experiment.procedure.obstacles(scope).map { "\(experiment.name): \($0)" }
+            var cases = experiment.procedure.cases(scope)
+            let known = cases.map(\.name)
+            if !options.cases.isEmpty { cases = cases.filter { options.cases.contains($0.name) } }
+            cases = cases.filter { !$0.conditions.isEmpty }
+            if cases.isEmpty {
+                obstacles.append(
+                    "\(experiment.name): nothing of it was asked for or is possible (cases: \(known.joined(separator: ", ")))"
+                )
+            } else {
+                steps.append(Step(experiment: experiment, cases: cases))
+            }
+        }
+        guard !steps.isEmpty else {
+            throw SkalaError(.invalid, "nothing to measure: " + obstacles.joined(separator: "; "))
+        }
+    }
+
+    /// What this host and its engine can do of what was asked for.
+    private mutating func scope(_ options: RunOptions, _ client: EngineClient) throws -> Scope {
+        var isolations = options.isolations.isEmpty ? Set(LabIsolation.allCases) : options.isolations
+        // The engine has seen a VM, or there is what it makes them with.
+        let hasMachines =
+            try client.json(.get("/info"))["Accelerator"].string != nil || ImageMaker.find("qemu-system-x86_64") != nil
+        for isolation in [LabIsolation.pod, .microvm, .machine] where !hasMachines {
+            if isolations.remove(isolation) != nil {
+                obstacles.append("isolation \(isolation.rawValue): QEMU is not installed (see 'skala doctor')")
+            }
+        }
+        if isolations.contains(.process), geteuid() != 0 {
+            isolations.remove(.process)
+            obstacles.append("isolation process: running programs in an image's files needs root")
+        }
+        return Scope(
+            isolations: isolations,
+            allocations: options.allocations.isEmpty ? Set(LabAllocation.allCases) : options.allocations,
+            processors: HostFacts.onlineCPUs, memory: HostFacts.memoryBytes, cases: options.cases)
+    }
+
+}
+
+extension RunPlan.Step {
+    /// As `run.json` keeps it.
+    func json(rounds: Experiment.Rounds) -> JSON {
+        [
+            "name": JSON(experiment.name), "title": JSON(experiment.title), "question": JSON(experiment.question),
+            "caveats": JSON(experiment.caveats),
+            "findings": JSON(
+                experiment.findings.map {
+                    [
+                        "source": JSON($0.source), "text": JSON($0.text), "remark": JSON($0.remark),
+                        "expect": JSON($0.expectations.map(\.json)),
+                    ]
+                }),
+            "rounds": [
+                "min": JSON(rounds.least), "max": JSON(rounds.most), "precision": JSON(rounds.precision),
+                "warm-up": JSON(rounds.warmUp),
+            ],
+            "cases": JSON(
+                cases.map { item in
+                    [
+                        "name": JSON(item.name), "title": JSON(item.title),
+                        "resource": JSON(item.resource?.rawValue),
+                        "base": [JSON(item.base.name), JSON(item.base.value)],
+                        "measures": JSON(item.measures.map(\.json)), "conditions": JSON(item.conditions.map(\.json)),
+                    ]
+                }),
+        ]
+    }
+}

@@ -1,0 +1,142 @@
+import Base
+import Client
+import Glibc
+import Kernel
+import Lab
+
+/// `skala lab run`
+enum LabRunCommand {
+    static let command = Command(
+        "run", "Measure: all experiments, or those named", "[OPTIONS] [EXPERIMENT...]", Command.atLeast(0),
+        options: [
+            .flag("quick", "Shortened: all experiments in a quarter of an hour on two processors"),
+            .list("isolation", "NAME", "Measure only these", .words(LabIsolation.allCases.map(\.rawValue))),
+            .list("allocation", "NAME", "Measure only these", .words(LabAllocation.allCases.map(\.rawValue))),
+            .list("case", "NAME", "Measure only these cases of the experiments"),
+            .value("rounds", "N", "Measure each condition so often, whatever the intervals are"),
+            .value("seed", "N", "Of the order of conditions (default 1)"),
+            .value("resume", "RUN", "Go on with a run that was stopped"),
+            .flag("no-profile", "Do not give the engine what was found, for placement and advice"),
+            .flag("dry-run", "Show what would be measured, and what cannot be"), LabCommands.experiments,
+            LabCommands.home,
+        ],
+        examples: [
+            "skala lab run --quick", "skala lab run interference --isolation container --isolation microvm",
+            "skala lab run ./my-experiment --rounds 10", "skala lab run --resume 20261126",
+        ]
+    ) { call in
+        let resuming = try call.arguments["resume"].map { try LabCommands.run($0, call) }
+        let options = resuming == nil ? try options(call) : RunOptions()
+        let signals = try SignalQueue([SIGINT, SIGTERM, SIGHUP])
+        let line = ProgressLine()
+        let stop = StopSwitch(signals)
+        let run = try LabRun(
+            options, home: LabCommands.home(call), resuming: resuming, client: call.client, isStopped: stop.isOn,
+            show: line.show)
+        for obstacle in run.plan.obstacles { StandardStreams.error("not measured: \(obstacle)\n") }
+        if call.arguments.flag("dry-run") {
+            try call.output.write(table(run.plan))
+            return 0
+        }
+        StandardStreams.error("run \(run.folder.identifier) in \(run.folder.path)\n")
+        defer { line.end() }
+        let isComplete = try run.run()
+        line.end()
+        if !isComplete {
+            StandardStreams.error(
+                "stopped; what was measured is kept. Go on with: skala lab run --resume \(run.folder.identifier)\n")
+        }
+        if isComplete, !call.arguments.flag("no-profile") { LabProfile.keep(run.folder, call.client) }
+        try call.output.write(LabSummary.text(try RunResults(run.folder)))
+        return isComplete ? 0 : 130
+    }
+
+    private static func options(_ call: Invocation) throws -> RunOptions {
+        let arguments = call.arguments
+        var options = RunOptions()
+        let folders = LabCommands.folders(call)
+        if arguments.positional.isEmpty {
+            options.folders = folders.all().map(\.folder)
+            guard !options.folders.isEmpty else { _ = try folders.find("any"); return options }
+        } else {
+            options.folders = try arguments.positional.map(folders.find)
+        }
+        options.isQuick = arguments.flag("quick")
+        options.isolations = try words(arguments, "isolation", LabIsolation.self)
+        options.allocations = try words(arguments, "allocation", LabAllocation.self)
+        options.cases = Set(arguments.list("case"))
+        if let rounds = try arguments.int("rounds") {
+            guard (1...1000).contains(rounds) else {
+                throw arguments.invalid("rounds", "\(rounds)", "expected 1 to 1000")
+            }
+            options.rounds = Int(rounds)
+        }
+        if let seed = try arguments.int("seed") { options.seed = UInt64(clamping: seed) }
+        return options
+    }
+
+    private static func words<Word: CaseIterable & RawRepresentable & Hashable>(
+        _ arguments: Arguments, _ option: String, _ type: Word.Type
+    ) throws -> Set<Word> where Word.RawValue == String {
+        Set(
+            try arguments.list(option).flatMap { $0.split(separator: ",").map(String.init) }.map { text in
+                guard let word = type.init(rawValue: text) else {
+                    throw arguments.invalid(
+                        option, text, "expected " + type.allCases.map(\.rawValue).joined(separator: ", "))
+                }
+                return word
+            })
+    }
+
+    private static func table(_ plan: RunPlan) -> String {
+        var table = Table(["EXPERIMENT", "CASE", "CONDITIONS", "MEASURES"])
+        for step in plan.steps {
+            for item in step.cases {
+                table.add([
+                    step.experiment.name, item.name, "\(item.conditions.count)",
+                    item.measures.map(\.name).joined(separator: " "),
+                ])
+            }
+        }
+        return table.text
+    }
+}
+
+/// Whether the user wants a run to stop.
+private final class StopSwitch {
+    private let signals: SignalQueue
+    private var hasStopped = false
+
+    init(_ signals: SignalQueue) { self.signals = signals }
+
+    func isOn() -> Bool {
+        if signals.next() != nil { hasStopped = true }
+        return hasStopped
+    }
+}
+
+/// One line on the terminal that tells what is under way; without a terminal a line for each case.
+private final class ProgressLine {
+    private let isTerminal = Terminal.isTerminal(2)
+    private var shown = ""
+
+    func show(_ progress: LabRun.Progress) {
+        let minutes = max(1, (progress.left + 59_999_999_999) / 60_000_000_000)
+        let text = "[\(progress.done)/\(progress.expected)] \(progress.text) · about \(minutes) min left"
+        if isTerminal {
+            let columns = Terminal(descriptor: 2).size?.columns ?? 80
+            StandardStreams.error("\r\u{1B}[2K" + text.prefix(columns - 1))
+            shown = text
+        } else {
+            let subject = progress.text.split(separator: "·").prefix(2).joined(separator: "·")
+            guard subject != shown else { return }
+            StandardStreams.error(text + "\n")
+            shown = subject
+        }
+    }
+
+    func end() {
+        if isTerminal, !shown.isEmpty { StandardStreams.error("\r\u{1B}[2K") }
+        shown = ""
+    }
+}

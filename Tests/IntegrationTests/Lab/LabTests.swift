@@ -1,0 +1,85 @@
+import Testing
+
+extension Integration {
+    /// `skala lab` on an engine of its own: the whole way from the experiment's file to the tables.
+    @Suite(.serialized) struct LabTests {
+        private static let lab = "env SKALA_LAB=$PWD/lab timeout 300 $PROGRAMS/skala lab"
+
+        /// An experiment of a few seconds: a program that counts what it gets done.
+        private static func write(_ isolations: String, duration: String = "1s", rounds: String) -> String {
+            """
+            mkdir -p tiny && cat >tiny/experiment.yaml <<'E'
+            title: Tiny
+            question: Does it work?
+            procedure: workload
+            images: { box: busybox }
+            isolations: [\(isolations)]
+            allocations: [hard]
+            duration: \(duration)
+            rounds: \(rounds)
+            workloads:
+              count:
+                image: box
+                memory: 64m
+                run: "n=0; end=$(($(date +%s) + DURATION)); while [ $(date +%s) -lt $end ]; do n=$((n+1)); done; echo counted $n"
+                measures:
+                  count: { pattern: 'counted ([0-9]+)', unit: rounds, better: higher }
+            E
+            """
+        }
+
+        @Test func anExperimentIsMeasuredAtEachIsolation() async throws {
+            if let obstacle = EngineFixture.obstacle { return skip("lab", obstacle) }
+            try await EngineFixture.with(options: ["--accelerator", "tcg"]) { engine in
+                let t = try Session(engine)
+                try await t.sh(Self.write("process, container, pod, microvm", rounds: "{ min: 1, max: 1 }"))
+                try await t.sh("\(Self.lab) run ./tiny >table 2>progress", deadline: 300)
+                try await t.sh("grep -c -E '^(process|container|pod|microvm) +[0-9.]+ ' table", prints: "4")
+                try await t.sh("grep -c '\"values\":{\"count\":' lab/runs/*/samples.jsonl", prints: "4")
+                try await t.sh("grep -c '\"state\": \"complete\"' lab/runs/*/run.json", prints: "1")
+                try await t.sh("grep -c '\"accelerator\": \"tcg\"' lab/runs/*/run.json", prints: "1")
+                // Nothing is left of it, nor of the process's mounts.
+                try await t.sh(
+                    "docker ps -aq; $PROGRAMS/skala pod ls -q; grep $PWD/lab /proc/self/mounts || true", prints: "")
+            }
+        }
+
+        @Test func aRunThatIsStoppedIsResumed() async throws {
+            if let obstacle = EngineFixture.obstacle { return skip("lab", obstacle) }
+            try await EngineFixture.with { engine in
+                let t = try Session(engine)
+                try await t.sh(Self.write("process, container", rounds: "{ min: 4, max: 4 }"))
+                try await t.sh("setsid \(Self.lab) run ./tiny >table 2>progress & echo $! >pid")
+                try await t.eventually("test -s lab/runs/*/samples.jsonl && echo yes", prints: "yes")
+                // Ctrl-C while the next trial is under way.
+                try await t.sh("kill -INT -$(cat pid)")
+                try await t.eventually("grep -c '\"state\": \"stopped\"' lab/runs/*/run.json", prints: "1")
+                try await t.sh("docker ps -aq", prints: "")
+                try await t.sh("\(Self.lab) run --resume $(ls lab/runs) >table 2>&1")
+                try await t.sh("grep -c . lab/runs/*/samples.jsonl", prints: "8")
+                // Each condition once a round, none twice.
+                try await t.sh(
+                    "grep -o '\"isolation\":\"[a-z]*\"},\"round\":[0-9]*' lab/runs/*/samples.jsonl | sort -u | grep -c .",
+                    prints: "8")
+            }
+        }
+
+        @Test func whatIsWrongIsSaidBeforeAnythingStarts() async throws {
+            if let obstacle = EngineFixture.obstacle { return skip("lab", obstacle) }
+            try await EngineFixture.with { engine in
+                let t = try Session(engine)
+                try await t.sh("mkdir -p none")
+                try await t.sh(
+                    "\(Self.lab) run --experiments none nothing 2>&1 | grep -c 'no experiments in none'", prints: "1")
+                try await t.sh(Self.write("container", rounds: "{ min: 1, max: 1 }"))
+                try await t.sh(
+                    "\(Self.lab) run --experiments . other 2>&1 | grep -c \"unknown experiment 'other': there are tiny\"",
+                    prints: "1")
+                try await t.sh("sed -i 's/better: higher/beter: higher/' tiny/experiment.yaml")
+                try await t.sh(
+                    "\(Self.lab) run ./tiny 2>&1 | grep -c 'tiny/experiment.yaml:15:.*beter.*better'", prints: "1")
+                try await t.sh("test -e lab/runs || echo nothing", prints: "nothing")
+            }
+        }
+    }
+}

@@ -1,0 +1,153 @@
+import Base
+import Kernel
+import TestSupport
+import Testing
+import YAML
+
+@testable import Lab
+
+@Suite struct ExperimentTests {
+    private static let scope = Scope(
+        isolations: Set(LabIsolation.allCases), allocations: Set(LabAllocation.allCases), processors: 2,
+        memory: 24 << 30)
+
+    /// The experiments that come with Skala.
+    private static var shipped: ExperimentFolders {
+        let repository = #filePath.split(separator: "/").dropLast(3).map { "/" + $0 }.joined()
+        return ExperimentFolders(own: [repository + "/experiments"], program: "/nowhere/bin/skala")
+    }
+
+    private static func read(_ text: String, quick: Bool = false) throws -> Experiment {
+        let folder = try TemporaryFolder()
+        try FileContents.replace(folder.path + "/experiment.yaml", with: Array(text.utf8))
+        return try Experiment(folder: folder.path, quick: quick)
+    }
+
+    private static let small = """
+        title: T
+        question: Q?
+        procedure: workload
+        images: { box: busybox }
+        isolations: [container]
+        allocations: [hard, shared]
+        rounds: { min: 3, max: 4 }
+        quick: { rounds: { min: 1, max: 2 }, allocations: [hard] }
+        workloads:
+          w:
+            image: box
+            run: echo 1
+            neighbours: { competing: w }
+            measures: { m: { pattern: '([0-9]+)', unit: s, better: lower } }
+        """
+
+    @Test func whatComesWithSkalaIsWhole() throws {
+        let all = Self.shipped.all()
+        let names = Set(all.map(\.name))
+        for name in ["baseline", "interference", "overcommit", "startup", "density", "move", "combine"] {
+            #expect(names.contains(name))
+        }
+        for (name, folder) in all {
+            for quick in [false, true] {
+                let experiment = try Experiment(folder: folder, quick: quick)
+                let cases = experiment.procedure.cases(Self.scope)
+                #expect(!cases.isEmpty, "\(name)")
+                for item in cases {
+                    #expect(!item.conditions.isEmpty && Set(item.conditions).count == item.conditions.count, "\(name)")
+                    #expect(!item.measures.isEmpty, "\(name)")
+                    // Something is compared with something.
+                    #expect(
+                        item.conditions.count == 1 || item.conditions.contains { item.base(of: $0) != nil }, "\(name)")
+                }
+            }
+        }
+    }
+
+    @Test func conditionsAreAllCombinations() throws {
+        let item = try #require(try Self.read(Self.small).procedure.cases(Self.scope).first)
+        #expect(
+            item.conditions.map(\.description) == [
+                "container, hard, none", "container, hard, competing", "container, shared, none",
+                "container, shared, competing",
+            ])
+        let base = try #require(item.base(of: item.conditions[3]))
+        #expect(base == item.conditions[2])
+        #expect(item.base(of: item.conditions[0]) == nil)
+    }
+
+    @Test func quickTakesThePlaceOfItsKeysOnly() throws {
+        let experiment = try Self.read(Self.small, quick: true)
+        #expect(experiment.rounds.least == 1 && experiment.rounds.most == 2)
+        #expect(experiment.rounds.precision == 0.05)
+        #expect(experiment.procedure.cases(Self.scope)[0].conditions.count == 2)
+    }
+
+    @Test(
+        "errors name line and column",
+        arguments: [
+            ("title: T", "titel: T", "1:1: unknown key 'titel'; did you mean 'title'?"),
+            ("procedure: workload", "procedure: magic", "3:12: procedure: expected one of density, "),
+            ("isolations: [container]", "isolations: [containr]", "5:14: isolations[0]: "),
+            ("[hard, shared]", "[hard, hard]", "6:21: allocations[1]: 'hard' stands there twice"),
+            ("image: box", "image: bax", "11:12: workloads.w.image: no image 'bax' stands under 'images'"),
+            ("competing: w", "competing: x", "w: no workload 'x' to be its neighbour"),
+            ("'([0-9]+)'", "'([0-9]+'", "14:31: workloads.w.measures.m.pattern: no regular expression"),
+            ("'([0-9]+)'", "'[0-9]+'", "workloads.w.measures.m.pattern: a group is missing"),
+            ("min: 3, max: 4", "min: 3, max: 2", "7:24: rounds.max: 2 is not within 3 and 1000"),
+            ("better: lower", "better: less", "workloads.w.measures.m.better: higher, lower, neither is expected"),
+        ])
+    func errorsNameLineAndColumn(_ right: String, _ wrong: String, _ message: String) {
+        let text = Self.small.replacing(right, with: wrong)
+        #expect(text != Self.small)
+        do {
+            _ = try Self.read(text)
+            Issue.record("\(wrong) was taken")
+        } catch { #expect("\(error)".contains(message), "\(error)") }
+    }
+
+    @Test func valuesAreFoundInWhatProgramsSay() throws {
+        func value(_ place: String, _ output: String) throws -> Double? {
+            let yaml = try #require(
+                try YAMLParser.parse(Array("m: { \(place), unit: s, better: lower }".utf8), name: "test"))
+            return try MeasurePattern.read(YAMLValue(yaml))[0].value(
+                in: Execution(status: 0, output: output, elapsed: 1_500_000_000))
+        }
+        #expect(try value("pattern: '^tps = ([0-9.]+)'", "warm tps = 1\ntps = 2.5\ntps = 3.5\n") == 3.5)
+        #expect(try value("pattern: 'x=([0-9]+)'", "nothing") == nil)
+        #expect(try value("json: jobs.0.iops, scale: 0.5", "fio says:\n{\"jobs\":[{\"iops\":8}]}\nend\n") == 4)
+        #expect(try value("json: jobs.1.iops", "{\"jobs\":[{\"iops\":8}]}") == nil)
+        #expect(try value("elapsed: true", "") == 1.5)
+    }
+
+    @Test func theOrderOfARoundIsThatOfItsSeed() {
+        func order(_ seed: UInt64, _ round: Int) -> [Int] {
+            var order = SeededOrder(seed: seed, round: round, name: "a/b")
+            return order.shuffled(Array(0..<20))
+        }
+        #expect(order(1, 1) == order(1, 1))
+        #expect(order(1, 1) != order(1, 2))
+        #expect(order(1, 1) != order(2, 1))
+    }
+
+    @Test func aSampleIsReadAsItWasWritten() throws {
+        var trial = Trial(values: ["a": 1.25, "b": -3])
+        trial.series = ["time": [0, 1], "rate": [10, 20.5]]
+        trial.remarks = ["the neighbour ended meanwhile"]
+        let sample = Sample(
+            experiment: "x", name: "y", condition: Condition([("isolation", "pod"), ("level", "1.5")]), round: 3,
+            started: Timestamp(seconds: 1_700_000_000), elapsed: 2_345_000_000, stolen: 0.25, trial: trial)
+        #expect(Sample(try JSON(parsing: sample.json.text)) == sample)
+    }
+
+    @Test func aRunThatDiedKeepsItsWholeLines() throws {
+        let folder = try TemporaryFolder()
+        let run = RunFolder(folder.path)
+        try run.write(["version": 1, "id": "r", "experiments": []])
+        let sample = Sample(
+            experiment: "x", name: "y", condition: Condition([]), round: 1, started: Timestamp(seconds: 1), elapsed: 0,
+            stolen: 0, trial: Trial(failure: "did not finish within 60 s"))
+        try run.append(sample)
+        let whole = try FileContents.read(folder.path + "/samples.jsonl")
+        try FileContents.replace(folder.path + "/samples.jsonl", with: whole + whole.prefix(20))
+        #expect(try run.read().samples == [sample])
+    }
+}
