@@ -69,6 +69,10 @@ extension Container {
         }
         self.pod = pod
         machine = found.machine
+        if var state = found.state, await standsStill(found.machine) {
+            if record.state.status == .paused { state["status"] = "paused" }
+            return state
+        }
         // The last daemon may have been killed while it took a snapshot. Fails only when the VM has ended.
         let disk: JSON = ["path": JSON(GuestFolder(of: id).disk)]
         if found.state != nil { _ = try? await found.machine.request("thaw", disk, seconds: 10) }

@@ -59,6 +59,14 @@ extension EngineContext {
 
     /// Whether VMs that stand still shall go on. When it cannot be told, trying costs nothing.
     fileprivate var hasRoom: Bool { (room ?? .max) >= EngineContext.enoughRoom }
+
+    /// Whether a VM that an earlier daemon started stands still, and cannot go on now. One that does not answer shows in what is
+    /// asked of it next.
+    func standsStill(_ machine: VirtualMachine) async -> Bool {
+        let control = machine.control
+        guard !hasRoom else { return false }
+        return (try? await threads.run { try control.isStalled(goesOn: false) }) == true
+    }
 }
 
 extension Container {
@@ -80,13 +88,9 @@ extension Container {
         return isStalled || lastStall >= time
     }
 
-    /// Whether a VM that an earlier daemon started stands still, and cannot go on now.
+    /// The same for the one it is in.
     func standsStill(_ machine: VirtualMachine) async -> Bool {
-        let (control, hasRoom) = (machine.control, engine.hasRoom)
-        // One that does not answer shows in what is asked of it next.
-        guard !hasRoom, (try? await engine.threads.run { try control.isStalled(goesOn: false) }) == true else {
-            return false
-        }
+        guard await engine.standsStill(machine) else { return false }
         await containers.noteStalledMachine(true)
         noteStall(true, of: machine)
         return true

@@ -332,6 +332,12 @@ public actor Pod {
         present = expected
         guard observed?["status"].string == "running" else { return machine.ended() }
         machine.setEventHandler(onEvent)
+        if await engine.standsStill(machine) {
+            // Nobody in there tells before there is room. What ran then has not ended since.
+            for id in record.places.keys { found[id] = ["id": JSON(id), "status": "running"] }
+            Task { await self.meetAgain(machine) }
+            return
+        }
         do {
             // The last daemon may have been killed while it captured the pod.
             let control = machine.control
@@ -344,6 +350,18 @@ public actor Pod {
             engine.log.error("the VM of pod \(name) does not answer", ["error": "\(error)"])
             machine.ended()
         }
+    }
+
+    /// Waits for a VM that stands still, and takes in what ended in it before we met.
+    private func meetAgain(_ machine: VirtualMachine) async {
+        do {
+            try await machine.connect(seconds: 365 * 86400)
+            for var state in try await machine.request("list")["containers"].array ?? []
+            where state["status"].string == "stopped" {
+                state["event"] = "exit"
+                onEvent(state)
+            }
+        } catch { engine.log.error("the VM of pod \(name) does not answer", ["error": "\(error)"]) }
     }
 
     /// A container that was in it when the last daemon ended.

@@ -50,6 +50,9 @@ extension Integration {
             if isolation == "pod" { try await t.sh("\(run) --name other busybox sleep 1000") }
             try await t.sh("\(fill); fill")
             try await t.eventually("docker ps -f name=writer | grep -c 'stands still' || true", prints: "1")
+            engine.endDaemon(SIGKILL)
+            try await engine.startDaemon(options: MachineFaultTests.options)
+            try await t.eventually("docker ps -f name=writer | grep -c 'stands still' || true", prints: "1")
             // Ended it can be; to be forgotten takes some room for the store.
             if isolation == "pod" {
                 try await t.fails("docker kill writer", 1, "cannot be ended alone: the VM stands still")
