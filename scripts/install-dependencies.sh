@@ -26,6 +26,7 @@ test=(
     haproxy openssl                         # the balancer of HTTP requests, and its certificates
     curl strace                             # raw requests; failing kernel calls
     prometheus                              # scrapes the metrics, and checks their form
+    chromium                                # shows the lab's reports
 )
 demo=(
     busybox-static mmdebstrap buildah       # images made of Debian packages

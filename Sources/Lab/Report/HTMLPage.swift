@@ -107,7 +107,7 @@ enum HTMLPage {
         html { font: 17px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "Noto Sans", sans-serif;
           -webkit-text-size-adjust: 100%; }
         body { margin: 0; background: var(--paper); color: var(--ink); }
-        main { max-width: 50rem; margin: 0 auto; padding: 3.5rem 1.25rem 6rem; }
+        main { max-width: 54rem; margin: 0 auto; padding: 3.5rem 1.25rem 6rem; }
         h1 { font-size: 2.1rem; line-height: 1.15; letter-spacing: -.02em; margin: .2rem 0 .8rem; font-weight: 650; }
         h2 { font-size: 1.45rem; line-height: 1.25; letter-spacing: -.01em; margin: 0 0 .6rem; font-weight: 650; }
         h3 { font-size: 1.05rem; line-height: 1.35; margin: 2rem 0 .5rem; font-weight: 650; }
@@ -128,18 +128,19 @@ enum HTMLPage {
         .answer strong { font-weight: 650; }
         nav { display: flex; flex-wrap: wrap; gap: .3rem 1.2rem; margin: 2.2rem 0 0; font-size: .92rem; }
         a { color: inherit; text-decoration-color: var(--muted); text-underline-offset: .2em; }
-        blockquote { margin: 0 0 1rem; padding: .1rem 0 .1rem 1rem; border-left: 3px solid var(--rule); }
+        .check p { margin: 0 0 .3rem; }
+        blockquote { margin: 1.4rem 0 1rem; padding: .1rem 0 .1rem 1rem; border-left: 3px solid var(--rule); }
         blockquote p { margin: 0 0 .3rem; }
         blockquote footer { color: var(--muted); font-size: .88rem; margin-bottom: .3rem; }
         blockquote footer::before { content: "— "; }
         code { font: .9em ui-monospace, "SF Mono", Menlo, "DejaVu Sans Mono", monospace; }
         .scroll { overflow-x: auto; }
-        table { border-collapse: collapse; font-size: .86rem; line-height: 1.4; margin: .4rem 0 1rem; min-width: 60%; }
-        th, td { text-align: left; vertical-align: top; padding: .32rem .9rem .32rem 0; border-bottom: 1px solid var(--rule);
+        table { border-collapse: collapse; font-size: .82rem; line-height: 1.4; margin: .4rem 0 1rem; min-width: 60%; }
+        th, td { text-align: left; vertical-align: top; padding: .3rem .9rem .3rem 0; border-bottom: 1px solid var(--rule);
           font-weight: 400; }
         thead th { color: var(--muted); font-size: .8rem; border-bottom-color: var(--muted); vertical-align: bottom; }
         tbody th { font-weight: 550; white-space: nowrap; }
-        .number { text-align: right; font-variant-numeric: tabular-nums; }
+        .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
         th:last-child, td:last-child { padding-right: 0; }
         td.strong { font-weight: 650; }
         td.weak { color: var(--muted); }
