@@ -6,6 +6,9 @@ enum Markdown {
             switch character {
             case "\\", "`", "*", "_", "[", "]", "<", ">", "|", "#", "~", "&": result += "\\\(character)"
             case _ where character.isNewline || character == "\t": result += " "
+            // A terminal would obey them.
+            case _ where character.unicodeScalars.contains { $0.properties.generalCategory == .control }:
+                result.append("\u{FFFD}")
             default: result.append(character)
             }
         }
