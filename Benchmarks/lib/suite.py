@@ -12,6 +12,7 @@ import time
 
 import engines
 import host
+import lab_rows
 import lxd
 import machine_rows
 import planning_rows
@@ -22,7 +23,7 @@ import task_rows
 from measure import Series, table
 
 SUITES = {
-    "engine": rows.ROWS, "machines": machine_rows.ROWS, "planning": planning_rows.ROWS,
+    "engine": rows.ROWS, "lab": lab_rows.ROWS, "machines": machine_rows.ROWS, "planning": planning_rows.ROWS,
     "services": {**service_rows.ROWS, **task_rows.ROWS},
 }
 ROOT = pathlib.Path(__file__).resolve().parent.parent

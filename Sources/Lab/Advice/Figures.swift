@@ -10,15 +10,20 @@ struct Figures {
     /// `18 % less (15 to 21 %)`.
     func text(_ entry: HostProfile.Entry) -> String {
         guard let value = entry.value else { return "did not finish" }
-        guard entry.isProved else {
-            return "\(Figures.percent(value)) less was measured, but no difference is proved"
-                + (entry.interval.map { " (\(Figures.range($0)))" } ?? "")
+        var amount = Figures.percent(abs(value)) + (value >= 0 ? " less" : " more")
+        if let interval = entry.interval {
+            let told = value >= 0 ? interval : -interval.upperBound ... -interval.lowerBound
+            amount += " (\(Figures.range(told)))"
         }
-        if value >= 0 {
-            return "\(Figures.percent(value)) less" + (entry.interval.map { " (\(Figures.range($0)))" } ?? "")
-        }
-        return "\(Figures.percent(-value)) more"
-            + (entry.interval.map { " (\(Figures.range(-$0.upperBound ... -$0.lowerBound)))" } ?? "")
+        return entry.isProved ? amount : amount + ", which proves no difference"
+    }
+
+    /// `−18 %`; in brackets where no difference is proved.
+    static func short(_ entry: HostProfile.Entry?) -> String {
+        guard let entry else { return Figures.notMeasured }
+        guard let value = entry.value else { return "did not finish" }
+        let text = (value > 0 ? "−" : "+") + Figures.percent(abs(value))
+        return entry.isProved ? text : "(\(text))"
     }
 
     static func percent(_ share: Double) -> String { "\(Int((share * 100).rounded())) %" }
@@ -92,7 +97,7 @@ struct Figures {
     // MARK: comparisons
 
     /// Pods are VMs to those outside them; where they are not measured, microVMs are.
-    private func loss(
+    func loss(
         _ resource: Resource, _ isolation: String, _ allocation: String, _ rivalry: HostProfile.Neighbour
     ) -> HostProfile.Entry? {
         profile?.loss(resource, isolation, allocation, rivalry)

@@ -116,6 +116,16 @@ public struct Case: Sendable {
         self.expected = expected
     }
 
+    /// Each condition twice, as `a` and `b` of the factor `copy`, and b compared with a.
+    var againstItself: Case {
+        let copies = conditions.flatMap { condition in
+            ["a", "b"].map { copy in Condition(condition.factors.map { ($0.name, $0.value) } + [("copy", copy)]) }
+        }
+        return Case(
+            name, title: title, conditions: copies, measures: measures, base: ("copy", "a"), resource: resource,
+            expected: expected)
+    }
+
     /// What a condition is compared with; nil for that itself.
     public func base(of condition: Condition) -> Condition? {
         let other = condition.replacing(base.name, with: base.value)

@@ -21,7 +21,7 @@ final class ProcessInstance: Instance {
     init(_ spec: InstanceSpec, root: String, scratch: String) throws {
         self.root = root
         logFile = scratch + "/process.log"
-        processors = spec.allocation == .dedicated ? ProcessInstance.firstProcessors(spec.processors) : nil
+        processors = spec.allocation == .dedicated ? ProcessInstance.lastProcessors(spec.processors) : nil
         for name in ["proc", "dev", "sys", "run", "tmp"] { try FileContents.makeDirectories("\(root)/\(name)") }
         let mounts =
             "mount -t proc proc \(root)/proc && mount --rbind /dev \(root)/dev && mount --rbind /sys \(root)/sys"
@@ -110,10 +110,12 @@ final class ProcessInstance: Instance {
         first = 0
     }
 
-    /// The first so many processors, at least one, as `0-1`.
-    static func firstProcessors(_ count: Double) -> String {
-        let last = max(1, min(HostFacts.onlineCPUs, Int(count.rounded(.up)))) - 1
-        return last == 0 ? "0" : "0-\(last)"
+    /// The last so many processors, at least one, as `2-3`: those that the engine gives first, since the first ones take most of the
+    /// host's interrupts.
+    private static func lastProcessors(_ count: Double) -> String {
+        let all = HostFacts.onlineCPUs
+        let first = all - max(1, min(all, Int(count.rounded(.up))))
+        return first == all - 1 ? "\(first)" : "\(first)-\(all - 1)"
     }
 
     private static func quote(_ text: String) -> String {

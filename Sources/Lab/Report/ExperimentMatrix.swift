@@ -20,7 +20,7 @@ struct ExperimentMatrix {
         var columns: [String] = []
         for item in cases {
             for index in item.rows.indices where item.base(of: index) != nil {
-                let column = subject.name(item.rows[index].condition, without: item.base.name)
+                let column = ExperimentMatrix.column(item.rows[index].condition, item, subject)
                 if !columns.contains(column) { columns.append(column) }
             }
         }
@@ -33,15 +33,22 @@ struct ExperimentMatrix {
                     let cells = columns.map { column in
                         let index = item.rows.indices.first { index in
                             item.rows[index].condition[item.base.name] == value
-                                && subject.name(item.rows[index].condition, without: item.base.name) == column
+                                && ExperimentMatrix.column(item.rows[index].condition, item, subject) == column
                         }
                         return index.map { ExperimentMatrix.cell(item.rows[$0], measure) }
                             ?? Cell(text: "", isStrong: false, isWeak: true)
                     }
-                    rows.append(("\(name): \(value)", cells))
+                    let other = Condition([(item.base.name, value)])
+                    rows.append(("\(name): \(subject.name(other))", cells))
                 }
             }
         }
+    }
+
+    /// What a condition is compared under. Where isolations are compared, the rows tell which are emulated.
+    private static func column(_ condition: Condition, _ item: CaseResults, _ subject: ReportSubject) -> String {
+        let factors = condition.factors.filter { $0.name != item.base.name }
+        return subject.name(Condition(factors.map { ($0.name, $0.value) }))
     }
 
     private static func cell(_ row: CaseResults.Row, _ measure: Measure) -> Cell {

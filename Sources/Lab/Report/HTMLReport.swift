@@ -15,6 +15,7 @@ public struct HTMLReport {
         HTMLPage.document(title: "Skala lab: \(subject.hostname), \(results.identifier)") {
             header
             answers
+            advice
             contents
             for experiment in measured { ExperimentSection(experiment, subject).markup }
             notMeasured
@@ -73,8 +74,20 @@ public struct HTMLReport {
         }
     }
 
+    @MarkupBuilder private var advice: [Markup] {
+        let table = AdviceTable(results)
+        if !table.rows.isEmpty {
+            Markup("section", [("id", "advice")]) {
+                Markup("h2") { "Which isolation for what?" }
+                HTMLPage.table(AdviceTable.titles, table.rows, numbersFrom: 3)
+                Markup("p", [("class", "note")]) { AdviceTable.note }
+            }
+        }
+    }
+
     private var contents: Markup {
         Markup("nav", [("aria-label", "Contents")]) {
+            if !AdviceTable(results).rows.isEmpty { Markup("a", [("href", "#advice")]) { "Which isolation for what?" } }
             for experiment in measured {
                 Markup("a", [("href", "#" + HTMLPage.anchor(experiment.name))]) { experiment.title }
             }

@@ -19,6 +19,12 @@ public struct MarkdownReport {
         text += "Run \(Markdown.text(results.identifier)). \(facts.compactMap { $0 }.joined(separator: ", ")).\n\n"
         if subject.hasEmulated { text += "> \(ReportSubject.emulationNote)\n\n" }
         if !subject.warnings.isEmpty { text += Markdown.list(subject.warnings.map(Markdown.text)) + "\n" }
+        let advice = AdviceTable(results).rows
+        if !advice.isEmpty {
+            text += "## Which isolation for what?\n\n"
+            text += Markdown.table(AdviceTable.titles, advice, numbersFrom: 3)
+            text += "\n\(Markdown.text(AdviceTable.note))\n\n"
+        }
         for experiment in results.experiments { text += section(experiment) }
         if !subject.obstacles.isEmpty {
             text += "## Not measured\n\n" + Markdown.list(subject.obstacles.map(Markdown.text)) + "\n"

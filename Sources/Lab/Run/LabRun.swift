@@ -25,7 +25,8 @@ public final class LabRun {
     private let show: (Progress) -> Void
     private var record: JSON
     private var done: [Sample] = []
-    private var images: [String: PreparedImage] = [:]
+    /// Of the run that is continued.
+    private var before: JSON = .null
     private var pace: Pace
 
     /// - Parameters:
@@ -45,6 +46,7 @@ public final class LabRun {
             }
             options = try RunOptions(record["options"])
             done = samples
+            before = record
             folder = resuming
         } else {
             folder = RunFolder("\(home)/runs/\(LabRun.identifier())")
@@ -105,11 +107,13 @@ public final class LabRun {
 
     private func firstRecord() throws -> JSON {
         show(pace.progress("looking at the host"))
+        let started = before["started"].string ?? SystemClock.now().text
         return [
-            "version": 1, "id": JSON(folder.identifier), "state": "running", "started": JSON(SystemClock.now().text),
+            "version": 1, "id": JSON(folder.identifier), "state": "running", "started": JSON(started),
             "options": options.json, "host": try HostRecord.read(client),
             "noise": ["before": try Noise.probe(until: bench.deadline(10_000_000_000))],
-            "obstacles": JSON(plan.obstacles), "images": [:],
+            "obstacles": JSON(plan.obstacles),
+            "images": before["images"].isNull ? [:] : before["images"],
             "experiments": JSON(plan.steps.map { $0.json(rounds: rounds($0.experiment)) }),
         ]
     }
@@ -131,15 +135,27 @@ public final class LabRun {
             client: client, roots: "\(home)/images", scratch: bench.scratch, isStopped: isStopped
         ) { [self] text in show(pace.progress(text)) }
         bench.images = [:]
-        for recipe in step.experiment.images {
-            let image = try maker.prepare(recipe)
-            bench.images[recipe.name] = image
-            record["images"][image.reference] = [
-                "size": JSON(image.size), "made": image.made.map { JSON(Double($0) / 1e9) } ?? .null,
-            ]
+        do {
+            for recipe in step.experiment.images { try prepare(recipe, maker) }
+        } catch {
+            // Without its images an experiment cannot be done; the others can.
+            guard !isStopped(), isEngineThere() else { throw error }
+            record["obstacles"] = JSON((record["obstacles"].array ?? []) + [JSON("\(step.experiment.name): \(error)")])
+            for item in step.cases { pace.end(step.experiment.name, item.name) }
+            return try folder.write(record)
         }
         try folder.write(record)
         for item in step.cases { try measure(item, of: step.experiment) }
+    }
+
+    private func prepare(_ recipe: ImageRecipe, _ maker: ImageMaker) throws {
+        let image = try maker.prepare(recipe)
+        bench.images[recipe.name] = image
+        // Of one that was there already it is not known how long it took.
+        guard record["images"][image.reference].isNull || image.made != nil else { return }
+        record["images"][image.reference] = [
+            "size": JSON(image.size), "made": image.made.map { JSON(Double($0) / 1e9) } ?? .null,
+        ]
     }
 
     private func measure(_ item: Case, of experiment: Experiment) throws {
@@ -147,9 +163,9 @@ public final class LabRun {
         let started = SystemClock.monotonicNanoseconds()
         var results = CaseSamples(item, done.filter { $0.experiment == experiment.name && $0.name == item.name })
         for round in (1 - rounds.warmUp)...rounds.most {
-            let isOver = SystemClock.monotonicNanoseconds() - started > rounds.limit && round > 2
-            if round > rounds.least, isOver || results.isPrecise(rounds.precision) { break }
-            if round > 1, isOver, rounds.limit > 0 { break }
+            // Two rounds are needed to tell anything.
+            if round > 2, SystemClock.monotonicNanoseconds() - started > rounds.limit { break }
+            if round > rounds.least, results.isPrecise(rounds.precision) { break }
             var random = SeededOrder(seed: options.seed, round: round, name: "\(experiment.name)/\(item.name)")
             for condition in random.shuffled(item.conditions) where !results.has(condition, round) {
                 // One that did not finish twice will not the third time, and takes the longest of all.

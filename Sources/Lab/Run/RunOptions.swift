@@ -14,6 +14,8 @@ public struct RunOptions: Sendable {
     public var allocations: Set<LabAllocation> = []
     /// Cases that are measured; all where it is empty.
     public var cases: Set<String> = []
+    /// Measures each condition twice, to be compared with itself: where there is no difference, none may be told.
+    public var isAgainstItself = false
     /// Rounds of each condition instead of the experiments' own.
     public var rounds: Int?
 
@@ -22,6 +24,7 @@ public struct RunOptions: Sendable {
     var json: JSON {
         [
             "folders": JSON(folders), "quick": JSON(isQuick), "scale": JSON(scale), "seed": JSON(Int64(clamping: seed)),
+            "againstItself": JSON(isAgainstItself),
             "isolations": JSON(isolations.map(\.rawValue).sorted()),
             "allocations": JSON(allocations.map(\.rawValue).sorted()), "cases": JSON(cases.sorted()),
             "rounds": rounds.map { JSON($0) } ?? .null,
@@ -39,6 +42,7 @@ public struct RunOptions: Sendable {
         isolations = Set((json["isolations"].strings ?? []).compactMap(LabIsolation.init))
         allocations = Set((json["allocations"].strings ?? []).compactMap(LabAllocation.init))
         cases = Set(json["cases"].strings ?? [])
+        isAgainstItself = json["againstItself"].bool ?? false
         rounds = json["rounds"].int.map(Int.init)
     }
 }

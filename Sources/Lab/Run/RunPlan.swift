@@ -31,6 +31,7 @@ public struct RunPlan: Sendable {
             let known = cases.map(\.name)
             if !options.cases.isEmpty { cases = cases.filter { options.cases.contains($0.name) } }
             cases = cases.filter { !$0.conditions.isEmpty }
+            if options.isAgainstItself { cases = cases.map(\.againstItself) }
             if cases.isEmpty {
                 obstacles.append(
                     "\(experiment.name): nothing of it was asked for or is possible (cases: \(known.joined(separator: ", ")))"
@@ -64,7 +65,6 @@ public struct RunPlan: Sendable {
             allocations: options.allocations.isEmpty ? Set(LabAllocation.allCases) : options.allocations,
             processors: HostFacts.onlineCPUs, memory: HostFacts.memoryBytes, cases: options.cases)
     }
-
 }
 
 extension RunPlan.Step {

@@ -15,6 +15,8 @@ enum LabRunCommand {
             .list("case", "NAME", "Measure only these cases of the experiments"),
             .value("rounds", "N", "Measure each condition so often, whatever the intervals are"),
             .value("scale", "SHARE", "Loads take this part of their time: 0.05 makes 30 s of 600 s"),
+            .flag(
+                "against-itself", "Measure each condition twice, and tell differences between the two: there are none"),
             .value("seed", "N", "Of the order of conditions (default 1)"),
             .value("resume", "RUN", "Go on with a run that was stopped"),
             .flag("no-profile", "Do not give the engine what was found, for placement and advice"),
@@ -47,8 +49,13 @@ enum LabRunCommand {
             StandardStreams.error(
                 "stopped; what was measured is kept. Go on with: skala lab run --resume \(run.folder.identifier)\n")
         }
-        if isComplete, !call.arguments.flag("no-profile") { LabProfile.keep(run.folder, call.client) }
-        try call.output.write(LabSummary.text(try RunResults(run.folder)))
+        let results = try RunResults(run.folder)
+        if isComplete, !call.arguments.flag("no-profile"), !options.isAgainstItself {
+            LabProfile.keep(run.folder, call.client)
+        }
+        try call.output.write(LabSummary.text(results))
+        try FileContents.replace(run.folder.reportFile, with: Array(HTMLReport(results).text.utf8))
+        StandardStreams.error("report: \(run.folder.reportFile)\n")
         return isComplete ? 0 : 130
     }
 
@@ -66,6 +73,7 @@ enum LabRunCommand {
         options.isolations = try words(arguments, "isolation", LabIsolation.self)
         options.allocations = try words(arguments, "allocation", LabAllocation.self)
         options.cases = Set(arguments.list("case"))
+        options.isAgainstItself = arguments.flag("against-itself")
         if let rounds = try arguments.int("rounds") {
             guard (1...1000).contains(rounds) else {
                 throw arguments.invalid("rounds", "\(rounds)", "expected 1 to 1000")

@@ -47,10 +47,15 @@ enum LabSummary {
                 cells.append(ratio(row.comparisons[measure.name]))
             }
             cells.append("\(row.trials)")
-            cells.append(row.failures.first.map { String($0.prefix(70)).replacing("\n", with: " ") } ?? "")
+            cells.append(row.failures.first.map(plain) ?? "")
             table.add(cells)
         }
         return table.text
+    }
+
+    /// The begin of what a program said, without what would move the cursor.
+    private static func plain(_ text: String) -> String {
+        String(text.prefix(70).map { $0.unicodeScalars.contains { $0.value < 0x20 || $0.value == 0x7F } ? " " : $0 })
     }
 
     /// `1.25`; in brackets where no difference is proved.
