@@ -100,10 +100,10 @@ struct Answer {
         let kinds: [FindingCheck.Verdict?] = [.agrees, .weaker, .stronger, nil, .differs, .unproved, .unmeasured]
         let parts = kinds.compactMap { kind -> String? in
             let count = checks.count { $0.verdict == kind }
-            return count > 0 ? "\(count) \(kind?.rawValue ?? "in part")" : nil
+            return count > 0 ? "\(kind?.rawValue ?? "in part"): \(count)" : nil
         }
         return [
-            Sentence(subject: "What others found,", text: "\(checks.count) points: \(parts.joined(separator: "; ")).")
+            Sentence(subject: "What others found,", text: "of \(checks.count) points \(parts.joined(separator: "; ")).")
         ]
     }
 

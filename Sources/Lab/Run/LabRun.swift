@@ -17,7 +17,7 @@ public final class LabRun {
 
     public let folder: RunFolder
     public let plan: RunPlan
-    private let options: RunOptions
+    public let options: RunOptions
     private let client: EngineClient
     private let bench: Bench
     private let home: String

@@ -50,7 +50,7 @@ enum LabRunCommand {
                 "stopped; what was measured is kept. Go on with: skala lab run --resume \(run.folder.identifier)\n")
         }
         let results = try RunResults(run.folder)
-        if isComplete, !call.arguments.flag("no-profile"), !options.isAgainstItself {
+        if isComplete, !call.arguments.flag("no-profile"), !run.options.isAgainstItself {
             LabProfile.keep(run.folder, call.client)
         }
         try call.output.write(LabSummary.text(results))
