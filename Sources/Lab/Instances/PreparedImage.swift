@@ -33,6 +33,8 @@ final class PreparedImage {
         let mark = path + ".complete"
         if access(mark, F_OK) == 0 { return path }
         if access(path, F_OK) == 0 { try FileContents.removeTree(path) }
+        // Programs that change their user are in it: nobody but root comes this way.
+        try FileContents.makeDirectories(folder, mode: 0o700)
         try FileContents.makeDirectories(path)
         let created = try client.json(.post("/containers/create", ["Image": JSON(reference), "Cmd": ["/bin/true"]]))
         guard let container = created["Id"].string else { throw SkalaError(.invalid, "the engine named no container") }
