@@ -20,7 +20,7 @@ PROGRAMS = {
     "iproute2": "ip",
     "nftables": "nft",
     "util-linux": "nsenter",
-    "gcc": "cc",
+    "gcc": "cc", "dpkg-dev": "dpkg-source",
     "libc6-dev": "/usr/include/stdio.h",
     "jmeter": "jmeter", "jmeter-http": "/usr/share/jmeter/lib/ext/ApacheJMeter_http.jar",
     "lxd": "lxd", "lxd-client": "lxc",
