@@ -144,7 +144,7 @@ import YAML
         try run.write(["version": 1, "id": "r", "experiments": []])
         let sample = Sample(
             experiment: "x", name: "y", condition: Condition([]), round: 1, started: Timestamp(seconds: 1), elapsed: 0,
-            stolen: 0, trial: Trial(failure: "did not finish within 60 s"))
+            stolen: 0, trial: .unfinished(after: 60_000_000_000))
         try run.append(sample)
         let whole = try FileContents.read(folder.path + "/samples.jsonl")
         try FileContents.replace(folder.path + "/samples.jsonl", with: whole + whole.prefix(20))

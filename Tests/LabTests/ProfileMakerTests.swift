@@ -25,13 +25,14 @@ import Testing
     }
 
     private static func samples(
-        _ name: String, _ condition: [(String, String)], _ measure: String, _ values: [Double?]
+        _ name: String, _ condition: [(String, String)], _ measure: String, _ values: [Double?],
+        failed: Trial = .unfinished(after: 60_000_000_000)
     ) -> [Sample] {
         values.enumerated().map { round, value in
             Sample(
                 experiment: "x", name: name, condition: Condition(condition), round: round + 1,
                 started: Timestamp(seconds: 1_800_000_000), elapsed: 1_000_000, stolen: 0,
-                trial: value.map { Trial(values: [measure: $0]) } ?? Trial(failure: "did not finish within 60 s"))
+                trial: value.map { Trial(values: [measure: $0]) } ?? failed)
         }
     }
 
@@ -113,6 +114,24 @@ import Testing
         #expect(unfinished.value == nil && unfinished.countedLoss == 1)
         // What it makes is what the engine takes.
         #expect(try HostProfile(json: JSON(parsing: profile.json.text)) == profile)
+    }
+
+    /// An image that could not be made is no neighbour's doing.
+    @Test func whatFailedForAnotherReasonIsNoLoss() {
+        let conditions: [JSON] = ["none", "adversarial"].map {
+            ["isolation": "container", "allocation": "shared", "neighbour": JSON($0)]
+        }
+        let item = ProfileMakerTests.item(
+            "compile", resource: "cpu", base: ("neighbour", "none"), measure: ProfileMakerTests.rate,
+            conditions: conditions)
+        let place = [("isolation", "container"), ("allocation", "shared")]
+        let samples =
+            ProfileMakerTests.samples(
+                "compile", place + [("neighbour", "none")], "rate", ProfileMakerTests.values(100))
+            + ProfileMakerTests.samples(
+                "compile", place + [("neighbour", "adversarial")], "rate", [nil, nil],
+                failed: Trial(failure: "ended with status 127: fork-bomb: not found"))
+        #expect(ProfileMaker(RunResults(ProfileMakerTests.run([item]), samples)).profile.entries.isEmpty)
     }
 
     @Test func sizesAndTimesAreThoseOfTheirExperiments() throws {

@@ -24,7 +24,10 @@ enum Runs {
                 var trial = Trial(values: ["rate": Double(100 * (index + 1) + round), "errors": 0])
                 trial.series = ["time": [0, 1, 2], hostile: [1, 2, Double(round)]]
                 trial.remarks = [hostile]
-                if index == 3 { trial = Trial(failure: "did not finish within 60 s " + hostile) }
+                if index == 3 {
+                    trial = .unfinished(after: 60_000_000_000)
+                    trial.failure = "did not finish within 60 s " + hostile
+                }
                 if index == 1, round == 2 { trial = Trial(values: ["errors": 0]) }
                 samples.append(sample("odd", "case", condition, round, trial))
             }

@@ -73,7 +73,8 @@ public struct ProfileMaker {
             !item.rows[base].hasFailed, item.rows[base].summaries[measure.name] != nil
         else { return nil }
         let comparison = row.comparisons[measure.name]
-        guard row.hasFailed || comparison?.ratio != nil else { return nil }
+        // One that failed for another reason than its neighbour says nothing of it.
+        guard row.hasFailed ? row.isUnfinished : comparison?.ratio != nil else { return nil }
         return Finding(
             name: item.name, base: item.base.value, comparison: row.hasFailed ? nil : comparison,
             isHigherBetter: measure.better == .higher)

@@ -26,6 +26,8 @@ public struct Trial: Sendable, Hashable {
     public var values: [String: Double] = [:]
     /// Why there are no values: it did not finish by its deadline, say. A result as well.
     public var failure: String?
+    /// It was still at work at its deadline; false when it could not be measured for another reason.
+    public var isUnfinished = false
     /// Numbers over time, by name.
     public var series: [String: [Double]] = [:]
     /// What should be known of it.
@@ -34,6 +36,13 @@ public struct Trial: Sendable, Hashable {
     public init(values: [String: Double] = [:], failure: String? = nil) {
         self.values = values
         self.failure = failure
+    }
+
+    /// One that was still at work after so many nanoseconds.
+    static func unfinished(after deadline: Int64) -> Trial {
+        var trial = Trial(failure: "did not finish within \(deadline / 1_000_000_000) s")
+        trial.isUnfinished = true
+        return trial
     }
 }
 

@@ -20,6 +20,14 @@ struct SpecReader {
         guard let value = self[key] else { throw root.fault("the key '\(key)' is missing") }
         return value
     }
+
+    /// What `image` names, of the experiment's images.
+    func image(_ images: Set<String>) throws(SkalaError) -> String {
+        let value = try required("image")
+        let name = try value.string()
+        guard images.contains(name) else { throw value.fault("no image '\(name)' stands under 'images'") }
+        return name
+    }
 }
 
 extension YAMLValue {

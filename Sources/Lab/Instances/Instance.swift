@@ -26,6 +26,19 @@ protocol Instance: Startable {
     func isRunning() throws -> Bool
 }
 
+extension Instance {
+    /// Waits until a script in it succeeds.
+    ///
+    /// - Returns: false when the deadline passes before.
+    /// - Throws: when its main program ends meanwhile; `.cancelled` when the user stops.
+    func isReady(_ script: String, environment: [String] = [], until deadline: Deadline) throws -> Bool {
+        try deadline.wait(every: 20_000_000) {
+            guard try isRunning() else { throw SkalaError(.system, "its program ended: \(log())") }
+            return try execute(script, environment: environment, until: deadline).status == 0
+        }
+    }
+}
+
 /// How a script ended.
 struct Execution {
     /// Its exit status; nil when it did not end by the deadline.

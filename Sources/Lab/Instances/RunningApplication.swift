@@ -37,13 +37,9 @@ final class RunningApplication {
         let made = try bench.instance(instance, isolation: isolation)
         instances.append((member.name, made))
         guard let ready = member.ready else { return }
-        let isReady = try deadline.wait(every: 50_000_000) {
-            guard try made.isRunning() else {
-                throw SkalaError(.system, "\(member.name): its program ended: \(made.log())")
-            }
-            return try made.execute(ready, environment: environment, until: deadline).status == 0
+        if try !made.isReady(ready, environment: environment, until: deadline) {
+            failure = "\(member.name) was not ready in time: \(made.log().suffix(300))"
         }
-        if !isReady { failure = "\(member.name) was not ready in time: \(made.log().suffix(300))" }
     }
 
     /// Where the ports of an instance are reached from the host.

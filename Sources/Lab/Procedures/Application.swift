@@ -13,9 +13,7 @@ struct Application: Sendable {
 
     /// Of the keys of an experiment.
     init(_ spec: SpecReader, images: Set<String>) throws(SkalaError) {
-        let image = try spec.required("image")
-        self.image = try image.string()
-        guard images.contains(self.image) else { throw image.fault("no image '\(self.image)' stands under 'images'") }
+        image = try spec.image(images)
         program = try spec["program"]?.string()
         port = Int(try spec["port"]?.integer(1...65535) ?? 80)
         memory = try spec["memory"]?.bytes() ?? 128 << 20

@@ -23,7 +23,7 @@ struct ApplicationSpec: Sendable {
         ) throws(SkalaError) {
             try spec.root.allowOnly(Member.keys)
             self.name = name
-            image = try ApplicationSpec.image(spec, images)
+            image = try spec.image(images)
             program = try spec.required("program").string()
             ready = try spec["ready"]?.string()
             processors = try spec["cpus"]?.number() ?? 1
@@ -48,14 +48,6 @@ struct ApplicationSpec: Sendable {
 
     /// Bytes of all.
     var memory: Int64 { members.reduce(0) { $0 + $1.memory } }
-
-    /// The image that a key names.
-    static func image(_ spec: SpecReader, _ images: Set<String>) throws(SkalaError) -> String {
-        let value = try spec.required("image")
-        let name = try value.string()
-        guard images.contains(name) else { throw value.fault("no image '\(name)' stands under 'images'") }
-        return name
-    }
 
     /// - Parameter above: those whose addresses can stand in it.
     static func environment(

@@ -30,16 +30,13 @@ struct GroupProcedure: Procedure {
         guard !levels.isEmpty else { throw list.fault("at least one level is expected") }
         self.levels = levels
         sharesPod = try spec["share-pod"]?.flag() ?? true
-        let duration = try spec["duration"]?.positiveDuration() ?? 5_000_000_000
-        var workloads: [Workload] = []
-        for (name, value) in try spec.required("workloads").entries() {
-            let workload = try Workload(name, SpecReader(value, quick: nil), images: images, duration: duration)
-            guard case .inside = workload.work, workload.measures.count == 1 else {
-                throw value.fault("a group's workload has 'run', and one measure")
+        workloads = try Workload.all(spec, images: images)
+        for workload in workloads {
+            guard case .inside = workload.work, workload.measures.count == 1, !workload.measures[0].isElapsed else {
+                throw try spec.required("workloads").fault(
+                    "\(workload.name): a group's workload has 'run', and one measure of what it says")
             }
-            workloads.append(workload)
         }
-        self.workloads = workloads
     }
 
     private func copies(_ workload: Workload, _ level: Double) -> Int {
@@ -107,13 +104,10 @@ struct GroupProcedure: Procedure {
         }
         for _ in 0..<count { instances.append(try bench.instance(spec, isolation: isolation)) }
         for instance in instances {
-            if let failure = try WorkloadProcedure.await(instance, workload, deadline) {
-                return Trial(failure: failure)
-            }
-            if let prepare = workload.prepare { _ = try instance.execute(prepare, environment: [], until: deadline) }
+            if let failure = try workload.makeReady(instance, deadline) { return Trial(failure: failure) }
         }
         guard let values = try work(workload, instances, deadline) else {
-            return Trial(failure: "did not finish within \(workload.deadline / 1_000_000_000) s")
+            return .unfinished(after: workload.deadline)
         }
         let memory = Double(before - HostMemory.available()) / Double(count) / Double(1 << 20)
         let total = values.reduce(0, +)
@@ -130,7 +124,10 @@ struct GroupProcedure: Procedure {
         // A file of each container's own that is there when the work has ended.
         let job = "( (\n\(script)\n) >/tmp/lab.output 2>&1; echo $? >/tmp/lab.status ) >/dev/null 2>&1 </dev/null &"
         for instance in instances {
-            _ = try instance.execute(job, environment: ["DURATION=\(seconds)"], until: deadline)
+            let started = try instance.execute(job, environment: ["DURATION=\(seconds)"], until: deadline)
+            guard started.status == 0 else {
+                throw SkalaError(.system, "\(workload.name): its work did not begin: \(started.output.suffix(300))")
+            }
         }
         try deadline.pause(workload.duration)
         var values: [Double] = []
@@ -139,7 +136,11 @@ struct GroupProcedure: Procedure {
                 try instance.execute("test -s /tmp/lab.status", environment: [], until: deadline).status == 0
             }
             guard hasEnded else { return nil }
-            let said = try instance.execute("cat /tmp/lab.output", environment: [], until: deadline)
+            let end = "cat /tmp/lab.output; exit $(cat /tmp/lab.status)"
+            let said = try instance.execute(end, environment: [], until: deadline)
+            guard said.status == 0 else {
+                throw SkalaError(.system, "\(workload.name) ended with an error: \(said.output.suffix(300))")
+            }
             guard let value = workload.measures[0].value(in: said) else {
                 throw SkalaError(.invalid, "\(workload.name): no value in its output:\n\(said.output.suffix(1000))")
             }

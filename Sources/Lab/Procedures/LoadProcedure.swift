@@ -52,12 +52,13 @@ struct LoadProcedure: Procedure {
         try value.allowOnly(["instance", "port", "path"])
         let spec = SpecReader(value, quick: nil)
         let instance = try spec.required("instance")
-        guard application.members.contains(where: { $0.name == (try? instance.string()) }) else {
+        let name = try instance.string()
+        guard application.members.contains(where: { $0.name == name }) else {
             throw instance.fault("no such instance stands under 'instances'")
         }
         let path = try spec["path"]?.string() ?? "/"
         guard path.hasPrefix("/") else { throw value.fault("a path begins with /") }
-        return (try instance.string(), Int(try spec.required("port").integer(1...65535)), path)
+        return (name, Int(try spec.required("port").integer(1...65535)), path)
     }
 
     /// Users from one on, to all of them when `rise` of the written duration is over: in proportion in a shorter one.

@@ -16,6 +16,9 @@ struct MeasurePattern: Sendable {
     private let place: Place
     private let scale: Double
 
+    /// The time its script takes, instead of something it says.
+    var isElapsed: Bool { if case .elapsed = place { true } else { false } }
+
     static func read(_ value: YAMLValue) throws(SkalaError) -> [MeasurePattern] {
         var measures: [MeasurePattern] = []
         for (name, value) in try value.entries() { measures.append(try MeasurePattern(name, value)) }
@@ -68,6 +71,7 @@ struct MeasurePattern: Sendable {
         // Programs may say something before their document, or after it.
         guard let start = output.utf8.firstIndex(of: UInt8(ascii: "{")),
             let end = output.utf8.lastIndex(of: UInt8(ascii: "}")), start < end,
+            // What is no document has no value.
             var json = try? JSON(parsing: Array(output.utf8[start...end]))
         else { return nil }
         for part in path { json = Int(part).map { json[$0] } ?? json[part] }

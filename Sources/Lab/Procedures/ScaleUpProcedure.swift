@@ -34,7 +34,7 @@ struct ScaleUpProcedure: Procedure {
         let value = try spec.required("service")
         try value.allowOnly(ScaleUpProcedure.serviceKeys)
         let own = SpecReader(value, quick: nil)
-        image = try ApplicationSpec.image(own, images)
+        image = try own.image(images)
         path = try own["path"]?.string() ?? "/"
         guard path.hasPrefix("/") else { throw value.fault("a path begins with /") }
         service = LabService.Spec(

@@ -41,16 +41,24 @@ struct Workload: Sendable {
         "duration", "deadline", "resource", "neighbours",
     ]
 
-    init(_ name: String, _ spec: SpecReader, images: Set<String>, duration shared: Int64) throws(SkalaError) {
+    /// All of an experiment; of each, quick values take the place of single keys.
+    static func all(_ spec: SpecReader, images: Set<String>) throws(SkalaError) -> [Workload] {
+        let duration = try spec["duration"]?.positiveDuration() ?? 5_000_000_000
+        var workloads: [Workload] = []
+        for (name, value) in try SpecReader(spec.root, quick: nil).required("workloads").entries() {
+            let quick = spec.quick?["workloads"]?[name]
+            if let quick { try quick.allowOnly(keys) }
+            workloads.append(try Workload(name, SpecReader(value, quick: quick), images: images, duration: duration))
+        }
+        return workloads
+    }
+
+    private init(_ name: String, _ spec: SpecReader, images: Set<String>, duration shared: Int64) throws(SkalaError) {
         let root = spec.root
         try root.allowOnly(Workload.keys)
         self.name = name
         title = try spec["title"]?.string() ?? name
-        let image = try spec.required("image")
-        self.image = try image.string()
-        guard images.contains(self.image) else {
-            throw image.fault("no image '\(self.image)' stands under 'images'")
-        }
+        image = try spec.image(images)
         program = try spec["program"]?.string()
         ready = try spec["ready"]?.string()
         prepare = try spec["prepare"]?.string()
@@ -82,6 +90,18 @@ struct Workload: Sendable {
         if let script = spec["run"] { return .inside(try script.string()) }
         if let script = spec["client"] { return .outside(try script.string()) }
         return try spec["requests"].map { (value) throws(SkalaError) in .requests(try RequestLoad(value)) }
+    }
+
+    /// Waits until an instance is ready for its work, and prepares that.
+    ///
+    /// - Returns: why it is not ready; nil when it is.
+    func makeReady(_ instance: any Instance, _ deadline: Deadline) throws -> String? {
+        if let ready, try !instance.isReady(ready, until: deadline) {
+            return "was not ready \(self.deadline / 1_000_000_000) s after its start"
+        }
+        guard let prepare else { return nil }
+        let prepared = try instance.execute(prepare, environment: [], until: deadline)
+        return prepared.status == 0 ? nil : "could not be prepared: \(prepared.output.suffix(300))"
     }
 
     /// What a trial of it finds.

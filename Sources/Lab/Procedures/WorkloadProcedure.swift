@@ -17,19 +17,13 @@ struct WorkloadProcedure: Procedure {
     init(_ spec: SpecReader, images: Set<String>) throws(SkalaError) {
         isolations = try spec.required("isolations").words(LabIsolation.self)
         allocations = try spec.required("allocations").words(LabAllocation.self)
-        let duration = try spec["duration"]?.positiveDuration() ?? 5_000_000_000
         settle = try spec["settle"]?.duration() ?? 1_000_000_000
-        var workloads: [Workload] = []
-        let required = try spec.required("workloads")
-        for (name, value) in try SpecReader(spec.root, quick: nil).required("workloads").entries() {
-            let quick = spec.quick?["workloads"]?[name]
-            if let quick { try quick.allowOnly(Workload.keys) }
-            workloads.append(try Workload(name, SpecReader(value, quick: quick), images: images, duration: duration))
-        }
+        workloads = try Workload.all(spec, images: images)
         let names = Set(workloads.map(\.name))
         for workload in workloads {
             for neighbour in workload.neighbours where !names.contains(neighbour.workload) {
-                throw required.fault("\(workload.name): no workload '\(neighbour.workload)' to be its neighbour")
+                throw try spec.required("workloads").fault(
+                    "\(workload.name): no workload '\(neighbour.workload)' to be its neighbour")
             }
         }
         let isMeasured = Set(workloads.filter { !$0.allMeasures.isEmpty }.map(\.name))
@@ -41,7 +35,6 @@ struct WorkloadProcedure: Procedure {
         } else {
             measured = workloads.map(\.name).filter(isMeasured.contains)
         }
-        self.workloads = workloads
     }
 
     private func workload(_ name: String) -> Workload? { workloads.first { $0.name == name } }
@@ -107,13 +100,7 @@ struct WorkloadProcedure: Procedure {
         let deadline = bench.deadline(workload.deadline)
         let victim = try bench.instance(spec(workload, allocation, isolation, role: "victim"), isolation: isolation)
         defer { victim.remove() }
-        if let failure = try WorkloadProcedure.await(victim, workload, deadline) { return Trial(failure: failure) }
-        if let prepare = workload.prepare {
-            let prepared = try victim.execute(prepare, environment: [], until: deadline)
-            guard prepared.status == 0 else {
-                return Trial(failure: "could not be prepared: \(prepared.output.suffix(300))")
-            }
-        }
+        if let failure = try workload.makeReady(victim, deadline) { return Trial(failure: failure) }
         let rivalry = condition["neighbour"].flatMap(Rivalry.init) ?? .none
         let other = workload.neighbours.first { $0.rivalry == rivalry }.flatMap { self.workload($0.workload) }
         guard let other else { return try WorkloadProcedure.work(workload, victim, deadline, bench) }
@@ -141,7 +128,11 @@ struct WorkloadProcedure: Procedure {
         }
         let instance = try bench.instance(neighbour, isolation: isolation)
         defer { instance.remove() }
-        let load = try startLoad(of: workload, on: instance, deadline, bench)
+        // Alone it would look as if its neighbour did no harm.
+        if let failure = try workload.makeReady(instance, deadline) {
+            return Trial(failure: "the neighbour \(workload.name) \(failure)")
+        }
+        let load = try startLoad(of: workload, on: instance, bench)
         defer { load?.stop() }
         try deadline.pause(settle)
         var trial = try body()
@@ -153,14 +144,11 @@ struct WorkloadProcedure: Procedure {
     }
 
     private func startLoad(
-        of workload: Workload, on instance: any Instance, _ deadline: Deadline, _ bench: Bench
+        of workload: Workload, on instance: any Instance, _ bench: Bench
     ) throws -> BackgroundLoad? {
         switch workload.work {
-        case .requests(let load):
-            _ = try WorkloadProcedure.await(instance, workload, deadline)
-            return try BackgroundLoad(load, address: instance.address)
+        case .requests(let load): return try BackgroundLoad(load, address: instance.address)
         case .outside(let script):
-            _ = try WorkloadProcedure.await(instance, workload, deadline)
             return try BackgroundLoad(script: script, target: instance.address, image: workload.image, bench: bench)
         case .inside, nil: return nil
         }
@@ -172,18 +160,6 @@ struct WorkloadProcedure: Procedure {
         InstanceSpec(
             image: workload.image, program: workload.program, processors: workload.processors, memory: workload.memory,
             allocation: isolation == .pod && allocation == .dedicated ? .hard : allocation, role: role)
-    }
-
-    /// Waits until an instance is ready; why it is not, otherwise.
-    static func await(_ instance: any Instance, _ workload: Workload, _ deadline: Deadline) throws -> String? {
-        guard let ready = workload.ready else { return nil }
-        let isReady = try deadline.wait(every: 20_000_000) {
-            guard try instance.isRunning() else {
-                throw SkalaError(.system, "\(workload.name): its program ended: \(instance.log())")
-            }
-            return try instance.execute(ready, environment: [], until: deadline).status == 0
-        }
-        return isReady ? nil : "was not ready \(workload.deadline / 1_000_000_000) s after its start"
     }
 
     /// The work itself, measured.
@@ -205,7 +181,7 @@ struct WorkloadProcedure: Procedure {
         case nil: throw SkalaError(.invalid, "\(workload.name) measures nothing")
         }
         guard let status = execution.status else {
-            return Trial(failure: "did not finish within \(workload.deadline / 1_000_000_000) s")
+            return .unfinished(after: workload.deadline)
         }
         guard status == 0 else {
             return Trial(failure: "ended with status \(status): \(execution.output.suffix(300))")

@@ -65,7 +65,7 @@ struct FindingCheck {
         _ expectation: Expectation, _ row: CaseResults.Row, _ comparison: Comparison?, _ measure: Measure
     ) -> Verdict {
         if row.hasFailed {
-            let isLate = CaseFigures.absence(row) == "did not finish"
+            let isLate = row.isUnfinished
             switch expectation.outcome {
             case .unfinished: return isLate ? .agrees : .unmeasured
             case .worse: return isLate ? (expectation.factor == nil ? .agrees : .stronger) : .unmeasured

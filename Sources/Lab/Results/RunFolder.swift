@@ -76,6 +76,7 @@ public struct Sample: Sendable, Hashable {
             "values": .object(JSONObject(trial.values.sorted { $0.key < $1.key }.map { ($0.key, JSON($0.value)) })),
         ]
         if let failure = trial.failure { json["failure"] = JSON(failure) }
+        if trial.isUnfinished { json["unfinished"] = true }
         if !trial.remarks.isEmpty { json["remarks"] = JSON(trial.remarks) }
         if !trial.series.isEmpty {
             json["series"] = .object(
@@ -94,6 +95,7 @@ extension Sample {
             let elapsed = json["elapsed"].double
         else { return nil }
         var trial = Trial(failure: json["failure"].string)
+        trial.isUnfinished = json["unfinished"].bool ?? false
         for (key, value) in json["values"].object?.members ?? [] { trial.values[key] = value.double }
         for (key, value) in json["series"].object?.members ?? [] {
             trial.series[key] = value.array?.compactMap(\.double)

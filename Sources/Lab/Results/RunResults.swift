@@ -93,8 +93,10 @@ public struct CaseResults: Sendable {
         public let remarks: [String]
         public let samples: [Sample]
 
-        /// It could not be measured in most of its trials: it did not finish, for instance.
+        /// It has no values in most of its trials.
         public var hasFailed: Bool { trials > 0 && failed * 2 >= trials }
+        /// It was still at work at its deadline in most of them: a result, where a failure for another reason is none.
+        public var isUnfinished: Bool { hasFailed && samples.count { $0.trial.isUnfinished } * 2 >= trials }
     }
 
     public let name: String

@@ -13,8 +13,7 @@ struct CaseFigures {
     /// Why a row has no value.
     static func absence(_ row: CaseResults.Row) -> String {
         guard row.trials > 0 else { return "not measured" }
-        let isLate = row.failures.contains { $0.hasPrefix("did not finish") }
-        return isLate ? "did not finish" : row.failed > 0 ? "failed" : "no value"
+        return row.isUnfinished ? "did not finish" : row.failed > 0 ? "failed" : "no value"
     }
 
     /// The figure that shows a measure best; nil where nothing has a value.
