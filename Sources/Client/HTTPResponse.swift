@@ -44,6 +44,18 @@ public final class HTTPResponse {
         return body.isEmpty ? .null : try JSON(parsing: body)
     }
 
+    /// Hands on the messages of work that the engine reports on while it is under way.
+    ///
+    /// - Throws: the engine's error message, at once.
+    public func messages(_ body: (JSON) throws -> Void) throws {
+        while let message = try nextDocument() {
+            if let error = message["errorDetail"]["message"].string ?? message["error"].string {
+                throw SkalaError(.system, error)
+            }
+            try body(message)
+        }
+    }
+
     /// The next of a body's JSON documents, one a line; nil at the end.
     public func nextDocument() throws -> JSON? {
         while true {

@@ -28,6 +28,15 @@ public struct ExperimentFolders: Sendable {
         return known.sorted { $0.key < $1.key }.map { ($0.key, $0.value) }
     }
 
+    /// The same; no experiments are an error.
+    public func required() throws(SkalaError) -> [(name: String, folder: String)] {
+        let known = all()
+        guard known.isEmpty else { return known }
+        throw SkalaError(
+            .notFound,
+            "no experiments in \(folders.joined(separator: ", ")); name a folder of them with --experiments")
+    }
+
     /// The folder of an experiment, by its name or its path.
     public func find(_ name: String) throws(SkalaError) -> String {
         if name.contains("/") {
@@ -38,13 +47,9 @@ public struct ExperimentFolders: Sendable {
             while path.count > 1, path.hasSuffix("/") { path.removeLast() }
             return path
         }
-        let known = all()
+        let known = try required()
         if let found = known.first(where: { $0.name == name }) { return found.folder }
-        let names = known.map(\.name)
         throw SkalaError(
-            .notFound,
-            names.isEmpty
-                ? "no experiments in \(folders.joined(separator: ", ")); name a folder of them with --experiments"
-                : "unknown experiment '\(name)': there are \(names.joined(separator: ", "))")
+            .notFound, "unknown experiment '\(name)': there are \(known.map(\.name).joined(separator: ", "))")
     }
 }

@@ -12,7 +12,7 @@ final class Bench {
     private let isStopped: () -> Bool
     /// Of the experiment under way, by the name it calls them by.
     var images: [String: PreparedImage] = [:]
-    private var podCount = 0
+    private var nameCount = 0
     private var pods: [String] = []
 
     init(client: EngineClient, run: String, scratch: String, isStopped: @escaping () -> Bool) {
@@ -33,20 +33,20 @@ final class Bench {
         var spec = spec
         spec.image = image.reference
         if isolation == .pod, !spec.annotations.contains(where: { $0.name == "skala.pod" }) {
-            spec.annotations.append(("skala.pod", newPod()))
+            spec.annotations.append(("skala.pod", newName()))
         }
         return try ContainerInstance(spec, isolation: isolation, run: run, client: client)
     }
 
-    /// The name of a pod that does not exist.
-    func newPod() -> String {
-        podCount += 1
-        return "lab-\(run)-\(podCount)"
+    /// A name that nothing has yet.
+    func newName() -> String {
+        nameCount += 1
+        return "lab-\(run)-\(nameCount)"
     }
 
     /// A pod with room for so many containers of one kind.
     func pod(for spec: InstanceSpec, members: Int) throws -> String {
-        let name = newPod()
+        let name = newName()
         let memory = spec.memory * Int64(members) + 128 << 20
         let processors = min(Double(HostFacts.onlineCPUs), spec.processors * Double(members))
         try client.json(

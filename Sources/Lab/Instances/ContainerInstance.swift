@@ -53,7 +53,6 @@ final class ContainerInstance: Instance {
         var annotations: JSON = host["Annotations"].isNull ? [:] : host["Annotations"]
         for annotation in spec.annotations { annotations[annotation.name] = JSON(annotation.value) }
         if annotations.object?.isEmpty == false { host["Annotations"] = annotations }
-        for member in spec.hostConfig.object?.members ?? [] { host[member.key] = member.value }
         var body: JSON = [
             "Image": JSON(spec.image), "Env": JSON(spec.environment), "HostConfig": host,
             "Labels": [label: JSON(run), "skala.lab.role": JSON(spec.role)],
@@ -125,14 +124,8 @@ final class ContainerInstance: Instance {
 
     /// Does what the engine reports on while it is under way, and answers its result.
     private func work(_ request: HTTPRequest) throws -> JSON {
-        let answer = try client.send(request)
         var result: JSON = .null
-        while let message = try answer.nextDocument() {
-            if let error = message["errorDetail"]["message"].string ?? message["error"].string {
-                throw SkalaError(.system, error)
-            }
-            if !message["aux"].isNull { result = message["aux"] }
-        }
+        try client.send(request).messages { if !$0["aux"].isNull { result = $0["aux"] } }
         return result
     }
 
@@ -147,12 +140,6 @@ final class ContainerInstance: Instance {
         else { return "" }
         var frames = StreamDemultiplexer()
         return frames.take(bytes).map { String(decoding: $0.bytes, as: UTF8.self) }.joined()
-    }
-
-    /// The engine's figures of it.
-    func stats() throws -> JSON {
-        try client.json(
-            .get("/containers/\(id)/stats", query: [("stream", "0"), ("one-shot", "1")]))
     }
 
     func remove() {

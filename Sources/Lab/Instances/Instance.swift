@@ -60,8 +60,6 @@ struct InstanceSpec: Sendable {
     var memory: Int64 = 512 << 20
     var environment: [String] = []
     var allocation = LabAllocation.hard
-    /// A further annotation or two, or fields of HostConfig.
-    var hostConfig: JSON = [:]
     var annotations: [(name: String, value: String)] = []
     /// For people who look at `skala ps`.
     var role = "victim"

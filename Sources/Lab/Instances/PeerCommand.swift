@@ -9,7 +9,8 @@ enum Peer: String, Sendable, CaseIterable {
     /// Why it cannot be used on this host; nil when it can.
     var obstacle: String? {
         guard geteuid() == 0 else { return "\(rawValue): it is run as root" }
-        guard ImageMaker.find(rawValue) != nil else { return "\(rawValue): not installed" }
+        guard HostProgram.find(rawValue) != nil else { return "\(rawValue): not installed" }
+        // What cannot be read here fails when it starts.
         if self == .crun, let layout = try? CgroupLayout.detect(), layout.limitsOnVersion1, layout.version2 != nil {
             return "crun: it refuses a host with cgroup versions 1 and 2 at once"
         }
@@ -35,7 +36,7 @@ final class PeerCommand: Startable {
         self.name = name
         folder = "\(scratch)/\(name)"
         try FileContents.makeDirectories(folder)
-        let path = ImageMaker.find(peer.rawValue) ?? peer.rawValue
+        let path = HostProgram.find(peer.rawValue) ?? peer.rawValue
         let configuration = PeerCommand.configuration(program, root: root, name: name)
         try FileContents.replace("\(folder)/config.json", with: Array(configuration.text.utf8))
         let command = [path, "run", "--bundle", folder, name]
@@ -71,13 +72,14 @@ final class PeerCommand: Startable {
 
     func remove() {
         guard process != 0 else { return }
-        let path = ImageMaker.find(peer.rawValue) ?? peer.rawValue
+        let path = HostProgram.find(peer.rawValue) ?? peer.rawValue
         let end = [path, "delete", "--force", name]
         // One that ended by itself is not there any more; its process is waited for in any case.
         _ = try? Subprocess.output(end, limit: 1 << 16)
         kill(-process, SIGKILL)
         _ = try? Subprocess.wait(process)
         process = 0
+        // The run's own folder goes in any case.
         try? FileContents.removeTree(folder)
     }
 }

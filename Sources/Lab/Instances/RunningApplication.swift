@@ -12,7 +12,7 @@ final class RunningApplication {
     ///   - deadline: until when all must be ready.
     /// - Throws: `.cancelled` when the user stops, or why one could not be made; nothing is left then.
     init(_ spec: ApplicationSpec, isolation: LabIsolation, in bench: Bench, until deadline: Deadline) throws {
-        let pod = isolation == .pod ? bench.newPod() : nil
+        let pod = isolation == .pod ? bench.newName() : nil
         do {
             for member in spec.members where failure == nil {
                 try start(member, isolation, pod: pod, bench, deadline)

@@ -17,7 +17,7 @@ struct DensityProcedure: Procedure {
         Measure("memory", unit: "MiB each", better: .lower), Measure("disk", unit: "MiB each", better: .lower),
         Measure("start", unit: "s for all", better: .lower),
     ]
-    /// Of the host's free memory so much is used at most, when each instance takes as much as a small VM.
+    /// What an instance is expected to take, in bytes, with much to spare: what would fill two thirds of the host is not tried.
     private static let footprint: [LabIsolation: Int64] = [.process: 8 << 20, .container: 12 << 20, .microvm: 64 << 20]
 
     init(_ spec: SpecReader, images: Set<String>) throws(SkalaError) {
@@ -36,8 +36,7 @@ struct DensityProcedure: Procedure {
     }
 
     private func fits(_ isolation: LabIsolation, _ count: Int, _ scope: Scope) -> Bool {
-        let each = max(DensityProcedure.footprint[isolation] ?? 0, 0)
-        return each * Int64(count) < scope.memory * 2 / 3
+        (DensityProcedure.footprint[isolation] ?? 0) * Int64(count) < scope.memory * 2 / 3
     }
 
     /// Servers of the host itself would all want the same port.

@@ -73,7 +73,7 @@ struct ScaleUpProcedure: Procedure {
 
     func cases(_ scope: Scope) -> [Case] {
         let possible = isolations.filter(scope.isolations.contains)
-        guard let first = possible.first, ImageMaker.find("haproxy") != nil else { return [] }
+        guard let first = possible.first, HostProgram.find("haproxy") != nil else { return [] }
         return [
             Case(
                 "scale-up", title: "The load doubles",
@@ -84,7 +84,7 @@ struct ScaleUpProcedure: Procedure {
     }
 
     func obstacles(_ scope: Scope) -> [String] {
-        ImageMaker.find("haproxy") == nil
+        HostProgram.find("haproxy") == nil
             ? ["requests to services are balanced by haproxy, which is not installed"] : []
     }
 

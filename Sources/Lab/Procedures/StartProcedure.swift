@@ -89,7 +89,7 @@ struct StartProcedure: Procedure {
 
     /// Into a pod whose first container answers already; each on a port of its own, since they share the address.
     private func join(_ spec: InstanceSpec, _ deadline: Deadline, _ bench: Bench) throws -> Trial {
-        let pod = bench.newPod()
+        let pod = bench.newName()
         var first = spec
         first.program = "exec sleep 1000000"
         first.usesImageCommand = false
@@ -118,7 +118,7 @@ struct StartProcedure: Procedure {
         }
         let root = try image.root(bench.client)
         return try measure(bench.deadline(15_000_000_000)) {
-            try PeerCommand(peer, program: program, root: root, name: bench.newPod(), scratch: bench.scratch)
+            try PeerCommand(peer, program: program, root: root, name: bench.newName(), scratch: bench.scratch)
         }
     }
 

@@ -10,6 +10,8 @@ public struct RunFolder: Sendable {
     public init(_ path: String) { self.path = path }
 
     public var identifier: String { path.split(separator: "/").last.map(String.init) ?? path }
+    /// Whether something of a run is there.
+    public var exists: Bool { access(recordFile, F_OK) == 0 }
     var recordFile: String { path + "/run.json" }
     var samplesFile: String { path + "/samples.jsonl" }
     /// Where its report is written, when no other place is named.

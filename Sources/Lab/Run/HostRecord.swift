@@ -36,6 +36,7 @@ enum HostRecord {
     }
 
     private static func cgroups() -> String {
+        // It is told as unknown, and hinders nothing.
         guard let layout = try? CgroupLayout.detect() else { return "unknown" }
         return layout.limitsOnVersion1 ? (layout.version2 == nil ? "version 1" : "hybrid") : "version 2"
     }
@@ -61,7 +62,7 @@ enum HostRecord {
 
     /// A small file of /proc or /sys; empty where it is missing.
     static func text(_ path: String) -> String {
-        (try? FileContents.read(path)).map { String(decoding: $0, as: UTF8.self) } ?? ""
+        (try? SmallFile.text(path)) ?? ""
     }
 }
 

@@ -17,17 +17,13 @@ struct ImageMaker {
     static func obstacle(_ recipe: ImageRecipe) -> String? {
         guard case .folder(_, let debian) = recipe.source else { return nil }
         guard geteuid() == 0 else { return "image \(recipe.name): making an image needs root" }
-        guard find("mmdebstrap") != nil else {
+        guard HostProgram.find("mmdebstrap") != nil else {
             return "image \(recipe.name): it is made of Debian packages, which needs the program mmdebstrap"
         }
-        guard debian.sources.isEmpty || find("dpkg-source") != nil else {
+        guard debian.sources.isEmpty || HostProgram.find("dpkg-source") != nil else {
             return "image \(recipe.name): it has source packages, which need dpkg-source (package dpkg-dev)"
         }
         return nil
-    }
-
-    static func find(_ program: String) -> String? {
-        Subprocess.find(program, path: "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
     }
 
     func prepare(_ recipe: ImageRecipe) throws -> PreparedImage {
@@ -62,11 +58,14 @@ struct ImageMaker {
     }
 
     private func pull(_ reference: String) throws {
-        let answer = try client.send(.post("/images/create", query: [("fromImage", reference)]))
-        while let message = try answer.nextDocument() {
-            if let error = message["errorDetail"]["message"].string ?? message["error"].string {
-                throw SkalaError(.system, "\(reference): \(error)")
+        // The engine goes on; whoever stops does not wait for it.
+        let deadline = Deadline(in: .max / 2, isStopped: isStopped)
+        do {
+            try client.send(.post("/images/create", query: [("fromImage", reference)])).messages { _ in
+                try deadline.check()
             }
+        } catch let error as SkalaError where error.code != .cancelled {
+            throw error.within("image \(reference), which the engine does not have, cannot be pulled")
         }
     }
 
@@ -101,7 +100,7 @@ struct ImageMaker {
 
     private func command(_ folder: String, _ recipe: ImageRecipe.DebianRecipe) throws -> [String] {
         var command = [
-            ImageMaker.find("mmdebstrap") ?? "mmdebstrap", "--variant=minbase", "--mode=root",
+            HostProgram.find("mmdebstrap") ?? "mmdebstrap", "--variant=minbase", "--mode=root",
             "--dpkgopt=path-exclude=/usr/share/doc/*", "--dpkgopt=path-exclude=/usr/share/man/*",
             "--dpkgopt=path-exclude=/usr/share/locale/*", "--aptopt=Apt::Install-Recommends \"false\"",
             "--include=\(recipe.packages.joined(separator: ","))",
@@ -127,14 +126,12 @@ struct ImageMaker {
     private func importArchive(_ path: String, as reference: String) throws {
         let file = try OwnedDescriptor.open(path, O_RDONLY)
         let name = reference.split(separator: ":").map(String.init)
-        let answer = try client.send(
+        try client.send(
             HTTPRequest(
                 "POST", "/images/create",
                 query: [("fromSrc", "-"), ("repo", name[0]), ("tag", name[1]), ("changes", "CMD [\"/bin/sh\"]")],
-                body: .stream(contentType: "application/x-tar") { try Pipe.read(file.raw, upTo: 1 << 18) }))
-        while let message = try answer.nextDocument() {
-            if let error = message["error"].string { throw SkalaError(.system, "\(reference): \(error)") }
-        }
+                body: .stream(contentType: "application/x-tar") { try Pipe.read(file.raw, upTo: 1 << 18) })
+        ).messages { _ in }
     }
 
     private func suite() throws -> String {
@@ -147,7 +144,7 @@ struct ImageMaker {
 
     /// This host's own sources of Debian packages, one a line: so that images come from the mirror it uses.
     private func debianSources(withSources: Bool) throws -> String {
-        guard let apt = ImageMaker.find("apt-get") else {
+        guard let apt = HostProgram.find("apt-get") else {
             throw SkalaError(.unavailable, "images of packages can only be made on Debian and what is made of it")
         }
         let format =

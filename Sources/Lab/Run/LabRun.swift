@@ -28,6 +28,8 @@ public final class LabRun {
     /// Of the run that is continued.
     private var before: JSON = .null
     private var pace: Pace
+    /// What could not be measured although it was planned, and why.
+    public private(set) var obstacles: [String] = []
 
     /// - Parameters:
     ///   - home: the lab's folder, which holds `runs` and the files of images.
@@ -58,7 +60,7 @@ public final class LabRun {
         self.show = show
         plan = try RunPlan(options, client: client)
         bench = Bench(
-            client: client, run: folder.identifier, scratch: "\(home)/scratch", isStopped: isStopped)
+            client: client, run: folder.identifier, scratch: folder.path + "/scratch", isStopped: isStopped)
         record = [:]
         pace = Pace()
         for step in plan.steps { pace.add(step, rounds(step.experiment)) }
@@ -82,13 +84,13 @@ public final class LabRun {
     ///
     /// - Returns: whether it came to its end; false when the user stopped it.
     public func run() throws -> Bool {
-        try FileContents.makeDirectories(folder.path)
-        try FileContents.makeDirectories(bench.scratch, mode: 0o700)
-        let lock = try OwnedDescriptor.open("\(home)/lock", O_RDWR | O_CREAT)
-        guard flock(lock.raw, LOCK_EX | LOCK_NB) == 0 else {
-            throw SkalaError(.conflict, "another run of the lab is under way (\(home)/lock)")
-        }
+        try FileContents.makeDirectories(home)
+        let locks = try LabRun.lock(home, client.address)
+        defer { for lock in locks { lock.close() } }
         try Bench.removeLeftovers(client)
+        try FileContents.makeDirectories(bench.scratch, mode: 0o700)
+        // What cannot be removed is a few small files in the run's folder.
+        defer { try? FileContents.removeTree(bench.scratch) }
         record = try firstRecord()
         try folder.write(record)
         do {
@@ -99,9 +101,22 @@ public final class LabRun {
             try end("stopped")
             return false
         } catch {
-            // The error that ended it is the one to tell.
+            // The error that ended it is the one to tell; without an engine nothing can be removed either.
             try? end("failed")
-            throw error
+            throw (error as? KernelError)?.asSkalaError ?? error
+        }
+    }
+
+    /// Runs would measure, and remove, each other: there is one of an engine, and one of a lab's folder.
+    private static func lock(_ home: String, _ engine: EngineAddress) throws -> [OwnedDescriptor] {
+        let folder = engine.path.split(separator: "/").dropLast().map { "/" + $0 }.joined()
+        return try [home, folder.isEmpty ? "/" : folder].map { path in
+            let lock = try OwnedDescriptor.open(path, O_RDONLY)
+            guard flock(lock.raw, LOCK_EX | LOCK_NB) == 0 else {
+                throw SkalaError(
+                    .conflict, "another run of the lab is under way, with this folder or this engine (\(path))")
+            }
+            return lock
         }
     }
 
@@ -119,11 +134,13 @@ public final class LabRun {
     }
 
     private func end(_ state: String) throws {
-        try Bench.removeLeftovers(client)
         record["state"] = JSON(state)
+        record["ended"] = JSON(SystemClock.now().text)
+        // First of all: an engine that has gone cannot be asked for the rest.
+        try folder.write(record)
+        try Bench.removeLeftovers(client)
         // The engine knows what its VMs run on once there was one.
         record["host"]["accelerator"] = try client.json(.get("/info"))["Accelerator"]
-        record["ended"] = JSON(SystemClock.now().text)
         if state == "complete" {
             record["noise"]["after"] = try Noise.probe(until: bench.deadline(10_000_000_000))
         }
@@ -140,7 +157,9 @@ public final class LabRun {
         } catch {
             // Without its images an experiment cannot be done; the others can.
             guard !isStopped(), isEngineThere() else { throw error }
-            record["obstacles"] = JSON((record["obstacles"].array ?? []) + [JSON("\(step.experiment.name): \(error)")])
+            let obstacle = "\(step.experiment.name): \((error as? KernelError)?.asSkalaError.message ?? "\(error)")"
+            obstacles.append(obstacle)
+            record["obstacles"] = JSON((record["obstacles"].array ?? []) + [JSON(obstacle)])
             for item in step.cases { pace.end(step.experiment.name, item.name) }
             return try folder.write(record)
         }
@@ -202,5 +221,6 @@ public final class LabRun {
             elapsed: elapsed, stolen: noise.stolen, trial: trial)
     }
 
-    private func isEngineThere() -> Bool { (try? client.json(.get("/_ping"))) != nil }
+    /// Its answer is no document.
+    private func isEngineThere() -> Bool { (try? client.send(.get("/_ping")).all()) != nil }
 }

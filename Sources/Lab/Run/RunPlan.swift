@@ -50,7 +50,7 @@ public struct RunPlan: Sendable {
         var isolations = options.isolations.isEmpty ? Set(LabIsolation.allCases) : options.isolations
         // The engine has seen a VM, or there is what it makes them with.
         let hasMachines =
-            try client.json(.get("/info"))["Accelerator"].string != nil || ImageMaker.find("qemu-system-x86_64") != nil
+            try client.json(.get("/info"))["Accelerator"].string != nil || HostProgram.find("qemu-system-x86_64") != nil
         for isolation in [LabIsolation.pod, .microvm, .machine] where !hasMachines {
             if isolations.remove(isolation) != nil {
                 obstacles.append("isolation \(isolation.rawValue): QEMU is not installed (see 'skala doctor')")

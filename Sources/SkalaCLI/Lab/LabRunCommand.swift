@@ -30,6 +30,7 @@ enum LabRunCommand {
     ) { call in
         let resuming = try call.arguments["resume"].map { try LabCommands.run($0, call) }
         let options = resuming == nil ? try options(call) : RunOptions()
+        if resuming != nil { try refuseChoices(call) }
         let signals = try SignalQueue([SIGINT, SIGTERM, SIGHUP])
         let line = ProgressLine()
         let stop = StopSwitch(signals)
@@ -43,8 +44,17 @@ enum LabRunCommand {
         }
         StandardStreams.error("run \(run.folder.identifier) in \(run.folder.path)\n")
         defer { line.end() }
-        let isComplete = try run.run()
+        let isComplete: Bool
+        do { isComplete = try run.run() } catch {
+            line.end()
+            if run.folder.exists {
+                StandardStreams.error(
+                    "what was measured is kept; go on with: skala lab run --resume \(run.folder.identifier)\n")
+            }
+            throw error
+        }
         line.end()
+        for obstacle in run.obstacles { StandardStreams.error("not measured: \(obstacle)\n") }
         if !isComplete {
             StandardStreams.error(
                 "stopped; what was measured is kept. Go on with: skala lab run --resume \(run.folder.identifier)\n")
@@ -56,7 +66,19 @@ enum LabRunCommand {
         try call.output.write(LabSummary.text(results))
         try FileContents.replace(run.folder.reportFile, with: Array(HTMLReport(results).text.utf8))
         StandardStreams.error("report: \(run.folder.reportFile)\n")
-        return isComplete ? 0 : 130
+        return isComplete ? run.obstacles.isEmpty ? 0 : 1 : 130
+    }
+
+    /// A run that goes on measures what it began with.
+    private static func refuseChoices(_ call: Invocation) throws {
+        let choices = ["quick", "isolation", "allocation", "case", "rounds", "scale", "against-itself", "seed"]
+        if let option = choices.first(where: call.arguments.has) {
+            throw CommandFailure(
+                125, "--\(option) and --resume exclude each other: a run goes on with what it began with")
+        }
+        guard call.arguments.positional.isEmpty else {
+            throw CommandFailure(125, "a run that is resumed has its experiments: name none")
+        }
     }
 
     private static func options(_ call: Invocation) throws -> RunOptions {
@@ -64,11 +86,12 @@ enum LabRunCommand {
         var options = RunOptions()
         let folders = LabCommands.folders(call)
         if arguments.positional.isEmpty {
-            options.folders = folders.all().map(\.folder)
-            guard !options.folders.isEmpty else { _ = try folders.find("any"); return options }
+            options.folders = try folders.required().map(\.folder)
         } else {
             options.folders = try arguments.positional.map(folders.find)
         }
+        // It may be resumed from elsewhere.
+        options.folders = try options.folders.map(LabRunCommand.absolute)
         options.isQuick = arguments.flag("quick")
         options.isolations = try words(arguments, "isolation", LabIsolation.self)
         options.allocations = try words(arguments, "allocation", LabAllocation.self)
@@ -88,6 +111,10 @@ enum LabRunCommand {
         }
         if let seed = try arguments.int("seed") { options.seed = UInt64(clamping: seed) }
         return options
+    }
+
+    private static func absolute(_ path: String) throws -> String {
+        path.hasPrefix("/") ? path : "\(try API.workingDirectory())/\(path)"
     }
 
     private static func words<Word: CaseIterable & RawRepresentable & Hashable>(

@@ -21,10 +21,7 @@ final class ProgressDisplay {
     ///
     /// - Throws: the engine's error message, at once.
     static func show(_ response: HTTPResponse, on display: ProgressDisplay?, aux: (JSON) -> Void = { _ in }) throws {
-        while let message = try response.nextDocument() {
-            if let error = message["errorDetail"]["message"].string ?? message["error"].string {
-                throw SkalaError(.system, error)
-            }
+        try response.messages { message in
             if !message["aux"].isNull { aux(message["aux"]) }
             display?.show(message)
         }

@@ -1,3 +1,4 @@
+import Glibc
 import Testing
 
 extension Integration {
@@ -61,6 +62,46 @@ extension Integration {
                 try await t.sh(
                     "grep -o '\"isolation\":\"[a-z]*\"},\"round\":[0-9]*' lab/runs/*/samples.jsonl | sort -u | grep -c .",
                     prints: "8")
+            }
+        }
+
+        @Test func aRunWhoseEngineIsKilledIsResumed() async throws {
+            if let obstacle = EngineFixture.obstacle { return skip("lab", obstacle) }
+            try await EngineFixture.with { engine in
+                let t = try Session(engine)
+                try await t.sh(Self.write("process, container", rounds: "{ min: 4, max: 4 }"))
+                try await t.sh("(\(Self.lab) run ./tiny >table 2>progress; echo $? >status) >/dev/null 2>&1 &")
+                try await t.eventually("test -s lab/runs/*/samples.jsonl && echo yes", prints: "yes")
+                // One run of an engine at a time, whatever its folder is.
+                try await t.sh(
+                    "env SKALA_LAB=$PWD/other timeout 60 $PROGRAMS/skala lab run ./tiny 2>&1 | grep -c 'another run of the lab'",
+                    prints: "1")
+                engine.endDaemon(SIGKILL)
+                try await t.eventually("cat status", prints: "1")
+                try await t.sh("grep -c '\"state\": \"failed\"' lab/runs/*/run.json", prints: "1")
+                try await t.sh("grep -c 'go on with: skala lab run --resume' progress", prints: "1")
+                try await engine.startDaemon()
+                try await t.sh(
+                    "\(Self.lab) run --quick --resume $(ls lab/runs) 2>&1 | grep -c 'exclude each other'", prints: "1")
+                try await t.sh("\(Self.lab) run --resume $(ls lab/runs) >table 2>&1")
+                try await t.sh(
+                    "grep -o '\"isolation\":\"[a-z]*\"},\"round\":[0-9]*' lab/runs/*/samples.jsonl | sort -u | grep -c .",
+                    prints: "8")
+                try await t.sh("docker ps -aq; ls lab/runs/*/scratch 2>&1 | grep -v 'No such file' || true", prints: "")
+            }
+        }
+
+        @Test func anExperimentWithoutItsImageIsLeftOut() async throws {
+            if let obstacle = EngineFixture.obstacle { return skip("lab", obstacle) }
+            try await EngineFixture.with { engine in
+                let t = try Session(engine)
+                try await t.sh(Self.write("container", rounds: "{ min: 1, max: 1 }"))
+                try await t.sh(
+                    "cp -r tiny broken && sed -i 's|box: busybox|box: 127.0.0.1:9/nobody:none|' broken/experiment.yaml")
+                try await t.sh("\(Self.lab) run ./broken ./tiny >table 2>progress; echo $?", prints: "1")
+                try await t.sh("grep -c 'not measured: broken: image 127.0.0.1:9/nobody:none' progress", prints: "1")
+                // The other one was measured.
+                try await t.sh("grep -c '^container ' table", prints: "1")
             }
         }
 
