@@ -112,6 +112,22 @@ struct Arguments: Sendable {
         }
     }
 
+    /// The words of an enumeration that an option has, several with commas.
+    func words<Word: CaseIterable & RawRepresentable>(
+        _ name: String, _ type: Word.Type
+    ) throws(SkalaError) -> [Word] where Word.RawValue == String {
+        var words: [Word] = []
+        for text in list(name).flatMap({ $0.split(separator: ",", omittingEmptySubsequences: false) }).map(String.init)
+        {
+            guard let word = type.init(rawValue: text) else {
+                let known = type.allCases.map(\.rawValue).joined(separator: ", ")
+                throw invalid(name, text, "expected \(known)")
+            }
+            words.append(word)
+        }
+        return words
+    }
+
     func invalid(_ name: String, _ value: String, _ expectation: String) -> SkalaError {
         SkalaError(.invalid, "invalid value '\(value)' for --\(name): \(expectation)")
     }

@@ -25,7 +25,8 @@ enum LabAdvice {
             "skala lab advise --trust full --profile cpu --density high",
         ]
     ) { call in
-        guard let trust = try word(call, "trust", Trust.self), let profile = try word(call, "profile", Resource.self)
+        guard let trust = try call.arguments.words("trust", Trust.self).last,
+            let profile = try call.arguments.words("profile", Resource.self).last
         else { throw SkalaError(.invalid, "--trust and --profile are needed; see 'skala lab advise --help'") }
         return try answer(try request(call, trust, profile), call)
     }
@@ -40,8 +41,9 @@ enum LabAdvice {
         let service = try ServiceSpec(json: try call.client.json(.get(path))["Spec"])
         // With no word on it a service is trusted as whatever else runs here; one with a tenant, by that.
         let trust =
-            try word(call, "trust", Trust.self) ?? service.trust ?? (service.task.tenant == nil ? .full : .tenant)
-        guard let profile = try word(call, "profile", Resource.self) ?? service.profile else {
+            try call.arguments.words("trust", Trust.self).last ?? service.trust
+            ?? (service.task.tenant == nil ? .full : .tenant)
+        guard let profile = try call.arguments.words("profile", Resource.self).last ?? service.profile else {
             throw SkalaError(
                 .invalid,
                 "what does \(service.name) live on? Say --profile \(Resource.allCases.map(\.rawValue).joined(separator: "|")), or label it: "
@@ -83,17 +85,6 @@ enum LabAdvice {
         return AdviceRequest(
             trust: trust, profile: profile, startsFast: call.arguments["start"] != nil,
             isDense: call.arguments["density"] != nil)
-    }
-
-    private static func word<Word: CaseIterable & RawRepresentable>(
-        _ call: Invocation, _ option: String, _ type: Word.Type
-    ) throws -> Word? where Word.RawValue == String {
-        guard let text = call.arguments[option] else { return nil }
-        guard let word = type.init(rawValue: text) else {
-            let known = type.allCases.map(\.rawValue).joined(separator: ", ")
-            throw call.arguments.invalid(option, text, "expected \(known)")
-        }
-        return word
     }
 
     private static func answer(_ request: AdviceRequest, _ call: Invocation) throws -> Int32 {

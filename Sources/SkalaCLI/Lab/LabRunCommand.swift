@@ -93,8 +93,8 @@ enum LabRunCommand {
         // It may be resumed from elsewhere.
         options.folders = try options.folders.map(LabRunCommand.absolute)
         options.isQuick = arguments.flag("quick")
-        options.isolations = try words(arguments, "isolation", LabIsolation.self)
-        options.allocations = try words(arguments, "allocation", LabAllocation.self)
+        options.isolations = Set(try arguments.words("isolation", LabIsolation.self))
+        options.allocations = Set(try arguments.words("allocation", LabAllocation.self))
         options.cases = Set(arguments.list("case"))
         options.isAgainstItself = arguments.flag("against-itself")
         if let rounds = try arguments.int("rounds") {
@@ -115,19 +115,6 @@ enum LabRunCommand {
 
     private static func absolute(_ path: String) throws -> String {
         path.hasPrefix("/") ? path : "\(try API.workingDirectory())/\(path)"
-    }
-
-    private static func words<Word: CaseIterable & RawRepresentable & Hashable>(
-        _ arguments: Arguments, _ option: String, _ type: Word.Type
-    ) throws -> Set<Word> where Word.RawValue == String {
-        Set(
-            try arguments.list(option).flatMap { $0.split(separator: ",").map(String.init) }.map { text in
-                guard let word = type.init(rawValue: text) else {
-                    throw arguments.invalid(
-                        option, text, "expected " + type.allCases.map(\.rawValue).joined(separator: ", "))
-                }
-                return word
-            })
     }
 
     private static func table(_ plan: RunPlan) -> String {
