@@ -36,7 +36,11 @@ final class PreparedImage {
         // Programs that change their user are in it: nobody but root comes this way.
         try FileContents.makeDirectories(folder, mode: 0o700)
         try FileContents.makeDirectories(path)
-        let created = try client.json(.post("/containers/create", ["Image": JSON(reference), "Cmd": ["/bin/true"]]))
+        // With the lab's label, so that it is found when the engine dies meanwhile.
+        let created = try client.json(
+            .post(
+                "/containers/create",
+                ["Image": JSON(reference), "Cmd": ["/bin/true"], "Labels": [ContainerInstance.label: "image"]]))
         guard let container = created["Id"].string else { throw SkalaError(.invalid, "the engine named no container") }
         defer {
             // It holds nothing of value, and is of no use.
