@@ -10,16 +10,21 @@ extension Integration {
             sh -c 'i=0; while :; do i=$((i+1)); head -c 65536 /dev/urandom >>/w; sync; echo $i; sleep 0.05; done'
             """
 
+        /// An engine whose disk, in memory, is soon full.
+        private static func startOnSmallDisk(_ engine: EngineFixture) async throws -> Session {
+            let data = engine.folder + "/data"
+            try FileContents.makeDirectories(data)
+            _ = try await engine.run("mount -t tmpfs -o size=1200m skala-test \(data)")
+            try await engine.startDaemon(options: options)
+            try await engine.importBusybox()
+            return try Session(engine)
+        }
+
         /// A VM that finds no room stands still, which is told; it can be ended, and goes on by itself when there is room.
         @Test(arguments: ["microvm", "pod"]) func hostWithoutRoom(isolation: String) async throws {
             let engine = try EngineFixture()
             defer { engine.stop() }
-            let data = engine.folder + "/data"
-            try FileContents.makeDirectories(data)
-            _ = try await engine.run("mount -t tmpfs -o size=1200m skala-test \(data)")
-            try await engine.startDaemon(options: MachineFaultTests.options)
-            try await engine.importBusybox()
-            let t = try Session(engine)
+            let t = try await MachineFaultTests.startOnSmallDisk(engine)
             let fill = """
                 fill() { fallocate -l $(($(stat -f -c '%a * %S' $ENGINE/data) / 1048576 - 1))M $ENGINE/data/filler; \
                 cat /dev/zero >$ENGINE/data/rest 2>/dev/null || true; }
@@ -71,12 +76,7 @@ extension Integration {
         @Test func serviceOnAHostWithoutRoom() async throws {
             let engine = try EngineFixture()
             defer { engine.stop() }
-            let data = engine.folder + "/data"
-            try FileContents.makeDirectories(data)
-            _ = try await engine.run("mount -t tmpfs -o size=1200m skala-test \(data)")
-            try await engine.startDaemon(options: MachineFaultTests.options)
-            try await engine.importBusybox()
-            let t = try Session(engine)
+            let t = try await MachineFaultTests.startOnSmallDisk(engine)
             let text = "the VM stands still: the host has no room left for what it writes"
             try await t.sh(
                 """
