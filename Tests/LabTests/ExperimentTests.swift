@@ -1,5 +1,6 @@
 import Base
 import Kernel
+import Planning
 import TestSupport
 import Testing
 import YAML
@@ -72,6 +73,12 @@ import YAML
         let base = try #require(item.base(of: item.conditions[3]))
         #expect(base == item.conditions[2])
         #expect(item.base(of: item.conditions[0]) == nil)
+    }
+
+    /// A host's profile, which the engine checks, has the words of the lab.
+    @Test func theWordsOfTheProfileAreThoseOfTheLab() {
+        #expect(LabIsolation.allCases.map(\.rawValue) == HostProfile.isolations)
+        #expect(LabAllocation.allCases.map(\.rawValue) == HostProfile.allocations)
     }
 
     @Test func quickTakesThePlaceOfItsKeysOnly() throws {

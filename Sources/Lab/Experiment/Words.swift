@@ -22,18 +22,6 @@ public enum LabAllocation: String, Sendable, CaseIterable {
     case soft
 }
 
-/// What a neighbour does to the resource its victim needs.
-public enum Rivalry: String, Sendable, CaseIterable {
-    /// Nobody is there.
-    case none
-    /// The same kind of work.
-    case competing
-    /// Work that needs another resource.
-    case orthogonal
-    /// Takes all it can get.
-    case adversarial
-}
-
 /// A quantity that is measured.
 public struct Measure: Sendable, Hashable {
     public enum Direction: String, Sendable, CaseIterable {

@@ -34,7 +34,7 @@ struct Workload: Sendable {
     let deadline: Int64
     /// What its measures tell of, for the host's profile.
     let resource: Resource?
-    let neighbours: [(rivalry: Rivalry, workload: String)]
+    let neighbours: [(kind: HostProfile.Neighbour, workload: String)]
 
     static let keys: Set<String> = [
         "title", "image", "program", "ready", "prepare", "run", "client", "requests", "measures", "cpus", "memory",
@@ -71,12 +71,12 @@ struct Workload: Sendable {
         resource = try spec["resource"].flatMap { (value) throws(SkalaError) in
             Resource(rawValue: try value.word(Resource.allCases.map(\.rawValue)))
         }
-        var neighbours: [(Rivalry, String)] = []
+        var neighbours: [(HostProfile.Neighbour, String)] = []
         for (key, value) in try spec["neighbours"]?.entries() ?? [] {
-            guard let rivalry = Rivalry(rawValue: key), rivalry != .none else {
+            guard let kind = HostProfile.Neighbour(rawValue: key) else {
                 throw value.fault("expected competing, orthogonal or adversarial, not '\(key)'")
             }
-            neighbours.append((rivalry, try value.string()))
+            neighbours.append((kind, try value.string()))
         }
         self.neighbours = neighbours
         guard work != nil || program != nil else {

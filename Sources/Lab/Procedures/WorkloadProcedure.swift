@@ -1,10 +1,14 @@
 import Base
 import Kernel
+import Planning
 import YAML
 
 /// Work in an instance, alone or beside a neighbour: baseline and interference.
 struct WorkloadProcedure: Procedure {
     static let keys: Set<String> = ["isolations", "allocations", "duration", "settle", "workloads", "measured"]
+
+    /// The value of the factor `neighbour` where there is none.
+    private static let alone = "none"
 
     let isolations: [LabIsolation]
     let allocations: [LabAllocation]
@@ -45,14 +49,14 @@ struct WorkloadProcedure: Procedure {
         let chosen = scope.cases.isEmpty ? measured.compactMap(workload) : asked
         return chosen.filter { $0.memory * 3 <= scope.memory }.map { workload in
             let hasNeighbours = !workload.neighbours.isEmpty
-            let rivalries = [Rivalry.none] + workload.neighbours.map(\.rivalry)
+            let kinds = [WorkloadProcedure.alone] + workload.neighbours.map(\.kind.rawValue)
             var conditions: [Condition] = []
             for isolation in isolations where scope.isolations.contains(isolation) {
                 for allocation in allocations where scope.allocations.contains(allocation) {
                     guard isPossible(isolation, allocation) else { continue }
-                    for rivalry in hasNeighbours ? rivalries : [] {
+                    for kind in hasNeighbours ? kinds : [] {
                         conditions.append(
-                            Condition(condition(isolation, allocation) + [("neighbour", rivalry.rawValue)]))
+                            Condition(condition(isolation, allocation) + [("neighbour", kind)]))
                     }
                     if !hasNeighbours { conditions.append(Condition(condition(isolation, allocation))) }
                 }
@@ -60,7 +64,7 @@ struct WorkloadProcedure: Procedure {
             return Case(
                 workload.name, title: workload.title, conditions: conditions, measures: workload.allMeasures,
                 base: hasNeighbours
-                    ? ("neighbour", Rivalry.none.rawValue) : ("isolation", conditions.first?["isolation"] ?? ""),
+                    ? ("neighbour", WorkloadProcedure.alone) : ("isolation", conditions.first?["isolation"] ?? ""),
                 resource: workload.resource, expected: workload.duration + (hasNeighbours ? settle : 0) + 1_500_000_000)
         }
     }
@@ -101,8 +105,8 @@ struct WorkloadProcedure: Procedure {
         let victim = try bench.instance(spec(workload, allocation, isolation, role: "victim"), isolation: isolation)
         defer { victim.remove() }
         if let failure = try workload.makeReady(victim, deadline) { return Trial(failure: failure) }
-        let rivalry = condition["neighbour"].flatMap(Rivalry.init) ?? .none
-        let other = workload.neighbours.first { $0.rivalry == rivalry }.flatMap { self.workload($0.workload) }
+        let kind = condition["neighbour"]
+        let other = workload.neighbours.first { $0.kind.rawValue == kind }.flatMap { self.workload($0.workload) }
         guard let other else { return try WorkloadProcedure.work(workload, victim, deadline, bench) }
         return try beside(other, isolation, allocation, deadline, bench) {
             try WorkloadProcedure.work(workload, victim, deadline, bench)
@@ -122,8 +126,9 @@ struct WorkloadProcedure: Procedure {
         if case .inside(let script) = workload.work {
             let copies = max(1, Int(neighbour.processors.rounded(.up)))
             let program = workload.program.map { "(\($0)) &\n" } ?? ""
-            // It works until it is taken away, on each of its processors.
-            neighbour.program = program + "for copy in $(seq \(copies)); do while :; do\n\(script)\ndone & done; wait"
+            // It works until it is taken away, on each of its processors; one that fails ends, which is told.
+            neighbour.program =
+                program + "for copy in $(seq \(copies)); do while :; do (\n\(script)\n) || break; done & done; wait"
             neighbour.environment += ["DURATION=60", "TARGET=127.0.0.1"]
         }
         let instance = try bench.instance(neighbour, isolation: isolation)

@@ -1,6 +1,8 @@
 /// What has been measured of a case.
 struct CaseSamples {
-    private let item: Case
+    let item: Case
+    /// Nanoseconds its trials took.
+    private var spent: Int64 = 0
     private var samples: [Condition: [Sample]] = [:]
 
     init(_ item: Case, _ samples: [Sample]) {
@@ -8,7 +10,15 @@ struct CaseSamples {
         for sample in samples { add(sample) }
     }
 
-    mutating func add(_ sample: Sample) { samples[sample.condition, default: []].append(sample) }
+    mutating func add(_ sample: Sample) {
+        samples[sample.condition, default: []].append(sample)
+        spent += sample.elapsed
+    }
+
+    /// Whether no further round is needed, or there is no time for it. Two are needed to tell anything.
+    func isEnough(_ rounds: Experiment.Rounds, before round: Int) -> Bool {
+        round > 2 && spent > rounds.limit || round > rounds.least && isPrecise(rounds.precision)
+    }
 
     func has(_ condition: Condition, _ round: Int) -> Bool {
         samples[condition]?.contains { $0.round == round } ?? false
@@ -19,7 +29,7 @@ struct CaseSamples {
     }
 
     /// Whether each measure's interval is narrow enough under each condition that has values.
-    func isPrecise(_ precision: Double) -> Bool {
+    private func isPrecise(_ precision: Double) -> Bool {
         for condition in item.conditions where failures(of: condition) < 2 {
             for measure in item.measures {
                 let values = (samples[condition] ?? []).filter { $0.round > 0 }.compactMap {

@@ -3,7 +3,7 @@ public import Client
 import Glibc
 import Kernel
 
-/// Measures: each case's conditions in turn, in a new random order each round, until their intervals are small.
+/// Measures: in each round all cases, and each case's conditions in turn, in new random orders, until their intervals are small.
 public final class LabRun {
     /// What is under way, for people.
     public struct Progress: Sendable {
@@ -164,7 +164,7 @@ public final class LabRun {
             return try folder.write(record)
         }
         try folder.write(record)
-        for item in step.cases { try measure(item, of: step.experiment) }
+        try measureCases(of: step)
     }
 
     private func prepare(_ recipe: ImageRecipe, _ maker: ImageMaker) throws {
@@ -177,24 +177,33 @@ public final class LabRun {
         ]
     }
 
-    private func measure(_ item: Case, of experiment: Experiment) throws {
-        let rounds = rounds(experiment)
-        let started = SystemClock.monotonicNanoseconds()
-        var results = CaseSamples(item, done.filter { $0.experiment == experiment.name && $0.name == item.name })
-        for round in (1 - rounds.warmUp)...rounds.most {
-            // Two rounds are needed to tell anything.
-            if round > 2, SystemClock.monotonicNanoseconds() - started > rounds.limit { break }
-            if round > rounds.least, results.isPrecise(rounds.precision) { break }
-            var random = SeededOrder(seed: options.seed, round: round, name: "\(experiment.name)/\(item.name)")
-            for condition in random.shuffled(item.conditions) where !results.has(condition, round) {
-                // One that did not finish twice will not the third time, and takes the longest of all.
-                if results.failures(of: condition) >= 2 { continue }
-                let sample = try trial(condition, round, item, experiment)
-                try folder.append(sample)
-                results.add(sample)
-            }
+    /// Rounds of all its cases, so that those of a case are spread over the whole time: what drifts meanwhile is in its interval, and a
+    /// later run's median too.
+    private func measureCases(of step: RunPlan.Step) throws {
+        let (experiment, rounds) = (step.experiment, rounds(step.experiment))
+        var open = step.cases.map { item in
+            CaseSamples(item, done.filter { $0.experiment == experiment.name && $0.name == item.name })
         }
-        pace.end(experiment.name, item.name)
+        for round in (1 - rounds.warmUp)...rounds.most {
+            for index in open.indices.reversed() where open[index].isEnough(rounds, before: round) {
+                pace.end(experiment.name, open.remove(at: index).item.name)
+            }
+            var random = SeededOrder(seed: options.seed, round: round, name: experiment.name)
+            for index in random.shuffled(Array(open.indices)) { try measure(round, of: &open[index], experiment) }
+        }
+        for results in open { pace.end(experiment.name, results.item.name) }
+    }
+
+    private func measure(_ round: Int, of results: inout CaseSamples, _ experiment: Experiment) throws {
+        let item = results.item
+        var random = SeededOrder(seed: options.seed, round: round, name: "\(experiment.name)/\(item.name)")
+        for condition in random.shuffled(item.conditions) where !results.has(condition, round) {
+            // One that did not finish twice will not the third time, and takes the longest of all.
+            if results.failures(of: condition) >= 2 { continue }
+            let sample = try trial(condition, round, item, experiment)
+            try folder.append(sample)
+            results.add(sample)
+        }
     }
 
     private func trial(_ condition: Condition, _ round: Int, _ item: Case, _ experiment: Experiment) throws -> Sample {
