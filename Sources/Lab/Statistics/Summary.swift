@@ -67,6 +67,7 @@ public struct Summary: Sendable, Hashable {
         func ways(_ chosen: Int, _ all: Int) -> Double {
             (0..<chosen).reduce(1) { $0 * Double(all - $1) / Double($1 + 1) }
         }
-        return ways(number, number + place - 1) * ways(count - number, 2 * count - number - place) / ways(count, 2 * count)
+        return ways(number, number + place - 1) * ways(count - number, 2 * count - number - place)
+            / ways(count, 2 * count)
     }
 }
