@@ -5,6 +5,9 @@ protocol Procedure: Sendable {
     /// The keys of `experiment.yaml` it reads, beside those that all have.
     static var keys: Set<String> { get }
 
+    /// Whether peers can be put in as further columns.
+    static var takesPeers: Bool { get }
+
     /// - Parameter images: the names of the experiment's images.
     init(_ spec: SpecReader, images: Set<String>) throws(SkalaError)
 
@@ -18,6 +21,10 @@ protocol Procedure: Sendable {
     ///
     /// - Throws: `.cancelled` when the user stops; anything else ends the case.
     func trial(_ condition: Condition, of name: String, in bench: Bench) throws -> Trial
+}
+
+extension Procedure {
+    static var takesPeers: Bool { false }
 }
 
 /// What a trial found.
@@ -56,6 +63,8 @@ public struct Scope: Sendable {
     public let memory: Int64
     /// Cases to be measured; all when it is empty.
     public let cases: Set<String>
+    /// Further columns.
+    public var peers: [Peer] = []
 
     public init(
         isolations: Set<LabIsolation>, allocations: Set<LabAllocation>, processors: Int, memory: Int64,
@@ -66,6 +75,17 @@ public struct Scope: Sendable {
         self.processors = processors
         self.memory = memory
         self.cases = cases
+    }
+
+    func with(_ peers: [Peer]) -> Scope {
+        var scope = self
+        scope.peers = peers
+        return scope
+    }
+
+    /// Who runs instances: Skala at these isolations, as far as they are measured, then the peers.
+    func runners(_ isolations: [LabIsolation]) -> [Runner] {
+        isolations.filter(self.isolations.contains).map { .skala($0) } + peers.map { .peer($0) }
     }
 }
 
