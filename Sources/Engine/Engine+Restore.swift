@@ -165,7 +165,7 @@ extension Container {
                 await exited(Exit(observed))
             } else {
                 if record.state.error.isEmpty { record.state.error = "the warden ended, and this container with it" }
-                await exited(Exit(code: 137, isOOMKilled: false, time: SystemClock.now()))
+                await exited(Exit(code: 137, isOOMKilled: false, isLost: true, time: SystemClock.now()))
             }
         } else if record.isolation.hasOwnWarden, !record.machineID.isEmpty {
             // It ended, or did not start, and the daemon was killed before its VM was taken away.

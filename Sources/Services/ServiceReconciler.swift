@@ -185,6 +185,8 @@ actor ServiceReconciler {
             task.pid = 0
             if !task.isWanted {
                 task.enter(.shutdown, "shutdown")
+            } else if state.isLost {
+                task.enter(.orphaned, "lost", error: state.error)
             } else if state.exitCode == 0, state.error.isEmpty {
                 task.enter(.complete, "finished")
             } else {

@@ -80,6 +80,7 @@ struct RestartPlannerTests {
         #expect(decide(.none, crash) == "exit code 1; its restart condition is none")
         // A node that is gone is no end of the task.
         #expect(decide(.none, .nodeDown) == "now")
+        #expect(decide(.none, .lost(message: "")) == "now")
     }
 
     @Test func attemptsCountWithinTheirWindow() {

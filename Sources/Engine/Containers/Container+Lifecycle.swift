@@ -146,6 +146,7 @@ extension Container {
         record.state.pid = 0
         record.state.exitCode = exit.code
         record.state.isOOMKilled = exit.isOOMKilled
+        record.state.isLost = exit.isLost
         record.state.finishedAt = exit.time
         health?.stop()
         for session in execs.values { session.containerExited() }

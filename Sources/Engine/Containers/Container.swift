@@ -64,6 +64,8 @@ public actor Container {
     struct Exit: Sendable {
         var code: Int64
         var isOOMKilled: Bool
+        /// With the warden that ran it.
+        var isLost = false
         var time: Timestamp
     }
 

@@ -84,6 +84,8 @@ public struct ContainerState: Sendable {
     public var exitCode: Int64 = 0
     public var error = ""
     public var isOOMKilled = false
+    /// The engine lost it, with the warden that ran it: its end is not its own.
+    public var isLost = false
     public var startedAt: Timestamp?
     public var finishedAt: Timestamp?
 
@@ -126,7 +128,8 @@ extension ContainerRecord {
         [
             "id": JSON(id), "name": JSON(name), "created": JSON(created.nanoseconds), "imageID": JSON(imageID),
             "imageName": JSON(imageName), "config": config, "hostConfig": hostConfig, "networks": .object(networks),
-            "mounts": JSON(mounts.map(\.json)), "state": state.json, "restartCount": JSON(restartCount),
+            "mounts": JSON(mounts.map(\.json)), "state": state.json, "lost": JSON(state.isLost),
+            "restartCount": JSON(restartCount),
             "manuallyStopped": JSON(hasBeenManuallyStopped), "network": networkState,
             "dedicatedCores": JSON(dedicatedCores), "machine": JSON(machineID), "pod": JSON(podID),
             "podName": JSON(podName), "machineMemory": JSON(machineMemory),
@@ -150,6 +153,7 @@ extension ContainerRecord {
         networks = json["networks"].object ?? JSONObject()
         mounts = (json["mounts"].array ?? []).map(Mount.init(json:))
         state = ContainerState(json: json["state"])
+        state.isLost = json["lost"].bool ?? false
         restartCount = json["restartCount"].int ?? 0
         hasBeenManuallyStopped = json["manuallyStopped"].bool ?? false
         networkState = json["network"]

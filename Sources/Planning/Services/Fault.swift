@@ -11,15 +11,22 @@ public enum Fault: Sendable, Hashable, CustomStringConvertible {
     /// It is in this state for so many nanoseconds.
     case stuck(TaskState, after: Int64)
     case nodeDown
+    /// Its node answers, and has lost it.
+    case lost(message: String)
 
     /// Whether the task itself is to blame, rather than the node it was on.
-    public var isOwn: Bool { self != .nodeDown }
+    public var isOwn: Bool {
+        switch self {
+        case .exit, .rejected, .unhealthy, .hung, .stuck: true
+        case .nodeDown, .lost: false
+        }
+    }
 
     /// Whether its process is there and does nothing, as far as one can tell.
     public var isHang: Bool {
         switch self {
         case .unhealthy, .hung: true
-        case .exit, .rejected, .stuck, .nodeDown: false
+        case .exit, .rejected, .stuck, .nodeDown, .lost: false
         }
     }
 
@@ -32,6 +39,7 @@ public enum Fault: Sendable, Hashable, CustomStringConvertible {
         case .hung(let silent): "no sign of life for \(Text.duration(silent))"
         case .stuck(let state, let after): "still \(state.rawValue) after \(Text.duration(after))"
         case .nodeDown: "its node is down"
+        case .lost(let message): "its node lost it" + (message.isEmpty ? "" : " (\(message))")
         }
     }
 }

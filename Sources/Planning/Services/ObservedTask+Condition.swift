@@ -34,7 +34,7 @@ extension ObservedTask {
         case .complete: return .complete
         case .failed: return .broken(.exit(code: exitCode, message: message))
         case .rejected: return .broken(.rejected(message: message))
-        case .orphaned: return .broken(.nodeDown)
+        case .orphaned: return .broken(.lost(message: message))
         // Told to stop by somebody else than the planner: by hand, with the node.
         case .shutdown, .remove: return .broken(.exit(code: exitCode, message: message))
         }

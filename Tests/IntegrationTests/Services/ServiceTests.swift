@@ -278,6 +278,27 @@ import Testing
         }
     }
 
+    /// Its tasks are replaced at once each time: what the engine lost is no sign that they cannot run.
+    @Test func aKilledWardenIsNotTheTasksFault() async throws {
+        try await inSwarm { t in
+            try await t.sh("\(ServiceTests.create) web --replicas 2 busybox \(ServiceTests.loop)")
+            try await running(t, "web", 2)
+            for round in 1...4 {
+                let warden = try #require(t.engine.wardenProcess)
+                kill(warden, SIGKILL)
+                try await t.eventually(
+                    "docker service ps web --filter desired-state=shutdown --format '{{.CurrentState}}' | grep -c Orphaned",
+                    prints: "\(2 * round)")
+                try await running(t, "web", 2)
+            }
+            try await t.sh("skala service explain web | grep -c 'crash loop' || true", prints: "0")
+            try await t.sh(
+                "docker service ps web --no-trunc --format '{{.Error}}' | sort -u",
+                prints: "\n\"the warden ended, and this container with it\"")
+            try await t.sh("docker service rm web")
+        }
+    }
+
     @Test func microVMsAreTasksToo() async throws {
         try await inSwarm { t in
             try await t.sh("printf swordfish | docker secret create pw - >/dev/null")
