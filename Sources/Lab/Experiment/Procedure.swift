@@ -6,6 +6,9 @@ protocol Procedure: Sendable {
     /// The keys of `experiment.yaml` it reads, beside those that all have.
     static var keys: Set<String> { get }
 
+    /// Whether peers can be put in as further columns.
+    static var takesPeers: Bool { get }
+
     /// - Parameter images: the names of the experiment's images.
     init(_ spec: SpecReader, images: Set<String>) throws(SkalaError)
 
@@ -19,6 +22,10 @@ protocol Procedure: Sendable {
     ///
     /// - Throws: `.cancelled` when the user stops; anything else ends the case.
     func trial(_ condition: Condition, of name: String, in bench: Bench) throws -> Trial
+}
+
+extension Procedure {
+    static var takesPeers: Bool { false }
 }
 
 /// What a trial found.
@@ -59,6 +66,8 @@ public struct Scope: Sendable {
     public let cases: Set<String>
     /// What the engine knows of the host; nil when it knows nothing.
     public let profile: HostProfile?
+    /// Further columns.
+    public var peers: [Peer] = []
 
     public init(
         isolations: Set<LabIsolation>, allocations: Set<LabAllocation>, processors: Int, memory: Int64,
@@ -70,6 +79,17 @@ public struct Scope: Sendable {
         self.memory = memory
         self.cases = cases
         self.profile = profile
+    }
+
+    func with(_ peers: [Peer]) -> Scope {
+        var scope = self
+        scope.peers = peers
+        return scope
+    }
+
+    /// Who runs instances: Skala at these isolations, as far as they are measured, then the peers.
+    func runners(_ isolations: [LabIsolation]) -> [Runner] {
+        isolations.filter(self.isolations.contains).map { .skala($0) } + peers.map { .peer($0) }
     }
 }
 

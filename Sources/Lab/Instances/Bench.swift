@@ -16,13 +16,15 @@ final class Bench {
     var round = 1
     /// Of the run: for what a procedure leaves to chance.
     var seed: UInt64 = 1
+    let peers: Peers
     private var nameCount = 0
     private var pods: [String] = []
 
-    init(client: EngineClient, run: String, scratch: String, isStopped: @escaping () -> Bool) {
+    init(client: EngineClient, run: String, scratch: String, peers: Peers, isStopped: @escaping () -> Bool) {
         self.client = client
         self.run = run
         self.scratch = scratch
+        self.peers = peers
         self.isStopped = isStopped
     }
 
@@ -40,6 +42,22 @@ final class Bench {
             spec.annotations.append(("skala.pod", newName()))
         }
         return try ContainerInstance(spec, isolation: isolation, run: run, client: client)
+    }
+
+    /// The same, by Skala or a peer.
+    func instance(_ spec: InstanceSpec, by runner: Runner) throws -> any Instance {
+        switch runner {
+        case .skala(let isolation): return try instance(spec, isolation: isolation)
+        case .peer(let peer):
+            guard let image = images[spec.image] else { throw SkalaError(.notFound, "no image '\(spec.image)'") }
+            return try peers.instance(spec, by: peer, of: image, in: self)
+        }
+    }
+
+    /// Where what its instances write is kept.
+    func dataRoot(_ runner: Runner) throws -> String {
+        if case .peer(let peer) = runner { return try peers.dataRoot(peer) }
+        return try client.json(.get("/info"))["DockerRootDir"].string ?? "/"
     }
 
     /// A name that nothing has yet.

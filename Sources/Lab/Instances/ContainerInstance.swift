@@ -14,10 +14,20 @@ final class ContainerInstance: Instance {
     private var isRemoved = false
 
     /// Makes it and starts it.
-    init(_ spec: InstanceSpec, isolation: LabIsolation, run: String, client: EngineClient) throws {
+    convenience init(_ spec: InstanceSpec, isolation: LabIsolation, run: String, client: EngineClient) throws {
+        try self.init(ContainerInstance.body(spec, isolation: isolation, run: run), client)
+    }
+
+    /// The same in a peer's engine.
+    ///
+    /// - Parameter home: the lab's folder, by which the next run knows it.
+    convenience init(peer spec: InstanceSpec, run: String, home: String, client: EngineClient) throws {
+        try self.init(ContainerInstance.body(peer: spec, run: run, home: home), client)
+    }
+
+    private init(_ body: JSON, _ client: EngineClient) throws {
         self.client = client
-        let created = try client.json(
-            .post("/containers/create", ContainerInstance.body(spec, isolation: isolation, run: run)))
+        let created = try client.json(.post("/containers/create", body))
         guard let id = created["Id"].string else { throw SkalaError(.invalid, "the engine named no container") }
         self.id = id
         do {
@@ -54,6 +64,24 @@ final class ContainerInstance: Instance {
         var annotations: JSON = host["Annotations"].isNull ? [:] : host["Annotations"]
         for annotation in spec.annotations { annotations[annotation.name] = JSON(annotation.value) }
         if annotations.object?.isEmpty == false { host["Annotations"] = annotations }
+        return body(spec, host, run: run)
+    }
+
+    /// In words that other engines know.
+    private static func body(peer spec: InstanceSpec, run: String, home: String) -> JSON {
+        var host: JSON = ["PidsLimit": JSON(Peer.processLimit)]
+        for (name, value) in resources(spec).object?.members ?? [] where name != "Annotations" { host[name] = value }
+        if let processors = spec.peerProcessors { host["CpusetCpus"] = JSON(processors) }
+        // A set of processors is enough; a quota would be a further limit.
+        if spec.allocation == .dedicated { host["NanoCpus"] = 0 }
+        var body = body(spec, host, run: run)
+        body["Labels"][PeerEngine.homeLabel] = JSON(home)
+        // Podman waits so long before it kills, also when it is told to remove one at once.
+        body["StopTimeout"] = 0
+        return body
+    }
+
+    private static func body(_ spec: InstanceSpec, _ host: JSON, run: String) -> JSON {
         var body: JSON = [
             "Image": JSON(spec.image), "Env": JSON(spec.environment), "HostConfig": host,
             "Labels": [label: JSON(run), "skala.lab.role": JSON(spec.role)],

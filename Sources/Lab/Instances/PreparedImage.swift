@@ -9,6 +9,8 @@ final class PreparedImage {
     let id: String
     /// Bytes in the engine.
     let size: Int64
+    /// What it says of its program: `Config`.
+    let configuration: JSON
     /// Nanoseconds it took to make or pull it; nil when it was there.
     let made: Int64?
     private let folder: String
@@ -24,6 +26,7 @@ final class PreparedImage {
         }
         self.id = id
         size = document["Size"].int ?? 0
+        configuration = document["Config"]
     }
 
     /// Its files in a folder of the host, for programs that run without isolation. Made at the first call, and kept.

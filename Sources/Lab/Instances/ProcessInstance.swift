@@ -21,7 +21,7 @@ final class ProcessInstance: Instance {
     init(_ spec: InstanceSpec, root: String, scratch: String) throws {
         self.root = root
         logFile = scratch + "/process.log"
-        processors = spec.allocation == .dedicated ? ProcessInstance.lastProcessors(spec.processors) : nil
+        processors = spec.allocation == .dedicated ? ProcessorSet.last(spec.processors) : nil
         for name in ["proc", "dev", "sys", "run", "tmp"] { try FileContents.makeDirectories("\(root)/\(name)") }
         let mounts =
             "mount -t proc proc \(root)/proc && mount --rbind /dev \(root)/dev && mount --rbind /sys \(root)/sys"
@@ -68,30 +68,11 @@ final class ProcessInstance: Instance {
     }
 
     func execute(_ script: String, environment: [String], until deadline: Deadline) throws -> Execution {
-        let started = SystemClock.monotonicNanoseconds()
         let pinned = processors.map { ["/usr/bin/taskset", "-c", $0] } ?? []
         let command =
             ["/usr/bin/nsenter", "--target", "\(first)", "--mount", "--pid", "--"] + ["/usr/bin/env"] + environment
             + pinned + ["/usr/sbin/chroot", root, "/bin/sh", "-c", script]
-        let (reading, writing) = try Pipe.make()
-        let pid = try Subprocess.spawn(command, output: writing.raw, errors: writing.raw, newSession: true)
-        writing.close()
-        var output = BoundedText()
-        var ended = false
-        defer { reading.close() }
-        do { ended = try deadline.read(reading.raw) { output.append($0) } } catch {
-            _ = try ProcessInstance.end(pid)
-            throw error
-        }
-        let status = ended ? try Subprocess.wait(pid) : try ProcessInstance.end(pid)
-        return Execution(
-            status: ended ? status : nil, output: output.text, elapsed: SystemClock.monotonicNanoseconds() - started)
-    }
-
-    /// Kills a script with its helpers: they are in its session, and so in its process group.
-    private static func end(_ pid: pid_t) throws -> Int32 {
-        kill(-pid, SIGKILL)
-        return try Subprocess.wait(pid)
+        return try HostCommand.run(command, until: deadline)
     }
 
     func isRunning() throws -> Bool { first != 0 && kill(first, 0) == 0 }
@@ -108,14 +89,6 @@ final class ProcessInstance: Instance {
         _ = try? Subprocess.wait(holder)
         holder = 0
         first = 0
-    }
-
-    /// The last so many processors, at least one, as `2-3`: those that the engine gives first, since the first ones take most of the
-    /// host's interrupts.
-    private static func lastProcessors(_ count: Double) -> String {
-        let all = HostFacts.onlineCPUs
-        let first = all - max(1, min(all, Int(count.rounded(.up))))
-        return first == all - 1 ? "\(first)" : "\(first)-\(all - 1)"
     }
 
     private static func quote(_ text: String) -> String {

@@ -35,6 +35,8 @@ struct FindingCheck {
             guard let measure else { continue }
             for (index, row) in item.rows.enumerated() where row.trials > 0 {
                 guard expectation.when.allSatisfy({ row.condition[$0.name] == $0.value }),
+                    // It is about ours.
+                    row.condition.peer == nil || expectation.when.contains(where: { $0.name == "isolation" }),
                     let base = FindingCheck.base(expectation, index, item)
                 else { continue }
                 let comparison = item.comparison(of: index, with: base, measure.name)

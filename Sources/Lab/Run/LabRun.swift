@@ -60,7 +60,8 @@ public final class LabRun {
         self.show = show
         plan = try RunPlan(options, client: client)
         bench = Bench(
-            client: client, run: folder.identifier, scratch: folder.path + "/scratch", isStopped: isStopped)
+            client: client, run: folder.identifier, scratch: folder.path + "/scratch",
+            peers: Peers(plan.peers, home: home, scratch: folder.path + "/scratch"), isStopped: isStopped)
         bench.seed = options.seed
         record = [:]
         pace = Pace()
@@ -92,7 +93,10 @@ public final class LabRun {
         try FileContents.makeDirectories(bench.scratch, mode: 0o700)
         // What cannot be removed is a few small files in the run's folder.
         defer { try? FileContents.removeTree(bench.scratch) }
+        try bench.peers.open(until: bench.deadline(60_000_000_000))
+        defer { bench.peers.close() }
         record = try firstRecord()
+        tellFailuresOfPeers()
         try folder.write(record)
         do {
             for step in plan.steps { try measure(step) }
@@ -126,7 +130,7 @@ public final class LabRun {
         let started = before["started"].string ?? SystemClock.now().text
         return [
             "version": 1, "id": JSON(folder.identifier), "state": "running", "started": JSON(started),
-            "options": options.json, "host": try HostRecord.read(client),
+            "options": options.json, "host": try HostRecord.read(client, plan.peers),
             "noise": ["before": try Noise.probe(until: bench.deadline(10_000_000_000))],
             "obstacles": JSON(plan.obstacles),
             "images": before["images"].isNull ? [:] : before["images"],
@@ -154,13 +158,11 @@ public final class LabRun {
         ) { [self] text in show(pace.progress(text)) }
         bench.images = [:]
         do {
-            for recipe in step.experiment.images { try prepare(recipe, maker) }
+            for recipe in step.experiment.images { try prepare(recipe, maker, step.peers) }
         } catch {
             // Without its images an experiment cannot be done; the others can.
             guard !isStopped(), isEngineThere() else { throw error }
-            let obstacle = "\(step.experiment.name): \((error as? KernelError)?.asSkalaError.message ?? "\(error)")"
-            obstacles.append(obstacle)
-            record["obstacles"] = JSON((record["obstacles"].array ?? []) + [JSON(obstacle)])
+            tell("\(step.experiment.name): \((error as? KernelError)?.asSkalaError.message ?? "\(error)")")
             for item in step.cases { pace.end(step.experiment.name, item.name) }
             return try folder.write(record)
         }
@@ -168,9 +170,27 @@ public final class LabRun {
         try measureCases(of: step)
     }
 
-    private func prepare(_ recipe: ImageRecipe, _ maker: ImageMaker) throws {
+    private func tell(_ obstacle: String) {
+        obstacles.append(obstacle)
+        record["obstacles"] = JSON((record["obstacles"].array ?? []) + [JSON(obstacle)])
+    }
+
+    /// Of those that were there when the run was planned.
+    private func tellFailuresOfPeers() {
+        for (peer, failure) in bench.peers.failures.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
+            let obstacle = "peer \(peer): \(failure)"
+            if !obstacles.contains(obstacle) { tell(obstacle) }
+        }
+    }
+
+    private func prepare(_ recipe: ImageRecipe, _ maker: ImageMaker, _ peers: [Peer]) throws {
         let image = try maker.prepare(recipe)
         bench.images[recipe.name] = image
+        if !peers.isEmpty {
+            maker.tell("giving the image '\(recipe.name)' to \(peers.map(\.rawValue).joined(separator: ", "))")
+            try bench.peers.prepare(image, for: peers, from: client, until: bench.deadline(600_000_000_000))
+            tellFailuresOfPeers()
+        }
         // Of one that was there already it is not known how long it took.
         guard record["images"][image.reference].isNull || image.made != nil else { return }
         record["images"][image.reference] = [

@@ -9,11 +9,20 @@ public struct RunPlan: Sendable {
     public struct Step: Sendable {
         public let experiment: Experiment
         public let cases: [Case]
+
+        /// Those of its columns that others run.
+        public var peers: [Peer] {
+            let used = Set(cases.flatMap(\.conditions).compactMap(\.peer))
+            return Peer.allCases.filter(used.contains)
+        }
     }
 
     public private(set) var steps: [Step] = []
     /// What cannot be measured, and why.
     public private(set) var obstacles: [String] = []
+
+    /// The peers that are measured.
+    private(set) var peers: [UsablePeer] = []
 
     /// - Throws: `.notFound` or `.invalid` for the first experiment that is wrong; `.invalid` when nothing can be measured.
     init(_ options: RunOptions, client: EngineClient) throws {
@@ -21,11 +30,13 @@ public struct RunPlan: Sendable {
             try Experiment(folder: $0, quick: options.isQuick, scale: options.scale)
         }
         let scope = try scope(options, client)
+        findPeers(of: experiments, options)
         for experiment in experiments {
             if let obstacle = experiment.images.lazy.compactMap(ImageMaker.obstacle).first {
                 obstacles.append("\(experiment.name): \(obstacle)")
                 continue
             }
+            let scope = scope.with(columns(of: experiment, options, scope))
             obstacles += experiment.procedure.obstacles(scope).map { "\(experiment.name): \($0)" }
             var cases = experiment.procedure.cases(scope)
             let known = cases.map(\.name)
@@ -40,9 +51,33 @@ public struct RunPlan: Sendable {
                 steps.append(Step(experiment: experiment, cases: cases))
             }
         }
+        let used = Set(steps.flatMap(\.peers))
+        peers.removeAll { !used.contains($0.peer) }
         guard !steps.isEmpty else {
             throw SkalaError(.invalid, "nothing to measure: " + obstacles.joined(separator: "; "))
         }
+    }
+
+    /// Looks for all peers that are wanted, each once.
+    private mutating func findPeers(of experiments: [Experiment], _ options: RunOptions) {
+        let wanted = options.peers.union(experiments.flatMap(\.peers))
+        for peer in Peer.allCases where wanted.contains(peer) {
+            switch PeerHost.look(for: peer, socket: options.peerSockets[peer]) {
+            case .usable(let found): peers.append(found)
+            case .obstacle(let text): obstacles.append("peer " + text)
+            }
+        }
+    }
+
+    /// The peers that are columns of an experiment: those that were asked for, and its own, which are containers, too.
+    private mutating func columns(of experiment: Experiment, _ options: RunOptions, _ scope: Scope) -> [Peer] {
+        guard type(of: experiment.procedure).takesPeers else {
+            if !options.peers.isEmpty { obstacles.append("\(experiment.name): peers cannot do what it measures") }
+            return []
+        }
+        let own = scope.isolations.contains(.container) ? experiment.peers : []
+        let wanted = options.peers.union(own)
+        return peers.map(\.peer).filter(wanted.contains)
     }
 
     /// What this host and its engine can do of what was asked for.
@@ -73,7 +108,7 @@ extension RunPlan.Step {
     func json(rounds: Experiment.Rounds) -> JSON {
         [
             "name": JSON(experiment.name), "title": JSON(experiment.title), "question": JSON(experiment.question),
-            "caveats": JSON(experiment.caveats),
+            "caveats": JSON(experiment.caveats + Peer.caveats(peers)),
             "findings": JSON(
                 experiment.findings.map {
                     [
