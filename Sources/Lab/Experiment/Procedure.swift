@@ -29,6 +29,8 @@ public struct Trial: Sendable, Hashable {
     public var failure: String?
     /// It was still at work at its deadline; false when it could not be measured for another reason.
     public var isUnfinished = false
+    /// Something of it was killed for lack of memory: a result as well.
+    public var wasKilled = false
     /// Numbers over time, by name.
     public var series: [String: [Double]] = [:]
     /// What should be known of it.
@@ -45,6 +47,13 @@ public struct Trial: Sendable, Hashable {
         trial.isUnfinished = true
         return trial
     }
+
+    /// One of which something was killed for lack of memory.
+    static func killed(_ reason: String) -> Trial {
+        var trial = Trial(failure: "was killed: " + reason)
+        trial.wasKilled = true
+        return trial
+    }
 }
 
 /// What of an experiment is measured: what this host can do, and the user asked for.
@@ -59,10 +68,12 @@ public struct Scope: Sendable {
     public let cases: Set<String>
     /// What the engine knows of the host; nil when it knows nothing.
     public let profile: HostProfile?
+    /// Why no fence can be put around instances; nil when one can.
+    public let fenceObstacle: String?
 
     public init(
         isolations: Set<LabIsolation>, allocations: Set<LabAllocation>, processors: Int, memory: Int64,
-        cases: Set<String> = [], profile: HostProfile? = nil
+        cases: Set<String> = [], profile: HostProfile? = nil, fenceObstacle: String? = nil
     ) {
         self.isolations = isolations
         self.allocations = allocations
@@ -70,6 +81,7 @@ public struct Scope: Sendable {
         self.memory = memory
         self.cases = cases
         self.profile = profile
+        self.fenceObstacle = fenceObstacle
     }
 }
 

@@ -63,6 +63,8 @@ struct InstanceSpec: Sendable {
     /// The only processors it may use, in the form of cpuset(7); nil for those its allocation gives it. Not of processes.
     var processorSet: String?
     var annotations: [(name: String, value: String)] = []
+    /// The control group that its own is made in; nil for the engine's.
+    var cgroupParent: String?
     /// For people who look at `skala ps`.
     var role = "victim"
 }
