@@ -36,6 +36,8 @@ public struct Trial: Sendable, Hashable {
     public var failure: String?
     /// It was still at work at its deadline; false when it could not be measured for another reason.
     public var isUnfinished = false
+    /// Something of it was killed for lack of memory: a result as well.
+    public var wasKilled = false
     /// Numbers over time, by name.
     public var series: [String: [Double]] = [:]
     /// What should be known of it.
@@ -50,6 +52,13 @@ public struct Trial: Sendable, Hashable {
     static func unfinished(after deadline: Int64) -> Trial {
         var trial = Trial(failure: "did not finish within \(deadline / 1_000_000_000) s")
         trial.isUnfinished = true
+        return trial
+    }
+
+    /// One of which something was killed for lack of memory.
+    static func killed(_ reason: String) -> Trial {
+        var trial = Trial(failure: "was killed: " + reason)
+        trial.wasKilled = true
         return trial
     }
 }
@@ -68,10 +77,12 @@ public struct Scope: Sendable {
     public let profile: HostProfile?
     /// Further columns.
     public var peers: [Peer] = []
+    /// Why no fence can be put around instances; nil when one can.
+    public let fenceObstacle: String?
 
     public init(
         isolations: Set<LabIsolation>, allocations: Set<LabAllocation>, processors: Int, memory: Int64,
-        cases: Set<String> = [], profile: HostProfile? = nil
+        cases: Set<String> = [], profile: HostProfile? = nil, fenceObstacle: String? = nil
     ) {
         self.isolations = isolations
         self.allocations = allocations
@@ -79,6 +90,7 @@ public struct Scope: Sendable {
         self.memory = memory
         self.cases = cases
         self.profile = profile
+        self.fenceObstacle = fenceObstacle
     }
 
     func with(_ peers: [Peer]) -> Scope {

@@ -101,5 +101,6 @@ final class Bench {
         where !pod["Labels"][ContainerInstance.label].isNull {
             try client.json(.delete("/skala/v1/pods/\(pod["Name"].string ?? "")", query: [("force", "1")]))
         }
+        Fence.removeLeftover(client.address)
     }
 }

@@ -61,6 +61,7 @@ final class ContainerInstance: Instance {
         var host = resources(spec)
         if let processors = spec.processorSet { host["CpusetCpus"] = JSON(processors) }
         if isolation != .container { host["Runtime"] = JSON(isolation.rawValue) }
+        if let parent = spec.cgroupParent { host["CgroupParent"] = JSON(parent) }
         var annotations: JSON = host["Annotations"].isNull ? [:] : host["Annotations"]
         for annotation in spec.annotations { annotations[annotation.name] = JSON(annotation.value) }
         if annotations.object?.isEmpty == false { host["Annotations"] = annotations }
@@ -131,6 +132,11 @@ final class ContainerInstance: Instance {
         guard ended else { return Execution(status: nil, output: output.text, elapsed: elapsed) }
         let status = try client.json(.get("/exec/\(exec)/json"))["ExitCode"].int ?? 0
         return Execution(status: Int32(truncatingIfNeeded: status), output: output.text, elapsed: elapsed)
+    }
+
+    /// Makes it smaller while it runs: in a VM the guest gives back to the host what is beyond.
+    func shrink(to bytes: Int64) throws {
+        try client.json(.post("/containers/\(id)/update", ["Memory": JSON(bytes), "MemorySwap": JSON(bytes)]))
     }
 
     /// A further instance like it: a copy of its memory as well, where it has one of its own.

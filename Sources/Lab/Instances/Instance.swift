@@ -65,6 +65,8 @@ struct InstanceSpec: Sendable {
     /// Processors that somebody else has to himself.
     var spared = 0.0
     var annotations: [(name: String, value: String)] = []
+    /// The control group that its own is made in; nil for the engine's.
+    var cgroupParent: String?
     /// For people who look at `skala ps`.
     var role = "victim"
 

@@ -67,11 +67,11 @@ struct FindingCheck {
         _ expectation: Expectation, _ row: CaseResults.Row, _ comparison: Comparison?, _ measure: Measure
     ) -> Verdict {
         if row.hasFailed {
-            let isLate = row.isUnfinished
+            let isResult = row.isUnfinished || row.wasKilled
             switch expectation.outcome {
-            case .unfinished: return isLate ? .agrees : .unmeasured
-            case .worse: return isLate ? (expectation.factor == nil ? .agrees : .stronger) : .unmeasured
-            case .same, .better: return isLate ? .differs : .unmeasured
+            case .unfinished: return isResult ? .agrees : .unmeasured
+            case .worse: return isResult ? (expectation.factor == nil ? .agrees : .stronger) : .unmeasured
+            case .same, .better: return isResult ? .differs : .unmeasured
             }
         }
         guard let comparison else { return .unmeasured }

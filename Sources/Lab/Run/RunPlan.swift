@@ -99,7 +99,7 @@ public struct RunPlan: Sendable {
             isolations: isolations,
             allocations: options.allocations.isEmpty ? Set(LabAllocation.allCases) : options.allocations,
             processors: HostFacts.onlineCPUs, memory: HostFacts.memoryBytes, cases: options.cases,
-            profile: try HostProfile.stored(client))
+            profile: try HostProfile.stored(client), fenceObstacle: Fence.obstacle())
     }
 }
 

@@ -91,6 +91,110 @@ extension Integration {
             }
         }
 
+        /// Memory is overcommitted in a control group of the lab's; who needs more than there is is killed, and that is told.
+        @Test func instancesAreInAFence() async throws {
+            if let obstacle = EngineFixture.obstacle { return skip("lab", obstacle) }
+            try await EngineFixture.with { engine in
+                let t = try Session(engine)
+                try await t.sh(
+                    """
+                    mkdir tiny && cat >tiny/experiment.yaml <<'E'
+                    title: Tiny
+                    question: Does it work?
+                    procedure: group
+                    images: { box: busybox }
+                    isolations: [container]
+                    allocations: [hard, soft]
+                    fence: 64m
+                    levels: [1, 4]
+                    duration: 1s
+                    rounds: { min: 1, max: 1 }
+                    workloads:
+                      take:
+                        image: box
+                        memory: 32m
+                        prepare: "[ $NUMBER -lt $COUNT ]"
+                        run: dd if=/dev/zero of=/dev/shm/f bs=1M count=20 && sleep $DURATION && echo took $(wc -c </dev/shm/f)
+                        measures:
+                          bytes: { pattern: 'took ([0-9]+)', unit: bytes, better: higher }
+                    E
+                    """)
+                // What a killed run has left is in nobody's way.
+                let fence = Self.fence(of: engine)
+                try await t.sh(
+                    "[ -e /sys/fs/cgroup/cgroup.controllers ] && g=/sys/fs/cgroup || g=/sys/fs/cgroup/memory; mkdir $g\(fence)"
+                )
+                try await t.sh("\(Self.lab) run ./tiny >table 2>progress", deadline: 120)
+                try await t.sh(
+                    Self.told,
+                    prints: """
+                        hard 1 41943040
+                        hard 4 was killed: 8 instances did not get on with what they were given of the fence's 64 MiB
+                        soft 1 41943040
+                        soft 4 was killed: 8 instances did not get on with what they were given of the fence's 64 MiB
+                        """)
+                try await t.sh(
+                    "docker ps -aq; ls -d /sys/fs/cgroup\(fence) /sys/fs/cgroup/*\(fence) 2>/dev/null || true",
+                    prints: "")
+            }
+        }
+
+        /// The limit that each VM of a trial has in the end is its promise, or with a balloon its share.
+        @Test func guestsInAFenceAreMadeSmaller() async throws {
+            if let obstacle = EngineFixture.obstacle { return skip("lab", obstacle) }
+            try await EngineFixture.with(options: ["--accelerator", "tcg", "--spare-vms", "0"]) { engine in
+                let t = try Session(engine)
+                try await t.sh(
+                    """
+                    mkdir tiny && cat >tiny/experiment.yaml <<'E'
+                    title: Tiny
+                    question: Does it work?
+                    procedure: group
+                    images: { box: busybox }
+                    isolations: [microvm]
+                    allocations: [hard]
+                    guests: [promised, balloon]
+                    fence: 600m
+                    levels: [2]
+                    duration: 1s
+                    rounds: { min: 1, max: 1 }
+                    workloads:
+                      limit:
+                        image: box
+                        memory: 600m
+                        run: echo limit $(cat /sys/fs/cgroup/memory.max)
+                        measures:
+                          bytes: { pattern: 'limit ([0-9]+)', unit: bytes, better: lower }
+                    E
+                    """)
+                try await t.sh("\(Self.lab) run ./tiny >table 2>progress", deadline: 300)
+                try await t.sh(Self.told, prints: "balloon  314572800\npromised  629145600")
+                let fence = Self.fence(of: engine)
+                try await t.sh(
+                    "docker ps -aq; ls -d /sys/fs/cgroup\(fence) /sys/fs/cgroup/*\(fence) 2>/dev/null || true",
+                    prints: "")
+            }
+        }
+
+        /// The lab's control group for an engine.
+        private static func fence(of engine: EngineFixture) -> String {
+            let path = "\(engine.folder)/run/skala.sock"
+            let hash = path.utf8.reduce(UInt64(14_695_981_039_346_656_037)) { ($0 ^ UInt64($1)) &* 1_099_511_628_211 }
+            return "/skala-lab-" + String(hash, radix: 16)
+        }
+
+        /// Prints allocation, level, and the first measure or the failure of each trial, sorted.
+        private static let told =
+            """
+            python3 -c '
+            import glob, json
+            for line in sorted(open(glob.glob("lab/runs/*/samples.jsonl")[0]), key=lambda l: str(json.loads(l)["condition"])):
+                s = json.loads(line)
+                v = s["values"]
+                print(s["condition"]["allocation"], s["condition"].get("level", ""), s.get("failure") or int(v.get("total", v.get("mean"))))
+            '
+            """
+
         @Test func anExperimentWithoutItsImageIsLeftOut() async throws {
             if let obstacle = EngineFixture.obstacle { return skip("lab", obstacle) }
             try await EngineFixture.with { engine in
