@@ -239,6 +239,28 @@ import YAML
         #expect(try value("elapsed: true", "") == 1.5)
     }
 
+    @Test func theFingerprintIsThatOfTheFileAndTheRecipes() throws {
+        let folder = try TemporaryFolder()
+        try FileContents.makeDirectories(folder.path + "/e")
+        try FileContents.makeDirectories(folder.path + "/box")
+        let file = folder.path + "/e/experiment.yaml"
+        let text = Self.small.replacing("box: busybox", with: "box: ../box")
+        func fingerprint() throws -> String { try Experiment(folder: folder.path + "/e", quick: false).fingerprint() }
+        try FileContents.replace(file, with: Array(text.utf8))
+        try FileContents.replace(folder.path + "/box/image.yaml", with: Array("packages: [fio]".utf8))
+        try FileContents.replace(folder.path + "/box/a", with: Array("bc".utf8))
+        let first = try fingerprint()
+        #expect(first.utf8.count == 16)
+        #expect(try fingerprint() == first)
+        var seen: Set<String> = [first]
+        try FileContents.replace(folder.path + "/box/a", with: Array("bd".utf8))
+        #expect(seen.insert(try fingerprint()).inserted)
+        try FileContents.replace(folder.path + "/box/image.yaml", with: Array("packages: [gcc]".utf8))
+        #expect(seen.insert(try fingerprint()).inserted)
+        try FileContents.replace(file, with: Array((text + "\n# a remark").utf8))
+        #expect(seen.insert(try fingerprint()).inserted)
+    }
+
     @Test func theOrderOfARoundIsThatOfItsSeed() {
         func order(_ seed: UInt64, _ round: Int) -> [Int] {
             var order = SeededOrder(seed: seed, round: round, name: "a/b")

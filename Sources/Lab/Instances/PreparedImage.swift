@@ -29,11 +29,18 @@ final class PreparedImage {
         configuration = document["Config"]
     }
 
+    /// Behind the name of a folder that is whole.
+    static let mark = ".complete"
+
+    /// The name of the folder with the files of an image.
+    static func folderName(_ id: String) -> String {
+        String((id.split(separator: ":").last ?? id[...]).prefix(16))
+    }
+
     /// Its files in a folder of the host, for programs that run without isolation. Made at the first call, and kept.
     func root(_ client: EngineClient) throws -> String {
-        let name = id.split(separator: ":").last.map(String.init) ?? id
-        let path = "\(folder)/\(name.prefix(16))"
-        let mark = path + ".complete"
+        let path = "\(folder)/\(PreparedImage.folderName(id))"
+        let mark = path + PreparedImage.mark
         if access(mark, F_OK) == 0 { return path }
         if access(path, F_OK) == 0 { try FileContents.removeTree(path) }
         // Programs that change their user are in it: nobody but root comes this way.

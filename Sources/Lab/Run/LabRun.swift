@@ -59,6 +59,7 @@ public final class LabRun {
         self.isStopped = isStopped
         self.show = show
         plan = try RunPlan(options, client: client)
+        try plan.refuseChanges(since: before)
         bench = Bench(
             client: client, run: folder.identifier, scratch: folder.path + "/scratch",
             peers: Peers(plan.peers, home: home, scratch: folder.path + "/scratch"), isStopped: isStopped)
@@ -113,16 +114,9 @@ public final class LabRun {
     }
 
     /// Runs would measure, and remove, each other: there is one of an engine, and one of a lab's folder.
-    private static func lock(_ home: String, _ engine: EngineAddress) throws -> [OwnedDescriptor] {
+    static func lock(_ home: String, _ engine: EngineAddress) throws -> [OwnedDescriptor] {
         let folder = engine.path.split(separator: "/").dropLast().map { "/" + $0 }.joined()
-        return try [home, folder.isEmpty ? "/" : folder].map { path in
-            let lock = try OwnedDescriptor.open(path, O_RDONLY)
-            guard flock(lock.raw, LOCK_EX | LOCK_NB) == 0 else {
-                throw SkalaError(
-                    .conflict, "another run of the lab is under way, with this folder or this engine (\(path))")
-            }
-            return lock
-        }
+        return try [home, folder.isEmpty ? "/" : folder].map { try LabHome.lock($0) }
     }
 
     private func firstRecord() throws -> JSON {
@@ -134,7 +128,7 @@ public final class LabRun {
             "noise": ["before": try Noise.probe(until: bench.deadline(10_000_000_000))],
             "obstacles": JSON(plan.obstacles),
             "images": before["images"].isNull ? [:] : before["images"],
-            "experiments": JSON(plan.steps.map { $0.json(rounds: rounds($0.experiment)) }),
+            "experiments": JSON(try plan.steps.map { try $0.json(rounds: rounds($0.experiment)) }),
         ]
     }
 

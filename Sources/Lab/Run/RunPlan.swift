@@ -80,6 +80,22 @@ public struct RunPlan: Sendable {
         return peers.map(\.peer).filter(wanted.contains)
     }
 
+    /// A run that goes on measures what it began with.
+    ///
+    /// - Parameter record: of the run; of one that begins there is none.
+    /// - Throws: `.conflict` when an experiment has changed meanwhile.
+    func refuseChanges(since record: JSON) throws {
+        for step in steps {
+            let name = step.experiment.name
+            let before = (record["experiments"].array ?? []).first { $0["name"].string == name }?["fingerprint"].string
+            guard let before, before != (try step.experiment.fingerprint()) else { continue }
+            throw SkalaError(
+                .conflict,
+                "\(name): its \(Experiment.fileName), or an image's recipe, has changed since the run began: what is measured now would not belong to what is there. Begin a new run"
+            )
+        }
+    }
+
     /// What this host and its engine can do of what was asked for.
     private mutating func scope(_ options: RunOptions, _ client: EngineClient) throws -> Scope {
         var isolations = options.isolations.isEmpty ? Set(LabIsolation.allCases) : options.isolations
@@ -105,9 +121,10 @@ public struct RunPlan: Sendable {
 
 extension RunPlan.Step {
     /// As `run.json` keeps it.
-    func json(rounds: Experiment.Rounds) -> JSON {
+    func json(rounds: Experiment.Rounds) throws -> JSON {
         [
-            "name": JSON(experiment.name), "title": JSON(experiment.title), "question": JSON(experiment.question),
+            "name": JSON(experiment.name), "fingerprint": JSON(try experiment.fingerprint()),
+            "title": JSON(experiment.title), "question": JSON(experiment.question),
             "caveats": JSON(experiment.caveats + Peer.caveats(peers)),
             "findings": JSON(
                 experiment.findings.map {

@@ -21,7 +21,7 @@ enum LabRunCommand {
             .flag(
                 "against-itself", "Measure each condition twice, and tell differences between the two: there are none"),
             .value("seed", "N", "Of the order of conditions (default 1)"),
-            .value("resume", "RUN", "Go on with a run that was stopped"),
+            .value("resume", "RUN", "Go on with a run that was stopped", .runs),
             .flag("no-profile", "Do not give the engine what was found, for placement and advice"),
             .flag("dry-run", "Show what would be measured, and what cannot be"), LabCommands.experiments,
             LabCommands.home,

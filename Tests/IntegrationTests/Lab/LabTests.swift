@@ -56,6 +56,12 @@ extension Integration {
                 try await t.sh("kill -INT -$(cat pid)")
                 try await t.eventually("grep -c '\"state\": \"stopped\"' lab/runs/*/run.json", prints: "1")
                 try await t.sh("docker ps -aq", prints: "")
+                // What it would measure now is not what it measured before.
+                try await t.sh("cp tiny/experiment.yaml kept && sed -i 's/n+1/n+2/' tiny/experiment.yaml")
+                try await t.sh(
+                    "\(Self.lab) run --resume $(ls lab/runs) 2>&1 | grep -c 'tiny: its experiment.yaml, or an image.s recipe, has changed'",
+                    prints: "1")
+                try await t.sh("mv kept tiny/experiment.yaml")
                 try await t.sh("\(Self.lab) run --resume $(ls lab/runs) >table 2>&1")
                 try await t.sh("grep -c . lab/runs/*/samples.jsonl", prints: "8")
                 // Each condition once a round, none twice.
@@ -206,6 +212,35 @@ extension Integration {
                 try await t.sh("grep -c 'not measured: broken: image 127.0.0.1:9/nobody:none' progress", prints: "1")
                 // The other one was measured.
                 try await t.sh("grep -c '^container ' table", prints: "1")
+            }
+        }
+
+        @Test func whatNoExperimentNeedsIsRemoved() async throws {
+            if let obstacle = EngineFixture.obstacle { return skip("lab", obstacle) }
+            try await EngineFixture.with { engine in
+                let t = try Session(engine)
+                try await t.sh(Self.write("process", rounds: "{ min: 1, max: 1 }"))
+                try await t.sh(
+                    "mkdir mine && mv tiny mine && \(Self.lab) run --experiments mine tiny >table 2>progress")
+                try await t.sh("docker tag busybox skala-lab/tools:0123456789ab && docker tag busybox other/lab:1")
+                try await t.sh(
+                    "mkdir lab/images/00000000000000ff && head -c 100000 /dev/zero >lab/images/00000000000000ff/x")
+                // Nobody is there to be asked.
+                let prune = "\(Self.lab) prune --experiments mine"
+                try await t.sh(
+                    "\(prune) >list 2>errors </dev/null; echo $?; grep -c 'Use --force' errors; grep -c -E '^(image|files) ' list",
+                    prints: "1\n1\n2")
+                try await t.sh(
+                    "docker images -q skala-lab/tools | grep -c . ; ls lab/images | grep -c -v complete", prints: "1\n2"
+                )
+                try await t.sh("\(prune) --force | grep -c 'Total reclaimed space'", prints: "1")
+                // What the experiment needs is there, and what is not the lab's.
+                try await t.sh("docker images -q skala-lab/tools; docker images -q other/lab | grep -c .", prints: "1")
+                try await t.sh(
+                    "ls lab/images | grep -c -v complete; ls lab/images/*.complete | grep -c .", prints: "1\n1")
+                try await t.sh("\(prune) --force", prints: "Nothing to remove: the experiments need all there is")
+                try await t.sh("id=$(ls lab/runs); \(Self.lab) rm $id | grep -c \"^$id$\"; ls lab/runs", prints: "1")
+                try await t.sh("\(Self.lab) rm 2026 2>&1 | grep -c \"no run '2026'\"", prints: "1")
             }
         }
 
