@@ -60,16 +60,14 @@ struct InstanceSpec: Sendable {
     var memory: Int64 = 512 << 20
     var environment: [String] = []
     var allocation = LabAllocation.hard
-    /// Processors that somebody else has to himself.
-    var spared = 0.0
+    /// The only processors it may use, in the form of cpuset(7); nil for those its allocation gives it. Not of processes.
+    var processorSet: String?
     var annotations: [(name: String, value: String)] = []
     /// For people who look at `skala ps`.
     var role = "victim"
 
-    /// The processors a peer gives it. Peers know no processors of one's own: those of a dedicated one are the last, and whoever is beside
-    /// it has the others, where there are any. Nil for all.
+    /// The processors a peer gives it, which knows none of one's own: those of a dedicated one are the last. Nil for all.
     var peerProcessors: String? {
-        if allocation == .dedicated { return ProcessorSet.last(processors) }
-        return spared > 0 ? ProcessorSet.allBut(last: spared) : nil
+        processorSet ?? (allocation == .dedicated ? ProcessorSet.last(processors) : nil)
     }
 }

@@ -62,6 +62,7 @@ public final class LabRun {
         bench = Bench(
             client: client, run: folder.identifier, scratch: folder.path + "/scratch",
             peers: Peers(plan.peers, home: home, scratch: folder.path + "/scratch"), isStopped: isStopped)
+        bench.seed = options.seed
         record = [:]
         pace = Pace()
         for step in plan.steps { pace.add(step, rounds(step.experiment)) }
@@ -232,6 +233,7 @@ public final class LabRun {
         let started = SystemClock.now()
         let clock = SystemClock.monotonicNanoseconds()
         let noise = Noise()
+        bench.round = round
         let trial: Trial
         do {
             trial = try experiment.procedure.trial(condition, of: item.name, in: bench)
