@@ -21,6 +21,7 @@ extension Integration {
             cgroup_manager = "cgroupfs"
             events_logger = "none"
             runtime = "runc"
+            exit_command_delay = 1
             E
             cat >storage.conf <<E
             [storage]
