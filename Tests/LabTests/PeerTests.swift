@@ -217,10 +217,10 @@ import Testing
 
     // MARK: what they are given
 
-    private static func container(_ allocation: LabAllocation, spared: Double = 0) throws -> ToolContainer {
+    private static func container(_ allocation: LabAllocation, processors: String? = nil) throws -> ToolContainer {
         var spec = InstanceSpec(image: "box", program: "work", processors: 1.5, memory: 64 << 20)
         spec.allocation = allocation
-        spec.spared = spared
+        spec.processorSet = processors
         spec.environment = ["A=b c"]
         let files = ImageFiles(root: "/files", configuration: ["Env": ["PATH=/bin"], "WorkingDir": "/srv"])
         return try ToolContainer(spec, files, name: "lab-1", folder: "/nowhere")
@@ -235,7 +235,7 @@ import Testing
         #expect(soft.memory == nil && soft.reservation == 64 << 20)
         let dedicated = try Self.container(.dedicated).limits
         #expect(dedicated.processors == ProcessorSet.last(1.5) && dedicated.quota == nil)
-        #expect(try Self.container(.shared, spared: 1).limits.processors == ProcessorSet.allBut(last: 1))
+        #expect(try Self.container(.shared, processors: "0-2").limits.processors == "0-2")
     }
 
     @Test func setsOfProcessorsDoNotTouch() {

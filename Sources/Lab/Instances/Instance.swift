@@ -70,10 +70,8 @@ struct InstanceSpec: Sendable {
     /// For people who look at `skala ps`.
     var role = "victim"
 
-    /// The processors a peer gives it. Peers know no processors of one's own: those of a dedicated one are the last, and whoever is beside
-    /// it has the others, where there are any. Nil for all.
+    /// The processors a peer gives it, which knows none of one's own: those of a dedicated one are the last. Nil for all.
     var peerProcessors: String? {
-        if allocation == .dedicated { return ProcessorSet.last(processors) }
-        return spared > 0 ? ProcessorSet.allBut(last: spared) : nil
+        processorSet ?? (allocation == .dedicated ? ProcessorSet.last(processors) : nil)
     }
 }

@@ -55,8 +55,7 @@ final class PeerCommand: Instance {
     }
 
     func isRunning() throws -> Bool {
-        // A command that fails says that there is none of that name.
-        tool.isRunning((try? Subprocess.output(tool.state(name), limit: 1 << 16)) ?? "")
+        tool.isRunning(try HostCommand.run(tool.state(name), until: PeerCommand.soon).output)
     }
 
     func log() -> String {
@@ -80,9 +79,12 @@ final class PeerCommand: Instance {
         }
     }
 
+    /// Nobody who stops a run is kept longer.
+    private static var soon: Deadline { Deadline(in: 30_000_000_000) { false } }
+
     private static func remove(_ name: String, _ tool: any ContainerTool, _ folder: String) {
         // One that ended by itself is not there any more.
-        _ = try? Subprocess.output(["/bin/sh", "-c", "exec \"$@\" 2>&1", "sh"] + tool.end(name), limit: 1 << 16)
+        _ = try? HostCommand.run(tool.end(name), until: PeerCommand.soon)
         umount2("\(folder)/root", Int32(MNT_DETACH) | Int32(UMOUNT_NOFOLLOW))
         // What cannot be removed now is found in the peer's folder by the next run.
         try? FileContents.removeTree(folder)

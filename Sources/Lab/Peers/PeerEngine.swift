@@ -117,7 +117,12 @@ final class PeerEngine {
         guard let name = images[image.id] else { throw SkalaError(.notFound, "\(peer) has no image \(spec.image)") }
         var spec = spec
         spec.image = name
-        return try ContainerInstance(peer: spec, run: run, home: home, client: client)
+        do {
+            return try ContainerInstance(peer: spec, run: run, home: home, client: client)
+        } catch let error as SkalaError where error.code == .unavailable {
+            // What the client says is how to start ours.
+            throw SkalaError(.unavailable, "\(peer) does not answer any more at \(client.address.path)", cause: error)
+        }
     }
 
     /// Ends the service that the lab has started.

@@ -138,7 +138,9 @@ struct WorkloadProcedure: Procedure {
         // A neighbour of one with cores of its own has the rest.
         let rest = allocation == .dedicated ? LabAllocation.shared : allocation
         var neighbour = spec(workload, rest, runner, role: "neighbour")
-        if allocation == .dedicated { neighbour.spared = victim.processors }
+        if case .peer = runner, allocation == .dedicated {
+            neighbour.processorSet = ProcessorSet.allBut(last: victim.processors)
+        }
         // It takes what it can get: without a quota the whole host.
         if rest != .hard { neighbour.processors = Double(HostFacts.onlineCPUs) }
         if case .inside(let script) = workload.work {

@@ -4,10 +4,10 @@ import Testing
 extension Integration {
     /// `skala lab` on an engine of its own: the whole way from the experiment's file to the tables.
     @Suite(.serialized) struct LabTests {
-        private static let lab = "env SKALA_LAB=$PWD/lab timeout 300 $PROGRAMS/skala lab"
+        static let lab = "env SKALA_LAB=$PWD/lab timeout 300 $PROGRAMS/skala lab"
 
         /// An experiment of a few seconds: a program that counts what it gets done.
-        private static func write(_ isolations: String, duration: String = "1s", rounds: String) -> String {
+        static func write(_ isolations: String, duration: String = "1s", rounds: String) -> String {
             """
             mkdir -p tiny && cat >tiny/experiment.yaml <<'E'
             title: Tiny
@@ -89,6 +89,9 @@ extension Integration {
                 try await engine.startDaemon()
                 try await t.sh(
                     "\(Self.lab) run --quick --resume $(ls lab/runs) 2>&1 | grep -c 'exclude each other'", prints: "1")
+                try await t.fails(
+                    "\(Self.lab) run --peer runc --resume $(ls lab/runs)", 125, "--peer and --resume exclude each other"
+                )
                 try await t.sh("\(Self.lab) run --resume $(ls lab/runs) >table 2>&1")
                 try await t.sh(
                     "grep -o '\"isolation\":\"[a-z]*\"},\"round\":[0-9]*' lab/runs/*/samples.jsonl | sort -u | grep -c .",
@@ -258,6 +261,15 @@ extension Integration {
                 try await t.sh("sed -i 's/better: higher/beter: higher/' tiny/experiment.yaml")
                 try await t.sh(
                     "\(Self.lab) run ./tiny 2>&1 | grep -c 'tiny/experiment.yaml:15:.*beter.*better'", prints: "1")
+                // Peers: unknown, not there, and not what they should be.
+                try await t.sh("sed -i 's/beter/better/' tiny/experiment.yaml")
+                try await t.fails("\(Self.lab) run ./tiny --peer krun", 1, "expected docker, podman, lxc, runc, crun")
+                try await t.sh(
+                    "SKALA_LAB_DOCKER=$PWD/none.sock \(Self.lab) run ./tiny --peer docker --dry-run 2>&1",
+                    has: "not measured: peer docker: its daemon does not answer at", "count")
+                try await t.sh(
+                    "SKALA_LAB_DOCKER=$DOCKER_HOST \(Self.lab) run ./tiny --peer docker --dry-run 2>&1",
+                    has: "not measured: peer docker: Skala itself answers at")
                 try await t.sh("test -e lab/runs || echo nothing", prints: "nothing")
             }
         }
