@@ -4,7 +4,7 @@ import Glibc
 import Kernel
 
 /// An instance in the engine, at any of its isolations.
-final class ContainerInstance: Instance {
+final class ContainerInstance: Movable {
     /// On every container, pod and network of the lab; its value is the run's id.
     static let label = "skala.lab"
 
@@ -54,9 +54,12 @@ final class ContainerInstance: Instance {
         for annotation in spec.annotations { annotations[annotation.name] = JSON(annotation.value) }
         if annotations.object?.isEmpty == false { host["Annotations"] = annotations }
         var body: JSON = [
-            "Image": JSON(spec.image), "Env": JSON(spec.environment), "HostConfig": host,
+            "Image": JSON(spec.image), "HostConfig": host,
             "Labels": [label: JSON(run), "skala.lab.role": JSON(spec.role)],
         ]
+        // What a machine runs stands in its user data.
+        guard isolation != .machine else { return body }
+        body["Env"] = JSON(spec.environment)
         if !spec.usesImageCommand {
             body["Entrypoint"] = ["/bin/sh", "-c"]
             body["Cmd"] = [JSON(spec.program ?? "exec sleep 1000000")]
@@ -113,10 +116,8 @@ final class ContainerInstance: Instance {
         return try ContainerInstance(running: clone, client: client)
     }
 
-    /// Stops it, and starts it again.
     func restart() throws { try client.json(.post("/containers/\(id)/restart")) }
 
-    /// Keeps it by a snapshot, ends it, and lets it go on from there.
     func snapshotAndRestore() throws {
         _ = try work(.post("/skala/v1/containers/\(id)/snapshots", ["Name": "lab"]))
         _ = try work(.post("/skala/v1/containers/\(id)/snapshots/lab/restore", [:]))

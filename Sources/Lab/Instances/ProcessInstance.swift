@@ -26,8 +26,8 @@ final class ProcessInstance: Instance {
         let mounts =
             "mount -t proc proc \(root)/proc && mount --rbind /dev \(root)/dev && mount --rbind /sys \(root)/sys"
             + " && mount -t tmpfs tmpfs \(root)/run && mount -t tmpfs tmpfs \(root)/tmp"
-        let environment = spec.environment.map(ProcessInstance.quote).joined(separator: " ")
-        let program = ProcessInstance.quote(spec.program ?? "exec sleep 1000000")
+        let environment = spec.environment.map(ShellText.quote).joined(separator: " ")
+        let program = ShellText.quote(spec.program ?? "exec sleep 1000000")
         let pinned = processors.map { "taskset -c \($0) " } ?? ""
         let start = "\(mounts) && exec env \(environment) \(pinned)chroot \(root) /bin/sh -c \(program)"
         let log = OwnedDescriptor(
@@ -68,30 +68,11 @@ final class ProcessInstance: Instance {
     }
 
     func execute(_ script: String, environment: [String], until deadline: Deadline) throws -> Execution {
-        let started = SystemClock.monotonicNanoseconds()
         let pinned = processors.map { ["/usr/bin/taskset", "-c", $0] } ?? []
         let command =
             ["/usr/bin/nsenter", "--target", "\(first)", "--mount", "--pid", "--"] + ["/usr/bin/env"] + environment
             + pinned + ["/usr/sbin/chroot", root, "/bin/sh", "-c", script]
-        let (reading, writing) = try Pipe.make()
-        let pid = try Subprocess.spawn(command, output: writing.raw, errors: writing.raw, newSession: true)
-        writing.close()
-        var output = BoundedText()
-        var ended = false
-        defer { reading.close() }
-        do { ended = try deadline.read(reading.raw) { output.append($0) } } catch {
-            _ = try ProcessInstance.end(pid)
-            throw error
-        }
-        let status = ended ? try Subprocess.wait(pid) : try ProcessInstance.end(pid)
-        return Execution(
-            status: ended ? status : nil, output: output.text, elapsed: SystemClock.monotonicNanoseconds() - started)
-    }
-
-    /// Kills a script with its helpers: they are in its session, and so in its process group.
-    private static func end(_ pid: pid_t) throws -> Int32 {
-        kill(-pid, SIGKILL)
-        return try Subprocess.wait(pid)
+        return try HostCommand.execute(command, until: deadline)
     }
 
     func isRunning() throws -> Bool { first != 0 && kill(first, 0) == 0 }
@@ -116,9 +97,5 @@ final class ProcessInstance: Instance {
         let all = HostFacts.onlineCPUs
         let first = all - max(1, min(all, Int(count.rounded(.up))))
         return first == all - 1 ? "\(first)" : "\(first)-\(all - 1)"
-    }
-
-    private static func quote(_ text: String) -> String {
-        "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
     }
 }

@@ -18,7 +18,9 @@ struct DensityProcedure: Procedure {
         Measure("start", unit: "s for all", better: .lower),
     ]
     /// What an instance is expected to take, in bytes, with much to spare: what would fill two thirds of the host is not tried.
-    private static let footprint: [LabIsolation: Int64] = [.process: 8 << 20, .container: 12 << 20, .microvm: 64 << 20]
+    private static let footprint: [LabIsolation: Int64] = [
+        .process: 8 << 20, .container: 12 << 20, .microvm: 64 << 20, .machine: 512 << 20,
+    ]
 
     init(_ spec: SpecReader, images: Set<String>) throws(SkalaError) {
         application = try Application(spec, images: images)
@@ -31,7 +33,7 @@ struct DensityProcedure: Procedure {
         settle = try spec["settle"]?.duration() ?? 1_000_000_000
         if let wrong = isolations.first(where: { DensityProcedure.footprint[$0] == nil }) {
             throw try spec.required("isolations").fault(
-                "'\(wrong.rawValue)' cannot be multiplied: process, container and microvm can")
+                "'\(wrong.rawValue)' cannot be multiplied: process, container, microvm and machine can")
         }
     }
 

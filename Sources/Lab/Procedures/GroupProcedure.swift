@@ -89,7 +89,7 @@ struct GroupProcedure: Procedure {
         else { throw SkalaError(.invalid, "no such condition: \(condition)") }
         let allocation = condition["allocation"].flatMap(LabAllocation.init) ?? allocations[0]
         let count = copies(workload, condition["level"].flatMap { Double($0) } ?? levels[0])
-        let deadline = bench.deadline(workload.deadline)
+        var deadline = bench.deadline(workload.deadline)
         let before = HostMemory.available()
         var instances: [any Instance] = []
         defer {
@@ -103,6 +103,10 @@ struct GroupProcedure: Procedure {
             spec.annotations.append(("skala.pod", try bench.pod(for: spec, members: count)))
         }
         for _ in 0..<count { instances.append(try bench.instance(spec, isolation: isolation)) }
+        for instance in instances {
+            guard let later = try instance.deadlineOnceUp(deadline) else { return Trial(failure: "did not boot") }
+            deadline = later
+        }
         for instance in instances {
             if let failure = try workload.makeReady(instance, deadline) { return Trial(failure: failure) }
         }

@@ -40,8 +40,8 @@ struct StartProcedure: Procedure {
 
     func obstacles(_ scope: Scope) -> [String] {
         let machine =
-            isolations.contains(.machine) && scope.isolations.contains(.machine)
-            ? ["isolation machine: its program is its disk's affair; 'Benchmarks/run machines' times its boot"] : []
+            isolations.contains(.machine) && scope.isolations.contains(.machine) && application.program == nil
+            ? ["isolation machine: a 'program' is needed, a disk has none of its own"] : []
         return machine + peers.compactMap(\.obstacle)
     }
 
@@ -65,6 +65,7 @@ struct StartProcedure: Procedure {
 
     private func isPossible(_ isolation: LabIsolation, _ start: Start) -> Bool {
         switch (isolation, start) {
+        case (.machine, .usual): application.program != nil
         case (.machine, _), (.process, .cold), (.process, .joined), (.process, .clone): false
         case (.container, .cold), (.container, .joined), (.microvm, .joined), (.pod, .clone), (.pod, .cold): false
         default: true

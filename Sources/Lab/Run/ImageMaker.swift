@@ -50,7 +50,7 @@ struct ImageMaker {
         try PreparedImage(reference, made: made, folder: roots, client: client)
     }
 
-    private func isThere(_ reference: String) throws -> Bool {
+    func isThere(_ reference: String) throws -> Bool {
         do {
             try client.json(.get("/images/\(PercentEncoding.encode(reference, keeping: "/:@"))/json"))
             return true
@@ -87,9 +87,10 @@ struct ImageMaker {
         let archive = "\(scratch)/image.tar"
         defer { unlink(archive) }
         let sources = "\(scratch)/sources.list"
-        try FileContents.replace(sources, with: Array(try debianSources(withSources: !recipe.sources.isEmpty).utf8))
+        try FileContents.replace(
+            sources, with: Array(try DebianMirror.sources(withSources: !recipe.sources.isEmpty).utf8))
         var said = BoundedText()
-        let command = try command(folder, recipe) + [try suite(), archive, sources]
+        let command = try command(folder, recipe) + [try DebianMirror.suite(), archive, sources]
         let status = try Subprocess.stream(command, isCancelled: isStopped) { said.append($0) }
         if isStopped() { throw SkalaError(.cancelled, "stopped") }
         guard status == 0 else {
@@ -132,30 +133,5 @@ struct ImageMaker {
                 query: [("fromSrc", "-"), ("repo", name[0]), ("tag", name[1]), ("changes", "CMD [\"/bin/sh\"]")],
                 body: .stream(contentType: "application/x-tar") { try Pipe.read(file.raw, upTo: 1 << 18) })
         ).messages { _ in }
-    }
-
-    private func suite() throws -> String {
-        let release = String(decoding: try FileContents.read("/etc/os-release"), as: UTF8.self)
-        for line in release.split(separator: "\n") where line.hasPrefix("VERSION_CODENAME=") {
-            return line.dropFirst("VERSION_CODENAME=".count).filter { $0 != "\"" }
-        }
-        return "stable"
-    }
-
-    /// This host's own sources of Debian packages, one a line: so that images come from the mirror it uses.
-    private func debianSources(withSources: Bool) throws -> String {
-        guard let apt = HostProgram.find("apt-get") else {
-            throw SkalaError(.unavailable, "images of packages can only be made on Debian and what is made of it")
-        }
-        let format =
-            "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(REPO_URI) $(CODENAME) $(COMPONENT)"
-        let text = try Subprocess.output(
-            [apt, "indextargets", "--format", format, "Created-By: Packages", "Origin: Debian"], limit: 1 << 20)
-        var lines = Set(text.split(separator: "\n").map(String.init)).sorted()
-        guard !lines.isEmpty else {
-            throw SkalaError(.unavailable, "apt knows no Debian packages: run 'apt-get update'")
-        }
-        if withSources { lines += lines.map { "deb-src" + $0.dropFirst("deb".count) } }
-        return lines.joined(separator: "\n") + "\n"
     }
 }

@@ -154,12 +154,11 @@ public final class LabRun {
         bench.images = [:]
         do {
             for recipe in step.experiment.images { try prepare(recipe, maker) }
+            if step.hasMachines { try prepareDisks(step.experiment.name) }
         } catch {
             // Without its images an experiment cannot be done; the others can.
             guard !isStopped(), isEngineThere() else { throw error }
-            let obstacle = "\(step.experiment.name): \((error as? KernelError)?.asSkalaError.message ?? "\(error)")"
-            obstacles.append(obstacle)
-            record["obstacles"] = JSON((record["obstacles"].array ?? []) + [JSON(obstacle)])
+            note(obstacle: step.experiment.name, error)
             for item in step.cases { pace.end(step.experiment.name, item.name) }
             return try folder.write(record)
         }
@@ -170,6 +169,33 @@ public final class LabRun {
     private func prepare(_ recipe: ImageRecipe, _ maker: ImageMaker) throws {
         let image = try maker.prepare(recipe)
         bench.images[recipe.name] = image
+        note(image)
+    }
+
+    private func note(obstacle: String, _ error: any Error) {
+        let text = "\(obstacle): \((error as? KernelError)?.asSkalaError.message ?? "\(error)")"
+        obstacles.append(text)
+        record["obstacles"] = JSON((record["obstacles"].array ?? []) + [JSON(text)])
+    }
+
+    /// The same images as disks of machines. What cannot be made is told, and the other isolations are measured.
+    private func prepareDisks(_ experiment: String) throws {
+        let maker = MachineDiskMaker(
+            client: client, folder: "\(home)/machines", scratch: bench.scratch, isStopped: isStopped
+        ) { [self] text in show(pace.progress(text)) }
+        for image in bench.images.values {
+            do {
+                let disk = try maker.prepare(image)
+                image.disk = disk
+                note(disk)
+            } catch {
+                guard !isStopped(), isEngineThere() else { throw error }
+                note(obstacle: "\(experiment): isolation machine", error)
+            }
+        }
+    }
+
+    private func note(_ image: PreparedImage) {
         // Of one that was there already it is not known how long it took.
         guard record["images"][image.reference].isNull || image.made != nil else { return }
         record["images"][image.reference] = [

@@ -9,6 +9,9 @@ public struct RunPlan: Sendable {
     public struct Step: Sendable {
         public let experiment: Experiment
         public let cases: [Case]
+
+        /// Whether disks of its images are needed.
+        var hasMachines: Bool { cases.contains(where: \.hasMachines) }
     }
 
     public private(set) var steps: [Step] = []
@@ -20,7 +23,13 @@ public struct RunPlan: Sendable {
         let experiments = try options.folders.map {
             try Experiment(folder: $0, quick: options.isQuick, scale: options.scale)
         }
-        let scope = try scope(options, client)
+        var scope = try scope(options, client)
+        if let obstacle = MachineDiskMaker.obstacle,
+            experiments.contains(where: { $0.procedure.cases(scope).contains(where: \.hasMachines) })
+        {
+            scope.isolations.remove(.machine)
+            obstacles.append(obstacle)
+        }
         for experiment in experiments {
             if let obstacle = experiment.images.lazy.compactMap(ImageMaker.obstacle).first {
                 obstacles.append("\(experiment.name): \(obstacle)")
