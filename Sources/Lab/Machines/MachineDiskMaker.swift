@@ -36,9 +36,8 @@ struct MachineDiskMaker {
     /// The disk with an image's files, as an image of the engine.
     func prepare(_ image: PreparedImage) throws -> PreparedImage {
         let boot = try bootFolder()
-        let reference = MachineDiskMaker.name(image, boot: boot)
-        let images = ImageMaker(client: client, roots: "", scratch: scratch, isStopped: isStopped, tell: tell)
-        guard try !images.isThere(reference) else {
+        let reference = MachineDiskMaker.name(image.reference, id: image.id, boot: boot)
+        guard try !client.hasImage(reference) else {
             return try PreparedImage(reference, made: nil, folder: "", client: client)
         }
         tell("making a disk of the image \(image.reference)")
@@ -59,18 +58,19 @@ struct MachineDiskMaker {
     }
 
     /// The image's own name, and which files it has; and which init.
-    private static func name(_ image: PreparedImage, boot: String) -> String {
-        let name = image.reference.split(separator: "@")[0].split(separator: "/").last ?? "image"
-        let id = image.id.split(separator: ":").last ?? ""
+    static func name(_ reference: String, id: String, boot: String) -> String {
+        let name = reference.split(separator: "@")[0].split(separator: "/").last ?? "image"
+        let id = id.split(separator: ":").last ?? ""
         let system = boot.split(separator: "/").last ?? ""
         return "skala-lab/\(name.prefix { $0 != ":" })-disk:\(id.prefix(12))-\(system)"
     }
 
-    /// Named by the scripts, so that other ones make other disks.
+    /// Named by what makes a disk out of an image, so that a change of it makes other disks.
     private func bootFolder() throws -> String {
         let all = "\(scratch)/scripts"
         defer { unlink(all) }
-        try FileContents.replace(all, with: MachineDiskMaker.scripts.flatMap(\.1))
+        try FileContents.replace(
+            all, with: MachineDiskMaker.scripts.flatMap(\.1) + MachineDiskMaker.kernelArguments.utf8)
         return "\(folder)/\(try Subprocess.output(["/usr/bin/sha256sum", all], limit: 200).prefix(8))"
     }
 
@@ -93,11 +93,15 @@ struct MachineDiskMaker {
         let used = try Subprocess.output(["/usr/bin/du", "-sm", work + "/root"], limit: 1 << 16)
         guard let size = Int(used.prefix { $0.isNumber }) else { throw SkalaError(.system, "du says: \(used)") }
         try run([
-            "\(work)/boot-disk.sh", "\(work)/root", "\(boot)/vmlinuz", "\(boot)/initrd.img", "quiet mitigations=off",
+            "\(work)/boot-disk.sh", "\(work)/root", "\(boot)/vmlinuz", "\(boot)/initrd.img",
+            MachineDiskMaker.kernelArguments,
             "\(size * 5 / 4 + MachineDiskMaker.room)", "\(work)/disk.qcow2",
         ])
     }
 
+    /// Those of Skala's own VMs that are not about their devices: under emulation a clock that is found to be unreliable, when the host is
+    /// busy, makes each look at the time a hundred times as dear.
+    private static let kernelArguments = "quiet mitigations=off tsc=reliable no_timer_check random.trust_cpu=on"
     /// Mebibytes for what is written later: holes until then.
     private static let room = 2048
 

@@ -29,12 +29,12 @@ struct ImageMaker {
     func prepare(_ recipe: ImageRecipe) throws -> PreparedImage {
         switch recipe.source {
         case .reference(let reference):
-            guard try !isThere(reference) else { return try prepared(reference, made: nil) }
+            guard try !client.hasImage(reference) else { return try prepared(reference, made: nil) }
             tell("pulling \(reference)")
             return try timed(reference) { try pull(reference) }
         case .folder(let folder, let debian):
             let reference = try name(recipe.name, folder, debian)
-            guard try !isThere(reference) else { return try prepared(reference, made: nil) }
+            guard try !client.hasImage(reference) else { return try prepared(reference, made: nil) }
             tell("making the image '\(recipe.name)' of Debian packages")
             return try timed(reference) { try make(recipe.name, folder, debian, reference) }
         }
@@ -48,13 +48,6 @@ struct ImageMaker {
 
     private func prepared(_ reference: String, made: Int64?) throws -> PreparedImage {
         try PreparedImage(reference, made: made, folder: roots, client: client)
-    }
-
-    func isThere(_ reference: String) throws -> Bool {
-        do {
-            try client.json(.get("/images/\(PercentEncoding.encode(reference, keeping: "/:@"))/json"))
-            return true
-        } catch let error as SkalaError where error.code == .notFound { return false }
     }
 
     private func pull(_ reference: String) throws {
@@ -133,5 +126,14 @@ struct ImageMaker {
                 query: [("fromSrc", "-"), ("repo", name[0]), ("tag", name[1]), ("changes", "CMD [\"/bin/sh\"]")],
                 body: .stream(contentType: "application/x-tar") { try Pipe.read(file.raw, upTo: 1 << 18) })
         ).messages { _ in }
+    }
+}
+
+extension EngineClient {
+    func hasImage(_ reference: String) throws -> Bool {
+        do {
+            try json(.get("/images/\(PercentEncoding.encode(reference, keeping: "/:@"))/json"))
+            return true
+        } catch let error as SkalaError where error.code == .notFound { return false }
     }
 }

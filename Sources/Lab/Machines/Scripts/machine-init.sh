@@ -64,8 +64,7 @@ done
 
 # It writes /run/host-key, /run/authorized-keys and /run/program.
 sh /seed/user-data || give_up "the user data failed"
-mkdir -m 700 /root/.ssh
-cp /run/authorized-keys /root/.ssh/authorized_keys
+(cd /root && mkdir -m 700 .ssh && cp /run/authorized-keys .ssh/authorized_keys)
 dropbearconvert openssh dropbear /run/host-key /run/dropbear-key 2>/dev/null || give_up "no key of the host in the user data"
 # What reads a script to its end, and runs it.
 cat >/bin/run-script <<'SCRIPT'
