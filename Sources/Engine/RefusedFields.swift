@@ -13,7 +13,7 @@ public enum RefusedFields {
                 ("KernelMemoryTCP", "the kernel no longer has this limit"),
                 ("CpuCount", windows), ("CpuPercent", windows), ("IOMaximumIOps", windows),
                 ("IOMaximumBandwidth", windows),
-                ("Cgroup", "it is not supported"), ("CgroupParent", "Skala keeps all containers below its own cgroup"),
+                ("Cgroup", "it is not supported"),
                 ("BlkioWeightDevice", "weights per device are not supported; use blkio-weight"),
                 ("Links", "links are replaced by user-defined networks, where containers find each other by name"),
             ]
@@ -78,7 +78,7 @@ public enum RefusedFields {
         (
             "ContainerUpdate",
             [
-                ("CgroupParent", "Skala keeps all containers below its own cgroup"),
+                ("CgroupParent", fixed),
                 ("BlkioWeightDevice", "weights per device are not supported; use blkio-weight"),
                 ("CpuRealtimePeriod", realTime), ("CpuRealtimeRuntime", realTime), ("Devices", fixed),
                 ("DeviceRequests", fixed), ("KernelMemoryTCP", "the kernel no longer has this limit"),

@@ -14,19 +14,22 @@ final class ControlGroup {
     /// The directory of each version 1 controller in use.
     private(set) var paths: [String: String] = [:]
     let version2Path: String?
+    /// For a group below a parent that is not the warden's own.
+    private let journal: GroupJournal?
     /// Processes may be in it already.
     private var isFilled = false
 
     /// Statistics and device rules need these; others are made when a limit asks for them.
     private static let always = ["memory", "pids", "cpuacct", "devices"]
 
-    init(path: String, layout: CgroupLayout) throws(SkalaError) {
+    init(path: String, layout: CgroupLayout, journal: GroupJournal? = nil) throws(SkalaError) {
         let parts = path.split(separator: "/")
         guard !parts.isEmpty, !parts.contains(".."), !path.utf8.contains(0), !path.contains(":") else {
             throw SkalaError(.invalid, "invalid linux.cgroupsPath '\(path)'")
         }
         self.path = "/" + parts.joined(separator: "/")
         self.layout = layout
+        self.journal = journal
         version2Path = layout.version2.map { $0 + "/" + parts.joined(separator: "/") }
     }
 
@@ -42,7 +45,12 @@ final class ControlGroup {
     /// Makes the directories and sets the limits. What was made is removed again when this fails.
     func create(_ resources: RuntimeResources) throws {
         do {
-            if layout.limitsOnVersion1 { for controller in ControlGroup.always { try make(controller) } }
+            let controllers = wanted
+            if let journal {
+                let mounts = controllers.compactMap { layout.version1[$0] } + [layout.version2].compactMap { $0 }
+                try journal.begin(path, in: Set(mounts))
+            }
+            for controller in controllers { try make(controller) }
             if let version2Path {
                 try FileContents.makeDirectories(version2Path)
                 if !layout.limitsOnVersion1 { delegate() }
@@ -53,6 +61,13 @@ final class ControlGroup {
             remove()
             throw error
         }
+    }
+
+    /// The version 1 controllers whose directories are made in any case. Below a parent of somebody else's that is all of them,
+    /// since that may have limits of any kind, now or later. Not the freezer: who is stopped there cannot even be killed.
+    private var wanted: [String] {
+        guard layout.limitsOnVersion1 else { return [] }
+        return journal == nil ? ControlGroup.always : layout.version1.keys.filter { $0 != "freezer" }.sorted()
     }
 
     /// Takes over the directories that exist, left by a predecessor.
@@ -191,7 +206,10 @@ final class ControlGroup {
         var left = Set(paths.values)
         if let version2Path { left.insert(version2Path) }
         left = left.filter { !ControlGroup.removeTree($0) }
-        if left.isEmpty { paths = [:] }
+        if left.isEmpty {
+            paths = [:]
+            journal?.end(path)
+        }
         return left.isEmpty
     }
 

@@ -14,7 +14,7 @@ extension Warden {
         guard containers.count < Warden.maximumContainers else { throw SkalaError(.exhausted, "too many containers") }
         let spec = try RuntimeSpec(request["spec"])
         guard let process = spec.process else { throw SkalaError(.invalid, "the spec has no process") }
-        let cgroup = try ControlGroup(path: spec.cgroupsPath ?? cgroupRoot + "/" + id, layout: layout)
+        let cgroup = try controlGroup(spec.cgroupsPath ?? cgroupRoot + "/" + id)
         let starts = request["start"].bool ?? false
         let gate = try starts && !ContainerPlanner.needsGate(spec) ? nil : Pipe()
         var ends = try StreamEnds(request["io"], terminal: process.terminal)

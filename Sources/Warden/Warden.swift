@@ -38,6 +38,8 @@ public final class Warden {
     private var connection: Connection?
     private var listener: OwnedDescriptor?
     private var lock: OwnedDescriptor?
+    /// The groups that are not below `cgroupRoot`; nil in a VM, of which nothing is left.
+    private var journal: GroupJournal?
 
     /// - Parameter cgroupRoot: the parent of the containers' groups, such as `/skala`; what is in it is taken over.
     public convenience init(cgroupRoot: String) throws(SkalaError) {
@@ -72,6 +74,7 @@ public final class Warden {
         }
         self.lock = lock
         scratch = path.lastIndex(of: "/").map { String(path[..<$0]) } ?? "."
+        journal = try GroupJournal(file: path + ".groups", root: cgroupRoot)
         removeLeftovers()
         try listen(path)
         try run()
@@ -94,6 +97,7 @@ public final class Warden {
             container.cgroup.kill()
             container.cgroup.remove()
         }
+        journal?.removeParents()
         // Ours when it is empty. Otherwise, or after a kill, it is the next warden's.
         for root in hierarchies { rmdir(root + cgroupRoot) }
     }
@@ -189,7 +193,14 @@ public final class Warden {
         holders = [:]
     }
 
-    /// Kills and removes what a killed predecessor left below our parent group.
+    /// A container's group, below our parent or another one.
+    func controlGroup(_ path: String) throws(SkalaError) -> ControlGroup {
+        let parent = path.split(separator: "/").dropLast()
+        let isOwn = Array(parent) == cgroupRoot.split(separator: "/")
+        return try ControlGroup(path: path, layout: layout, journal: isOwn ? nil : journal)
+    }
+
+    /// Kills and removes what a killed predecessor left, below our parent group and elsewhere.
     private func removeLeftovers() {
         var names: Set<String> = []
         for root in hierarchies {
@@ -199,11 +210,14 @@ public final class Warden {
                 names.insert(name)
             }
         }
-        for name in names {
-            guard let group = try? ControlGroup(path: cgroupRoot + "/" + name, layout: layout) else { continue }
+        for path in names.map({ cgroupRoot + "/" + $0 }) + (journal?.groups ?? []) {
+            // One that no group can have is none's.
+            guard let group = try? controlGroup(path) else { continue }
             group.adopt()
             group.remove()
+            if let name = path.split(separator: "/").last { names.insert(String(name)) }
         }
+        journal?.removeParents()
         lost = names.sorted()
     }
 

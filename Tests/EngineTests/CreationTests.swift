@@ -73,6 +73,30 @@ struct CreationTests {
         #expect(try record(["HostConfig": ["Nonsense": 1]]).hostConfig["Nonsense"].isNull)
     }
 
+    @Test func theParentOfItsGroup() throws {
+        func path(_ text: String) throws -> String? {
+            CgroupParent.path(try record(["HostConfig": ["CgroupParent": JSON(text)]]).hostConfig, own: "/skala")
+        }
+        #expect(try path("") == nil)
+        #expect(try path("/a") == "/a" && path("//a/./b/") == "/a/b" && path("/") == "")
+        #expect(try path("a/b") == "/skala/a/b" && path(".") == "/skala")
+        #expect(try path("/system.slice/my.service/a") == "/system.slice/my.service/a", "delegated by systemd")
+        let container = String(repeating: "0f", count: 32)
+        for (text, reason) in [
+            ("..", "'..'"), ("/a/../b", "'..'"), ("a:b", "no colon"), ("/a\nb", "no colon"), ("my.slice", "systemd's"),
+            ("/a/b.slice", "systemd's"), ("/skala/" + container, "0f0f0f0f0f0f is a container's own group"),
+            (container + "/x", "own group"), ("/" + String(repeating: "a", count: 256), "too long"),
+            (String(repeating: "/a", count: 600), "too long"),
+        ] {
+            let error = #expect(throws: SkalaError.self) { try path(text) }
+            #expect(error?.code == .invalid && error?.message.contains(reason) == true, "\(text)")
+        }
+        let error = #expect(throws: SkalaError.self) {
+            try record(["HostConfig": ["CgroupParent": "/a", "Runtime": "pod"]])
+        }
+        #expect(error?.message.contains("--cgroup-parent is not possible at isolation pod") == true)
+    }
+
     @Test func networksAreInOrder() throws {
         let networks = try record([
             "HostConfig": ["NetworkMode": "front"], "MacAddress": "02:42:ac:11:00:02",

@@ -44,7 +44,7 @@ import YAML
     @Test func whatComesWithSkalaIsWhole() throws {
         let all = Self.shipped.all()
         let names = Set(all.map(\.name))
-        for name in ["baseline", "interference", "overcommit", "startup", "density", "move", "combine"] {
+        for name in ["baseline", "interference", "overcommit", "startup", "density", "move", "combine", "placement"] {
             #expect(names.contains(name))
         }
         for (name, folder) in all {

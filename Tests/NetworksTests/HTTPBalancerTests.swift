@@ -18,7 +18,8 @@ import Testing
         for line in text.split(separator: "\n") where line.contains("measured:") { print(line) }
     }
 
-    /// Answers each path with its name, the host asked for and the client; `/slow` after 0.5 s, `/break` by hanging up.
+    /// Answers each path with its name, the host asked for and the client; `/slow` after 0.5 s, `/long` the body 90 s after the head,
+    /// `/break` by hanging up.
     private static let server = """
         import http.server, socketserver, sys, time
         name, address = sys.argv[1], sys.argv[2]
@@ -32,6 +33,7 @@ import Testing
                 self.send_response(200)
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
+                if self.path == "/long": time.sleep(90)
                 self.wfile.write(body)
             def log_message(self, *a): pass
         class Server(socketserver.ThreadingMixIn, http.server.HTTPServer):
@@ -48,7 +50,7 @@ import Testing
             urllib.request.ProxyHandler({}), urllib.request.HTTPSHandler(context=ssl._create_unverified_context()))
         def ask(url, host=None):
             request = urllib.request.Request(url, headers={"Host": host} if host else {})
-            try: return opener.open(request, timeout=5).read().decode()
+            try: return opener.open(request, timeout=90 if url.endswith("/long") else 5).read().decode()
             except urllib.error.HTTPError as error: return str(error.code)
             except Exception as error: return type(error).__name__ + " " + str(error)
         if sys.argv[1] != "load":
@@ -280,6 +282,35 @@ import Testing
         #expect(kill(pid, 0) != 0, "the old process ends")
         try await balancer?.remove("web")
         #expect(access(world.folder.path + "/h", F_OK) != 0, "its folder goes, too")
+    }
+
+    /// What lasts is not cut by each change, and old processes do not become more and more.
+    @Test(.enabled(if: isInside)) func replacedProcessesAreBounded() async throws {
+        let world = try World()
+        let balancer = HTTPBalancer(folder: world.folder.path + "/h")
+        try await balancer.set(HTTPService(id: "web", listeners: [.init(port: 8080)], members: [try world.serve(1)]))
+        let long = ["/usr/bin/python3", world.folder.path + "/client.py", "http://127.0.0.1:8080/long", "1"]
+        var (clients, processes): ([pid_t], [pid_t]) = ([], [])
+        defer { for client in clients { Glibc.kill(client, SIGKILL) } }
+        for round in 1...10 {
+            clients.append(try Subprocess.spawn(long))
+            processes.append(try #require(await balancer.processID))
+            for _ in 0..<500 where try await balancer.metrics()["web"]?.concurrency != 1 { usleep(10_000) }
+            try await balancer.set(HTTPService(id: "other", listeners: [.init(port: 9000 + UInt16(round))]))
+        }
+        for process in processes[..<2] {
+            for _ in 0..<500 where kill(process, 0) == 0 { usleep(10_000) }
+            #expect(kill(process, 0) != 0, "the oldest go")
+        }
+        #expect(processes[2...].allSatisfy { kill($0, 0) == 0 })
+        try world.kill("m1")
+        for client in clients { _ = try Subprocess.wait(client) }
+        clients = []
+        for process in processes {
+            for _ in 0..<500 where kill(process, 0) == 0 { usleep(10_000) }
+            #expect(kill(process, 0) != 0, "without connections it ends")
+        }
+        for id in ["web", "other"] { try await balancer.remove(id) }
     }
 
     private func itCrashes(_ world: World, _ balancer: HTTPBalancer) async throws {

@@ -160,7 +160,8 @@ extension Container {
             VirtualMachines.Request(
                 shape: shape, root: root, disk: disk, log: log.isNull ? nil : (id, log), resources: resources,
                 shares: hostMounts.map { HostShare(source: $0.source, isReadOnly: $0.isReadOnly) },
-                isCold: record.hostConfig["Annotations"][MachineLimits.startAnnotation] == "cold")
+                isCold: record.hostConfig["Annotations"][MachineLimits.startAnnotation] == "cold",
+                cgroupParent: cgroupParent)
         ) { [containers, id] event in Task { await containers.handleGuest(event, of: id) } }
         times.end("clone")
         return (machine, isNew)

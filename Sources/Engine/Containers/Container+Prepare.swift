@@ -42,7 +42,10 @@ extension Container {
         let spec = ContainerSpec(
             record: seen, networkNamespace: network.namespace, etcFiles: inMachine ? guestEtcFiles : etcFiles,
             joined: try await joinedNamespaces(),
-            cgroupParent: engine.configuration.cgroupParent, defaultPidsLimit: engine.configuration.defaultPidsLimit,
+            // In a VM it is QEMU that is in the parent that was asked for.
+            cgroupParent: inMachine
+                ? engine.configuration.cgroupParent : cgroupParent ?? engine.configuration.cgroupParent,
+            defaultPidsLimit: engine.configuration.defaultPidsLimit,
             user: user.user, devices: try devices(), allocation: allocation,
             cores: try await claimCores(), initProgram: try initProgram())
         var json = spec.json
@@ -61,6 +64,9 @@ extension Container {
         return PreparedStart(
             spec: json, rootfs: guestRootFileSystem, hostResources: resources.host, networkSysctls: ofNetwork)
     }
+
+    /// The control group that its own is to be made in; nil for the engine's.
+    var cgroupParent: String? { CgroupParent.path(record.hostConfig, own: engine.configuration.cgroupParent) }
 
     /// The two files from the topmost layer that has them.
     func lookUpUsers(roots: [String]) throws -> UserLookup {

@@ -36,7 +36,7 @@ extension Container {
             resumption.files, saved,
             VirtualMachines.Request(
                 shape: saved.shape, root: root, disk: diskPath, log: log.isNull ? nil : (id, log),
-                resources: prepared.hostResources, shares: [], isCold: false)
+                resources: prepared.hostResources, shares: [], isCold: false, cgroupParent: cgroupParent)
         ) { [containers, id] event in Task { await containers.handleGuest(event, of: id) } }
         times.end("VM")
         await take(machine)

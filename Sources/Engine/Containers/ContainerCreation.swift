@@ -130,6 +130,7 @@ struct ContainerCreation {
 
     private func check(_ config: JSON, _ host: JSON) throws(SkalaError) {
         try RestartPolicy.validate(host["RestartPolicy"])
+        try CgroupParent.check(host["CgroupParent"].string ?? "")
         _ = try Allocation(host)
         _ = try ContainerResources.networkRate(host)
         if host["AutoRemove"].bool == true, host["RestartPolicy"]["Name"].string != "no" {

@@ -20,6 +20,9 @@ enum MachineLimits {
         if host["Annotations"][Allocation.annotation].string == Allocation.dedicated.rawValue {
             throw refused("allocation dedicated", "its processors are shared with the pod's other containers", .pod)
         }
+        if host["CgroupParent"].string?.isEmpty == false {
+            throw refused("--cgroup-parent", "its VM is the pod's other containers' too", .pod)
+        }
         if let key = host["Sysctls"].object?.keys.first(where: { $0.hasPrefix("net.") }) {
             throw refused("--sysctl \(key)", "the network is the pod's", .pod)
         }

@@ -98,7 +98,7 @@ extension Container {
         allocation.adjust(&resources, cores: cores)
         var spec = MachineSpec(
             id: id, arguments: command.arguments, root: files.root, folder: files.folder,
-            cgroupParent: configuration.cgroupParent,
+            cgroupParent: cgroupParent ?? configuration.cgroupParent,
             devices: accelerator == .kvm ? [HostDevice.look("/dev/kvm")].compactMap { $0 } : [], memory: machineMemory,
             isClone: false
         ).json(resources: resources, hasTerminal: hasTerminal)

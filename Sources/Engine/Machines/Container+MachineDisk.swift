@@ -100,7 +100,8 @@ extension Container {
             macAddress: nil, hasUEFI: false, uuid: String(id.prefix(32)))
         let spec = MachineSpec(
             id: id, arguments: command.arguments, root: files.root, folder: files.folder,
-            cgroupParent: engine.configuration.cgroupParent, devices: [], memory: DiskMachineLimits.minimumMemory,
+            cgroupParent: cgroupParent ?? engine.configuration.cgroupParent, devices: [],
+            memory: DiskMachineLimits.minimumMemory,
             isClone: false)
         let answer = try await engine.warden.request(
             "create",

@@ -14,7 +14,9 @@ extension VirtualMachines {
     private static let maximumFailures = 3
 
     /// A VM that continues from the checkpoint of its shape; nil when there is none, or none that works.
-    func restored(_ shape: MachineShape, _ template: MachineTemplate) async throws -> VirtualMachine? {
+    func restored(
+        _ shape: MachineShape, _ template: MachineTemplate, in parent: String?
+    ) async throws -> VirtualMachine? {
         guard let checkpoint = findCheckpoint(shape, template) else { return nil }
         let id = Identifier.make()
         let files = MachineFiles(id: id, configuration: configuration)
@@ -34,7 +36,7 @@ extension VirtualMachines {
                     ["sealed": JSON(checkpoint.memory)], ["tap": JSON(VirtualMachine.tap(of: id))],
                     ["sealed": JSON(checkpoint.image)], ["file": JSON(files.disk), "mode": "write"],
                     ["file": JSON(checkpoint.root)],
-                ], isRestored: true)
+                ], isRestored: true, in: parent)
             do {
                 let control = machine.control
                 async let resumed: Void = threads.run { try control.proceed() }

@@ -9,28 +9,30 @@ extension VirtualMachines {
     /// A new VM: a clone of its shape's template. When no clone starts, the VM boots.
     func newMachine(_ request: Request) async throws -> VirtualMachine {
         let shape = request.shape
-        if request.isCold { return try await bootCold(shape, shares: request.shares) }
+        if request.isCold { return try await bootCold(request) }
         do {
-            return try await cloneOfGoodTemplate(shape, shares: request.shares)
+            return try await cloneOfGoodTemplate(shape, shares: request.shares, in: request.cgroupParent)
         } catch let error as SkalaError where VirtualMachines.mayBeTheTemplates(error) {
             guard await canClone(shape) else { throw error }
             log.error("no clone of a new template \(shape.text) starts; the VM boots instead", ["error": "\(error)"])
-            return try await bootCold(shape, shares: request.shares)
+            return try await bootCold(request)
         }
     }
 
     /// A clone. When a second one does not start either, the template is made anew, once.
-    func cloneOfGoodTemplate(_ shape: MachineShape, shares: [HostShare]) async throws -> VirtualMachine {
+    func cloneOfGoodTemplate(
+        _ shape: MachineShape, shares: [HostShare], in parent: String? = nil
+    ) async throws -> VirtualMachine {
         let generation = templateGeneration[shape, default: 0]
         do {
-            return try await clone(shape, shares: shares)
+            return try await clone(shape, shares: shares, in: parent)
         } catch let error as SkalaError where VirtualMachines.mayBeTheTemplates(error) {
             // One whose QEMU was killed, or stands still, tells nothing of the template.
             guard await canClone(shape) else { throw error }
             log.error("a clone of the template \(shape.text) does not start; another one may", ["error": "\(error)"])
         }
         do {
-            return try await clone(shape, shares: shares)
+            return try await clone(shape, shares: shares, in: parent)
         } catch let error as SkalaError where VirtualMachines.mayBeTheTemplates(error) {
             guard await canClone(shape) else { throw error }
             log.error(
@@ -38,7 +40,7 @@ extension VirtualMachines {
             )
             try await discardTemplate(shape, generation: generation)
         }
-        return try await clone(shape, shares: shares)
+        return try await clone(shape, shares: shares, in: parent)
     }
 
     /// Not what is missing on the host, or was asked for wrongly: trying again does not help there.
@@ -64,13 +66,15 @@ extension VirtualMachines {
     }
 
     /// Boots a VM with memory and disk of its own.
-    private func bootCold(_ shape: MachineShape, shares: [HostShare]) async throws -> VirtualMachine {
+    private func bootCold(_ request: Request) async throws -> VirtualMachine {
+        let (shape, shares, parent) = (request.shape, request.shares, request.cgroupParent)
         let kernel = try await kernel(of: shape)
         let accelerator = try coldAccelerator(shape, kernel)
         let id = Identifier.make()
         let files = MachineFiles(id: id, configuration: configuration)
         if !shares.isEmpty {
-            try await serve(shares, as: VirtualMachine.shareID(of: id), at: MachineCommand.shareSocket, files)
+            try await serve(
+                shares, as: VirtualMachine.shareID(of: id), at: MachineCommand.shareSocket, files, in: parent)
         }
         let (wardenPath, initPath) = (configuration.wardenPath, configuration.initPath)
         do {
@@ -92,7 +96,7 @@ extension VirtualMachines {
                 ["copied": JSON(files.memory)], ["tap": JSON(VirtualMachine.tap(of: id))],
                 ["file": JSON(kernel.image)], ["file": JSON(files.initramfs)],
                 ["file": JSON(files.disk), "mode": "write"],
-            ], hasShare: !shares.isEmpty)
+            ], hasShare: !shares.isEmpty, in: parent)
         do {
             try await machine.connect(seconds: VirtualMachines.bootDeadline)
             files.removeBootFiles()

@@ -77,7 +77,7 @@ extension VirtualMachines {
         let machine = try await spawn(
             files, shape: saved.shape, accelerator: saved.accelerator,
             origin: .snapshot(hasDisk: saved.hasDisk, cards: cards),
-            descriptors: descriptors, isRestored: copiesProcess)
+            descriptors: descriptors, isRestored: copiesProcess, in: request.cgroupParent)
         times.end("spawn")
         do {
             machine.setEventHandler(onEvent)

@@ -21,6 +21,11 @@ actor VirtualMachines {
         let shares: [HostShare]
         /// Boots, instead of being cloned.
         let isCold: Bool
+        /// The control group that QEMU's and its helpers' are made in; nil for the engine's.
+        let cgroupParent: String?
+
+        /// Whether a VM that is there already will do.
+        var takesSpare: Bool { shares.isEmpty && cgroupParent == nil && !isCold }
     }
 
     let kernels: KernelStore
@@ -96,17 +101,15 @@ actor VirtualMachines {
 
     private func claim(_ request: Request) async throws -> VirtualMachine {
         let shape = request.shape
-        if request.isCold { return try await newMachine(request) }
+        guard request.takesSpare else { return try await newMachine(request) }
         defer {
-            if request.shares.isEmpty {
-                spares.refill(shape) { [self] in
-                    try await warmClone(shape)
-                } settled: { [self] in
-                    await settle($0)
-                }
+            spares.refill(shape) { [self] in
+                try await warmClone(shape)
+            } settled: { [self] in
+                await settle($0)
             }
         }
-        let spare = request.shares.isEmpty ? spares.take(shape) : (machine: nil, ended: [])
+        let spare = spares.take(shape)
         for machine in spare.ended { Task { await machine.destroy() } }
         if let machine = spare.machine {
             let control = machine.control
@@ -131,19 +134,26 @@ actor VirtualMachines {
     }
 
     /// A new VM that continues where its template was stopped, and whose warden answers.
-    func clone(_ shape: MachineShape, shares: [HostShare]) async throws -> VirtualMachine {
+    ///
+    /// - Parameter parent: the control group that QEMU's is made in; nil for the engine's.
+    func clone(
+        _ shape: MachineShape, shares: [HostShare], in parent: String? = nil
+    ) async throws -> VirtualMachine {
         guard !isClosed else { throw SkalaError(.unavailable, "the daemon ends") }
         let template = try await template(for: shape)
         accelerator = template.accelerator
-        if shares.isEmpty, let machine = try await restored(shape, template) { return machine }
-        return try await clone(template, shape, shares: shares)
+        if shares.isEmpty, let machine = try await restored(shape, template, in: parent) { return machine }
+        return try await clone(template, shape, shares: shares, in: parent)
     }
 
-    func clone(_ template: MachineTemplate, _ shape: MachineShape, shares: [HostShare]) async throws -> VirtualMachine {
+    func clone(
+        _ template: MachineTemplate, _ shape: MachineShape, shares: [HostShare], in parent: String? = nil
+    ) async throws -> VirtualMachine {
         let id = Identifier.make()
         let files = MachineFiles(id: id, configuration: configuration)
         if !shares.isEmpty {
-            try await serve(shares, as: VirtualMachine.shareID(of: id), at: MachineCommand.shareSocket, files)
+            try await serve(
+                shares, as: VirtualMachine.shareID(of: id), at: MachineCommand.shareSocket, files, in: parent)
         }
         let isPod = shape.kind == .pod
         // What a share's server writes to must be the guest's own memory; a pod may get one at any time.
@@ -166,7 +176,7 @@ actor VirtualMachines {
             descriptors: [
                 [memory: JSON(template.memory)], ["tap": JSON(VirtualMachine.tap(of: id))],
                 ["file": JSON(template.state)],
-            ] + disks, hasShare: !shares.isEmpty)
+            ] + disks, hasShare: !shares.isEmpty, in: parent)
         do {
             let control = machine.control
             async let resumed: Void = threads.run { try control.resume() }
@@ -267,7 +277,7 @@ actor VirtualMachines {
     /// Starts a QEMU, which is nobody's until it is claimed. When it does not start its files are gone.
     func spawn(
         _ files: MachineFiles, shape: MachineShape, accelerator: Accelerator, origin: MachineCommand.Origin,
-        descriptors: [JSON], hasShare: Bool = false, isRestored: Bool = false
+        descriptors: [JSON], hasShare: Bool = false, isRestored: Bool = false, in parent: String? = nil
     ) async throws -> VirtualMachine {
         let program = configuration.machineProgram
         let checkpointProgram = configuration.checkpointPath
@@ -284,7 +294,7 @@ actor VirtualMachines {
                 ? MachineCommand.restore(program: MachineSpec.checkpointProgramPath, origin: origin)
                 : command.arguments,
             root: files.root, folder: files.folder,
-            cgroupParent: configuration.cgroupParent, devices: devices, memory: shape.memory,
+            cgroupParent: parent ?? configuration.cgroupParent, devices: devices, memory: shape.memory,
             isClone: origin != .boot && !hasShare && shape.kind != .pod,
             checkpointProgram: isRestored ? checkpointProgram : nil)
         // The daemon may end before the answer is there: then it takes away what was asked for.
@@ -321,14 +331,16 @@ actor VirtualMachines {
     /// - Parameters:
     ///   - id: what the host's warden is to know it by.
     ///   - socket: its name in the VM's folder.
-    func serve(_ shares: [HostShare], as id: String, at socket: String, _ files: MachineFiles) async throws {
+    func serve(
+        _ shares: [HostShare], as id: String, at socket: String, _ files: MachineFiles, in parent: String? = nil
+    ) async throws {
         let program = try await threads.run {
             try files.make()
             return try ShareSpec.program()
         }
         let spec = ShareSpec(
             id: id, program: program, root: files.root, shares: shares,
-            cgroupParent: configuration.cgroupParent)
+            cgroupParent: parent ?? configuration.cgroupParent)
         let socket: JSON = [
             "listen": JSON(files.folder + "/" + socket), "owner": JSON(MachineSpec.user(of: files.id)),
         ]

@@ -1,4 +1,5 @@
 import Base
+public import Planning
 
 /// The way an experiment is done: what its conditions are, and how a trial of one of them goes.
 protocol Procedure: Sendable {
@@ -56,16 +57,19 @@ public struct Scope: Sendable {
     public let memory: Int64
     /// Cases to be measured; all when it is empty.
     public let cases: Set<String>
+    /// What the engine knows of the host; nil when it knows nothing.
+    public let profile: HostProfile?
 
     public init(
         isolations: Set<LabIsolation>, allocations: Set<LabAllocation>, processors: Int, memory: Int64,
-        cases: Set<String> = []
+        cases: Set<String> = [], profile: HostProfile? = nil
     ) {
         self.isolations = isolations
         self.allocations = allocations
         self.processors = processors
         self.memory = memory
         self.cases = cases
+        self.profile = profile
     }
 }
 
@@ -73,6 +77,6 @@ enum Procedures {
     static let all: [String: any Procedure.Type] = [
         "workload": WorkloadProcedure.self, "startup": StartProcedure.self, "density": DensityProcedure.self,
         "load": LoadProcedure.self, "scale-up": ScaleUpProcedure.self, "move": MoveProcedure.self,
-        "group": GroupProcedure.self,
+        "group": GroupProcedure.self, "placement": PlacementProcedure.self,
     ]
 }

@@ -12,6 +12,10 @@ final class Bench {
     private let isStopped: () -> Bool
     /// Of the experiment under way, by the name it calls them by.
     var images: [String: PreparedImage] = [:]
+    /// Of the trial under way.
+    var round = 1
+    /// Of the run: for what a procedure leaves to chance.
+    var seed: UInt64 = 1
     private var nameCount = 0
     private var pods: [String] = []
     /// Made for the first machine.

@@ -49,6 +49,7 @@ final class ContainerInstance: Movable {
 
     private static func body(_ spec: InstanceSpec, isolation: LabIsolation, run: String) -> JSON {
         var host = resources(spec)
+        if let processors = spec.processorSet { host["CpusetCpus"] = JSON(processors) }
         if isolation != .container { host["Runtime"] = JSON(isolation.rawValue) }
         var annotations: JSON = host["Annotations"].isNull ? [:] : host["Annotations"]
         for annotation in spec.annotations { annotations[annotation.name] = JSON(annotation.value) }

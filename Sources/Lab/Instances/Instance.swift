@@ -87,6 +87,8 @@ struct InstanceSpec: Sendable {
     var memory: Int64 = 512 << 20
     var environment: [String] = []
     var allocation = LabAllocation.hard
+    /// The only processors it may use, in the form of cpuset(7); nil for those its allocation gives it. Not of processes.
+    var processorSet: String?
     var annotations: [(name: String, value: String)] = []
     /// For people who look at `skala ps`.
     var role = "victim"

@@ -61,6 +61,7 @@ public final class LabRun {
         plan = try RunPlan(options, client: client)
         bench = Bench(
             client: client, run: folder.identifier, scratch: folder.path + "/scratch", isStopped: isStopped)
+        bench.seed = options.seed
         record = [:]
         pace = Pace()
         for step in plan.steps { pace.add(step, rounds(step.experiment)) }
@@ -238,6 +239,7 @@ public final class LabRun {
         let started = SystemClock.now()
         let clock = SystemClock.monotonicNanoseconds()
         let noise = Noise()
+        bench.round = round
         let trial: Trial
         do {
             trial = try experiment.procedure.trial(condition, of: item.name, in: bench)

@@ -72,7 +72,8 @@ public struct RunPlan: Sendable {
         return Scope(
             isolations: isolations,
             allocations: options.allocations.isEmpty ? Set(LabAllocation.allCases) : options.allocations,
-            processors: HostFacts.onlineCPUs, memory: HostFacts.memoryBytes, cases: options.cases)
+            processors: HostFacts.onlineCPUs, memory: HostFacts.memoryBytes, cases: options.cases,
+            profile: try HostProfile.stored(client))
     }
 }
 
@@ -93,15 +94,18 @@ extension RunPlan.Step {
                 "min": JSON(rounds.least), "max": JSON(rounds.most), "precision": JSON(rounds.precision),
                 "warm-up": JSON(rounds.warmUp),
             ],
-            "cases": JSON(
-                cases.map { item in
-                    [
-                        "name": JSON(item.name), "title": JSON(item.title),
-                        "resource": JSON(item.resource?.rawValue),
-                        "base": [JSON(item.base.name), JSON(item.base.value)],
-                        "measures": JSON(item.measures.map(\.json)), "conditions": JSON(item.conditions.map(\.json)),
-                    ]
-                }),
+            "cases": JSON(cases.map(\.json)),
+        ]
+    }
+}
+
+extension Case {
+    /// As `run.json` keeps it.
+    var json: JSON {
+        [
+            "name": JSON(name), "title": JSON(title), "resource": JSON(resource?.rawValue),
+            "base": [JSON(base.name), JSON(base.value)], "measures": JSON(measures.map(\.json)),
+            "conditions": JSON(conditions.map(\.json)),
         ]
     }
 }

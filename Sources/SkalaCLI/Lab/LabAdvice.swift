@@ -88,7 +88,7 @@ enum LabAdvice {
     }
 
     private static func answer(_ request: AdviceRequest, _ call: Invocation) throws -> Int32 {
-        let advice = Advisor.advise(request, try LabProfile.stored(call.client))
+        let advice = Advisor.advise(request, try HostProfile.stored(call.client))
         if call.arguments.has("format") {
             try call.output.documents([advice.json], format: call.arguments["format"])
             return 0

@@ -6,8 +6,6 @@ import Planning
 
 /// `skala lab profile`: what the engine knows of this host's isolations.
 enum LabProfile {
-    static let path = "/skala/v1/host/profile"
-
     static let command = Command(
         "profile", "Give the engine what a run found, for placement and advice; or show it", "[OPTIONS] [RUN]", 0...1,
         options: [
@@ -19,11 +17,11 @@ enum LabProfile {
     ) { call in
         let arguments = call.arguments
         if arguments.flag("forget") {
-            try call.client.json(.delete(path))
+            try call.client.json(.delete(HostProfile.path))
             return 0
         }
         if arguments.flag("show") {
-            guard let profile = try stored(call.client) else {
+            guard let profile = try HostProfile.stored(call.client) else {
                 throw SkalaError(.notFound, "nothing has been measured of this host: 'skala lab run' does")
             }
             if arguments.has("format") {
@@ -36,13 +34,6 @@ enum LabProfile {
         let run = try LabCommands.run(arguments.positional.first, call)
         try call.output.write(try store(run, call.client, force: arguments.flag("force")) + "\n")
         return 0
-    }
-
-    /// What the engine knows; nil when it knows nothing.
-    static func stored(_ client: EngineClient) throws -> HostProfile? {
-        do {
-            return try HostProfile(json: try client.json(.get(path)))
-        } catch let error as SkalaError where error.code == .notFound { return nil }
     }
 
     /// Gives the engine what a run found.
@@ -61,7 +52,7 @@ enum LabProfile {
             return "run \(results.identifier) has nothing for the host's profile: no cases with a resource"
         }
         let answer = try client.json(
-            HTTPRequest("PUT", path, query: force ? [("force", "1")] : [], body: .json(profile.json)))
+            HTTPRequest("PUT", HostProfile.path, query: force ? [("force", "1")] : [], body: .json(profile.json)))
         let leftOut = answer["LeftOut"].int ?? 0
         var text = "host profile: \(profile.entries.count - Int(leftOut)) figures of run \(results.identifier)"
         if leftOut > 0 { text += "; \(leftOut) were left out, since a full run measured them (--force takes them)" }

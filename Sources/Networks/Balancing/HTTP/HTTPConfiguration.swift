@@ -74,7 +74,7 @@ struct HTTPConfiguration: Sendable {
             uid \(user.uid)
             gid \(user.gid)
             chroot \(root)
-            hard-stop-after 30s
+            hard-stop-after 1h
             maxconn \(maximumConnections)
             ssl-default-bind-options ssl-min-ver TLSv1.2 no-tls-tickets
             log /log format raw local0 info

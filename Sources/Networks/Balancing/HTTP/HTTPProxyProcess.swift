@@ -38,7 +38,7 @@ struct HTTPProxyProcess: Sendable {
     }
 
     /// Starts the process, in the place of an old one when there is one: that one's sockets are taken over, and it ends
-    /// when its connections have, after 30 s at most.
+    /// when its connections have, after an hour at most.
     ///
     /// - Returns: when it answers, its id.
     func start(replacing old: pid_t?) throws -> pid_t {
