@@ -86,9 +86,19 @@ import Testing
         #expect(imagesOwn.procedure.obstacles(Self.scope).count == 1)
     }
 
+    @Test(arguments: [("64m", 0), ("96m", 2)])
+    func aMachineHasTheMemoryToBoot(_ memory: String, _ possible: Int) throws {
+        let experiment = try Self.read(
+            "procedure: density\nisolations: [container, machine]\ncounts: [1, 10, 50]\nimage: box\nmemory: \(memory)\n"
+        )
+        let conditions = experiment.procedure.cases(Self.scope).flatMap(\.conditions)
+        #expect(conditions.count { $0["isolation"] == "machine" } == possible)
+        #expect(experiment.procedure.obstacles(Self.scope).count == 3 - possible)
+    }
+
     @Test func machinesAreInFullRunsOnly() throws {
         let repository = #filePath.split(separator: "/").dropLast(3).map { "/" + $0 }.joined()
-        for name in ["baseline", "startup"] {
+        for name in ["baseline", "startup", "move"] {
             for quick in [false, true] {
                 let experiment = try Experiment(folder: "\(repository)/experiments/\(name)", quick: quick)
                 #expect(experiment.procedure.cases(Self.scope).contains(where: \.hasMachines) == !quick, "\(name)")

@@ -6,6 +6,8 @@ import Kernel
 final class MachineInstance: Movable {
     private let container: ContainerInstance
     private let shell: SecureShell
+    /// In bytes: Debian's kernel for clouds does not boot with 72 MiB.
+    static let leastMemory: Int64 = 96 << 20
     static let noSoftLimit = "isolation machine, allocation soft: a machine's memory is what it was given at its start"
 
     var address: String { container.address }
@@ -18,6 +20,9 @@ final class MachineInstance: Movable {
     init(_ spec: InstanceSpec, name: String, keys: MachineKeys, run: String, client: EngineClient) throws {
         guard spec.allocation != .soft else {
             throw SkalaError(.invalid, MachineInstance.noSoftLimit)
+        }
+        guard spec.memory >= MachineInstance.leastMemory else {
+            throw SkalaError(.invalid, "isolation machine: it does not boot with less than 96 MiB of memory")
         }
         guard !spec.usesImageCommand else {
             throw SkalaError(.invalid, "isolation machine: a 'program' is needed, a disk has none of its own")

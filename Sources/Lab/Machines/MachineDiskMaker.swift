@@ -99,8 +99,7 @@ struct MachineDiskMaker {
         ])
     }
 
-    /// Those of Skala's own VMs that are not about their devices: under emulation a clock that is found to be unreliable, when the host is
-    /// busy, makes each look at the time a hundred times as dear.
+    /// Those of Skala's own VMs that are not about their devices: it is isolations that are compared, not kernels' settings.
     private static let kernelArguments = "quiet mitigations=off tsc=reliable no_timer_check random.trust_cpu=on"
     /// Mebibytes for what is written later: holes until then.
     private static let room = 2048

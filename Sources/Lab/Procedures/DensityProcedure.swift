@@ -38,7 +38,8 @@ struct DensityProcedure: Procedure {
     }
 
     private func fits(_ isolation: LabIsolation, _ count: Int, _ scope: Scope) -> Bool {
-        (DensityProcedure.footprint[isolation] ?? 0) * Int64(count) < scope.memory * 2 / 3
+        if isolation == .machine, application.memory < MachineInstance.leastMemory { return false }
+        return (DensityProcedure.footprint[isolation] ?? 0) * Int64(count) < scope.memory * 2 / 3
     }
 
     /// Servers of the host itself would all want the same port.

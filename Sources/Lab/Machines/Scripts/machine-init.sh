@@ -42,7 +42,12 @@ mount -o bind /sys /image/sys
 mount -o rbind /dev /image/dev
 chmod 1777 /image/tmp /dev/shm
 
-hostname "$(sed -n 's/^local-hostname: //p' /seed/meta-data)"
+name=$(sed -n 's/^local-hostname: //p' /seed/meta-data)
+hostname "$name"
+echo "$name" >/image/etc/hostname
+# Programs that look for the host's own name do not ask the network for it.
+grep -qw localhost /image/etc/hosts 2>/dev/null || echo '127.0.0.1 localhost' >>/image/etc/hosts
+echo "127.0.1.1 $name" >>/image/etc/hosts
 ip link set lo up
 config=/seed/network-config
 if grep -q macaddress $config; then
@@ -54,8 +59,6 @@ if grep -q macaddress $config; then
     for gateway in $(sed -n 's/^ *via: "\([0-9.]*\)"/\1/p' $config); do ip route add default via "$gateway"; done
     sed -n '/nameservers/,$s/^ *- "\([0-9.]*\)"/nameserver \1/p' $config >/image/etc/resolv.conf
 fi
-[ -s /image/etc/hosts ] || echo "127.0.0.1 localhost $(hostname)" >/image/etc/hosts
-hostname >/image/etc/hostname
 
 # Nobody types on its keyboard: the power button's is the only event.
 for device in /dev/input/event*; do
