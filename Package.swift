@@ -85,7 +85,10 @@ let package = Package(
         // Measures what each isolation costs on this host.
         .target(
             name: "Lab", dependencies: ["CLinux", "Base", "YAML", "Kernel", "Planning", "Client", "Load"],
-            swiftSettings: settings),
+            // What makes the disks of machines, and their init.
+            resources: ["machine-boot.sh", "machine-init.sh", "boot-disk.sh"].map {
+                .embedInCode("Machines/Scripts/\($0)")
+            }, swiftSettings: settings),
         .target(
             name: "SkalaCLI", dependencies: ["CLinux", "Base", "YAML", "Kernel", "Planning", "Client", "Load", "Lab"],
             swiftSettings: settings),

@@ -22,6 +22,7 @@ test=(
     qemu-system-x86 squashfs-tools e2fsprogs # virtual machines
     cpio                                    # reads the initramfs we write
     syslinux mtools dosfstools fdisk kmod qemu-utils # a disk that boots, for machines
+    mmdebstrap openssh-client               # ... with an image's files, and how the lab logs in
     ovmf                                    # and its UEFI firmware
     docker-compose ansible python3-venv     # clients others wrote
     haproxy openssl                         # the balancer of HTTP requests, and its certificates

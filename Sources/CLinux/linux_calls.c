@@ -33,6 +33,11 @@ int cl_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_
 int cl_fcntl(int fd, int command, long argument) { return result(fcntl(fd, command, argument)); }
 int cl_ioctl(int fd, unsigned long request, void *argument) { return result(ioctl(fd, request, argument)); }
 int cl_pipe2(int fds[2], int flags) { return result(pipe2(fds, flags | O_CLOEXEC)); }
+
+int cl_spawn_close_from(posix_spawn_file_actions_t *actions, int fd) {
+    return -posix_spawn_file_actions_addclosefrom_np(actions, fd);
+}
+
 int cl_accept4(int fd, int flags) { return result(accept4(fd, 0, 0, flags | SOCK_CLOEXEC)); }
 int cl_setns(int fd, int type) { return result(setns(fd, type)); }
 int cl_unshare(int flags) { return result(unshare(flags)); }

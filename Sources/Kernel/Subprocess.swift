@@ -86,7 +86,7 @@ public enum Subprocess {
         return status & 0x7F == 0 ? (status >> 8) & 0xFF : 128 + (status & 0x7F)
     }
 
-    /// Starts a program; the caller waits for it.
+    /// Starts a program, which gets no other descriptors than those below; the caller waits for it.
     ///
     /// - Parameters:
     ///   - input: a descriptor that becomes its standard input; `/dev/null` without one.
@@ -108,6 +108,8 @@ public enum Subprocess {
         if let output { posix_spawn_file_actions_adddup2(&actions, output, 1) }
         if let errors { posix_spawn_file_actions_adddup2(&actions, errors, 2) }
         if let descriptor { posix_spawn_file_actions_adddup2(&actions, descriptor, 3) }
+        // Who started us may have left us some that are not ours: shells, to which 10 is no number, stumble over many.
+        try check(cl_spawn_close_from(&actions, descriptor == nil ? 3 : 4), "spawn", arguments[0])
         var attributes = posix_spawnattr_t()
         posix_spawnattr_init(&attributes)
         defer { posix_spawnattr_destroy(&attributes) }

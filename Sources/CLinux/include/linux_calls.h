@@ -2,6 +2,7 @@
 #ifndef SKALA_LINUX_CALLS_H
 #define SKALA_LINUX_CALLS_H
 
+#include <spawn.h>
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -13,6 +14,8 @@ int cl_openat2(int dir, const char *path, uint64_t flags, uint64_t mode, uint64_
 int cl_fcntl(int fd, int command, long argument);
 int cl_ioctl(int fd, unsigned long request, void *argument);
 int cl_pipe2(int fds[2], int flags);
+// posix_spawn_file_actions_addclosefrom_np(3): the program gets no descriptors from this one on.
+int cl_spawn_close_from(posix_spawn_file_actions_t *actions, int fd);
 int cl_accept4(int fd, int flags);
 int cl_setns(int fd, int type);
 int cl_unshare(int flags);

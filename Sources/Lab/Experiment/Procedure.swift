@@ -65,7 +65,7 @@ public struct Trial: Sendable, Hashable {
 
 /// What of an experiment is measured: what this host can do, and the user asked for.
 public struct Scope: Sendable {
-    public let isolations: Set<LabIsolation>
+    public internal(set) var isolations: Set<LabIsolation>
     public let allocations: Set<LabAllocation>
     /// Online processors.
     public let processors: Int

@@ -6,7 +6,7 @@ public enum LabIsolation: String, Sendable, CaseIterable {
     /// Not at all: the image's files, run on the host's kernel without limits or a network of its own. The baseline.
     case process
     case container, pod, microvm
-    /// A VM with its own disk and firmware.
+    /// A VM with its own disk, made of the image's files, and firmware.
     case machine
 }
 
@@ -103,6 +103,8 @@ public struct Case: Sendable {
         self.resource = resource
         self.expected = expected
     }
+
+    var hasMachines: Bool { conditions.contains { $0["isolation"] == LabIsolation.machine.rawValue } }
 
     /// Each condition twice, as `a` and `b` of the factor `copy`, and b compared with a.
     var againstItself: Case {

@@ -19,6 +19,8 @@ final class Bench {
     let peers: Peers
     private var nameCount = 0
     private var pods: [String] = []
+    /// Made for the first machine.
+    private var keys: MachineKeys?
 
     init(client: EngineClient, run: String, scratch: String, peers: Peers, isStopped: @escaping () -> Bool) {
         self.client = client
@@ -37,6 +39,11 @@ final class Bench {
             return try ProcessInstance(spec, root: try image.root(client), scratch: scratch)
         }
         var spec = spec
+        if isolation == .machine {
+            guard let disk = image.disk else { throw SkalaError(.notFound, "no disk of the image '\(spec.image)'") }
+            spec.image = disk.reference
+            return try MachineInstance(spec, name: newName(), keys: machineKeys(), run: run, client: client)
+        }
         spec.image = image.reference
         if isolation == .pod, !spec.annotations.contains(where: { $0.name == "skala.pod" }) {
             spec.annotations.append(("skala.pod", newName()))
@@ -64,6 +71,13 @@ final class Bench {
     func newName() -> String {
         nameCount += 1
         return "lab-\(run)-\(nameCount)"
+    }
+
+    private func machineKeys() throws -> MachineKeys {
+        if let keys { return keys }
+        let made = try MachineKeys(in: scratch)
+        keys = made
+        return made
     }
 
     /// A pod with room for so many containers of one kind.

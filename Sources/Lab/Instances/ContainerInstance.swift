@@ -4,7 +4,7 @@ import Glibc
 import Kernel
 
 /// An instance in the engine, at any of its isolations.
-final class ContainerInstance: Instance {
+final class ContainerInstance: Movable {
     /// On every container, pod and network of the lab; its value is the run's id.
     static let label = "skala.lab"
 
@@ -65,7 +65,7 @@ final class ContainerInstance: Instance {
         var annotations: JSON = host["Annotations"].isNull ? [:] : host["Annotations"]
         for annotation in spec.annotations { annotations[annotation.name] = JSON(annotation.value) }
         if annotations.object?.isEmpty == false { host["Annotations"] = annotations }
-        return body(spec, host, run: run)
+        return body(spec, host, run: run, takesProgram: isolation != .machine)
     }
 
     /// In words that other engines know.
@@ -82,11 +82,14 @@ final class ContainerInstance: Instance {
         return body
     }
 
-    private static func body(_ spec: InstanceSpec, _ host: JSON, run: String) -> JSON {
+    private static func body(_ spec: InstanceSpec, _ host: JSON, run: String, takesProgram: Bool = true) -> JSON {
         var body: JSON = [
-            "Image": JSON(spec.image), "Env": JSON(spec.environment), "HostConfig": host,
+            "Image": JSON(spec.image), "HostConfig": host,
             "Labels": [label: JSON(run), "skala.lab.role": JSON(spec.role)],
         ]
+        // What a machine runs stands in its user data.
+        guard takesProgram else { return body }
+        body["Env"] = JSON(spec.environment)
         if !spec.usesImageCommand {
             body["Entrypoint"] = ["/bin/sh", "-c"]
             body["Cmd"] = [JSON(spec.program ?? "exec sleep 1000000")]
@@ -148,10 +151,8 @@ final class ContainerInstance: Instance {
         return try ContainerInstance(running: clone, client: client)
     }
 
-    /// Stops it, and starts it again.
     func restart() throws { try client.json(.post("/containers/\(id)/restart")) }
 
-    /// Keeps it by a snapshot, ends it, and lets it go on from there.
     func snapshotAndRestore() throws {
         _ = try work(.post("/skala/v1/containers/\(id)/snapshots", ["Name": "lab"]))
         _ = try work(.post("/skala/v1/containers/\(id)/snapshots/lab/restore", [:]))

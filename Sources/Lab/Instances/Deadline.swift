@@ -16,6 +16,14 @@ struct Deadline {
         self.isStopped = isStopped
     }
 
+    private init(end: Int64, isStopped: @escaping () -> Bool) {
+        self.end = end
+        self.isStopped = isStopped
+    }
+
+    /// Another end of the same user's.
+    func moved(to end: Int64) -> Deadline { Deadline(end: end, isStopped: isStopped) }
+
     var hasPassed: Bool { SystemClock.monotonicNanoseconds() >= end }
 
     /// - Throws: `.cancelled` when the user has stopped the run.

@@ -1,4 +1,5 @@
 import Base
+import Kernel
 
 /// Something that was started, and can be taken away.
 protocol Startable: AnyObject {
@@ -14,6 +15,12 @@ protocol Startable: AnyObject {
 
 /// Something that runs an image's programs: a process of the host, a container, a VM.
 protocol Instance: Startable {
+    /// Waits until scripts can be run in it, where that is not at once.
+    ///
+    /// - Returns: false when the deadline passes before.
+    /// - Throws: when it ends meanwhile; `.cancelled` when the user stops.
+    func isUp(until deadline: Deadline) throws -> Bool
+
     /// Runs a shell script in it to its end.
     ///
     /// - Parameters:
@@ -26,7 +33,27 @@ protocol Instance: Startable {
     func isRunning() throws -> Bool
 }
 
+/// One that can be stopped and go on.
+protocol Movable: Instance {
+    /// Stops it, and starts it again.
+    func restart() throws
+
+    /// Keeps it by a snapshot, ends it, and lets it go on from there.
+    func snapshotAndRestore() throws
+}
+
 extension Instance {
+    func isUp(until deadline: Deadline) throws -> Bool { true }
+
+    /// Waits until scripts can be run in it; two minutes at the most.
+    ///
+    /// - Returns: the deadline of what follows, later by the time that this took: booting is not what has one. Nil when it does not boot.
+    func deadlineOnceUp(_ deadline: Deadline) throws -> Deadline? {
+        let started = SystemClock.monotonicNanoseconds()
+        guard try isUp(until: deadline.moved(to: started + 120_000_000_000)) else { return nil }
+        return deadline.moved(to: deadline.end + SystemClock.monotonicNanoseconds() - started)
+    }
+
     /// Waits until a script in it succeeds.
     ///
     /// - Returns: false when the deadline passes before.

@@ -13,6 +13,8 @@ final class PreparedImage {
     let configuration: JSON
     /// Nanoseconds it took to make or pull it; nil when it was there.
     let made: Int64?
+    /// That of a machine's disk with the same files, where one is needed.
+    var disk: PreparedImage?
     private let folder: String
 
     /// - Parameter folder: where the files of images are kept for processes of the host.
@@ -46,6 +48,13 @@ final class PreparedImage {
         // Programs that change their user are in it: nobody but root comes this way.
         try FileContents.makeDirectories(folder, mode: 0o700)
         try FileContents.makeDirectories(path)
+        try copyFiles(to: path, client)
+        try FileContents.replace(mark, with: [])
+        return path
+    }
+
+    /// Writes its files into an empty folder.
+    func copyFiles(to path: String, _ client: EngineClient) throws {
         // With the lab's label, so that it is found when the engine dies meanwhile.
         let created = try client.json(
             .post(
@@ -57,8 +66,6 @@ final class PreparedImage {
             _ = try? client.json(.delete("/containers/\(container)"))
         }
         try unpack(try client.send(.get("/containers/\(container)/export")), to: path)
-        try FileContents.replace(mark, with: [])
-        return path
     }
 
     private func unpack(_ archive: HTTPResponse, to path: String) throws {

@@ -26,8 +26,8 @@ final class ProcessInstance: Instance {
         let mounts =
             "mount -t proc proc \(root)/proc && mount --rbind /dev \(root)/dev && mount --rbind /sys \(root)/sys"
             + " && mount -t tmpfs tmpfs \(root)/run && mount -t tmpfs tmpfs \(root)/tmp"
-        let environment = spec.environment.map(ProcessInstance.quote).joined(separator: " ")
-        let program = ProcessInstance.quote(spec.program ?? "exec sleep 1000000")
+        let environment = spec.environment.map(ShellText.quote).joined(separator: " ")
+        let program = ShellText.quote(spec.program ?? "exec sleep 1000000")
         let pinned = processors.map { "taskset -c \($0) " } ?? ""
         let start = "\(mounts) && exec env \(environment) \(pinned)chroot \(root) /bin/sh -c \(program)"
         let log = OwnedDescriptor(
@@ -89,9 +89,5 @@ final class ProcessInstance: Instance {
         _ = try? Subprocess.wait(holder)
         holder = 0
         first = 0
-    }
-
-    private static func quote(_ text: String) -> String {
-        "'" + text.split(separator: "'", omittingEmptySubsequences: false).joined(separator: "'\\''") + "'"
     }
 }

@@ -36,6 +36,10 @@ final class RunningApplication {
         if let pod { instance.annotations = [("skala.pod", pod)] }
         let made = try bench.instance(instance, by: runner)
         instances.append((member.name, made))
+        guard try made.isUp(until: deadline) else {
+            failure = "\(member.name) did not boot in time"
+            return
+        }
         guard let ready = member.ready else { return }
         if try !made.isReady(ready, environment: environment, until: deadline) {
             failure = "\(member.name) was not ready in time: \(made.log().suffix(300))"

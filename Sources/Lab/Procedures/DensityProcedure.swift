@@ -19,7 +19,9 @@ struct DensityProcedure: Procedure {
         Measure("start", unit: "s for all", better: .lower),
     ]
     /// What an instance is expected to take, in bytes, with much to spare: what would fill two thirds of the host is not tried.
-    private static let footprint: [LabIsolation: Int64] = [.process: 8 << 20, .container: 12 << 20, .microvm: 64 << 20]
+    private static let footprint: [LabIsolation: Int64] = [
+        .process: 8 << 20, .container: 12 << 20, .microvm: 64 << 20, .machine: 512 << 20,
+    ]
 
     init(_ spec: SpecReader, images: Set<String>) throws(SkalaError) {
         application = try Application(spec, images: images)
@@ -32,11 +34,12 @@ struct DensityProcedure: Procedure {
         settle = try spec["settle"]?.duration() ?? 1_000_000_000
         if let wrong = isolations.first(where: { DensityProcedure.footprint[$0] == nil }) {
             throw try spec.required("isolations").fault(
-                "'\(wrong.rawValue)' cannot be multiplied: process, container and microvm can")
+                "'\(wrong.rawValue)' cannot be multiplied: process, container, microvm and machine can")
         }
     }
 
     private func fits(_ runner: Runner, _ count: Int, _ scope: Scope) -> Bool {
+        if runner == .skala(.machine), application.memory < MachineInstance.leastMemory { return false }
         let footprint: Int64 =
             switch runner {
             case .skala(let isolation): DensityProcedure.footprint[isolation] ?? 0

@@ -94,7 +94,7 @@ struct LoadProcedure: Procedure {
     }
 
     func cases(_ scope: Scope) -> [Case] {
-        let possible = scope.runners(isolations.filter { $0 != .machine })
+        let possible = scope.runners(isolations)
         guard let first = possible.first, application.memory <= scope.memory else { return [] }
         let conditions = loops.flatMap { loop in
             possible.map { Condition([("loop", loop.name), ("isolation", $0.name)]) }
@@ -108,10 +108,6 @@ struct LoadProcedure: Procedure {
 
     func obstacles(_ scope: Scope) -> [String] {
         var obstacles: [String] = []
-        if isolations.contains(.machine), scope.isolations.contains(.machine) {
-            obstacles.append(
-                "isolation machine: what runs in a machine is its disk's affair, programs cannot be put into it")
-        }
         if application.memory > scope.memory {
             obstacles.append("its instances need \(application.memory >> 20) MiB, more than this host has")
         }

@@ -29,8 +29,8 @@ struct MoveProcedure: Procedure {
         application = try Application(spec, images: images)
         isolations = try spec.required("isolations").words(LabIsolation.self)
         ways = try spec.required("ways").words(Way.self)
-        if isolations.contains(.process) || isolations.contains(.machine) {
-            throw try spec.required("isolations").fault("container, pod and microvm can be moved")
+        if isolations.contains(.process) {
+            throw try spec.required("isolations").fault("container, pod, microvm and machine can be moved")
         }
     }
 
@@ -57,7 +57,7 @@ struct MoveProcedure: Procedure {
         let deadline = bench.deadline(90_000_000_000)
         let instance = try bench.instance(application.instance, isolation: isolation)
         defer { instance.remove() }
-        guard let instance = instance as? ContainerInstance,
+        guard let instance = instance as? any Movable,
             try FirstAnswer.wait(for: instance.address, port: application.port, until: deadline)
         else { return Trial(failure: "did not answer within 90 s") }
         let watch = try Watch(address: instance.address, port: application.port)

@@ -34,8 +34,8 @@ struct StartProcedure: Procedure {
     }
 
     func obstacles(_ scope: Scope) -> [String] {
-        isolations.contains(.machine) && scope.isolations.contains(.machine)
-            ? ["isolation machine: its program is its disk's affair; 'Benchmarks/run machines' times its boot"] : []
+        isolations.contains(.machine) && scope.isolations.contains(.machine) && application.program == nil
+            ? ["isolation machine: a 'program' is needed, a disk has none of its own"] : []
     }
 
     func cases(_ scope: Scope) -> [Case] {
@@ -57,6 +57,7 @@ struct StartProcedure: Procedure {
 
     private func isPossible(_ isolation: LabIsolation, _ start: Start) -> Bool {
         switch (isolation, start) {
+        case (.machine, .usual): application.program != nil
         case (.machine, _), (.process, .cold), (.process, .joined), (.process, .clone): false
         case (.container, .cold), (.container, .joined), (.microvm, .joined), (.pod, .clone), (.pod, .cold): false
         default: true

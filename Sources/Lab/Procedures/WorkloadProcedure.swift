@@ -72,9 +72,8 @@ struct WorkloadProcedure: Procedure {
 
     func obstacles(_ scope: Scope) -> [String] {
         var obstacles: [String] = []
-        if isolations.contains(.machine), scope.isolations.contains(.machine) {
-            obstacles.append(
-                "isolation machine: what runs in a machine is its disk's affair, programs cannot be put into it")
+        if isolations.contains(.machine), scope.isolations.contains(.machine), allocations.contains(.soft) {
+            obstacles.append(MachineInstance.noSoftLimit)
         }
         for workload in measured.compactMap(workload) where workload.memory * 3 > scope.memory {
             obstacles.append(
@@ -109,7 +108,7 @@ struct WorkloadProcedure: Procedure {
         case .process: allocation == allocations[0]
         case .pod: allocation != .dedicated || allocations.count == 1
         case .container, .microvm: true
-        case .machine: false
+        case .machine: allocation != .soft
         }
     }
 
@@ -118,22 +117,23 @@ struct WorkloadProcedure: Procedure {
             throw SkalaError(.invalid, "no workload '\(name)'")
         }
         let allocation = condition["allocation"].flatMap(LabAllocation.init) ?? allocations[0]
-        let deadline = bench.deadline(workload.deadline)
+        let limit = bench.deadline(workload.deadline)
         let victim = try bench.instance(spec(workload, allocation, runner, role: "victim"), by: runner)
         defer { victim.remove() }
+        guard let deadline = try victim.deadlineOnceUp(limit) else { return Trial(failure: "did not boot") }
         if let failure = try workload.makeReady(victim, deadline) { return Trial(failure: failure) }
         let kind = condition["neighbour"]
         let other = workload.neighbours.first { $0.kind.rawValue == kind }.flatMap { self.workload($0.workload) }
         guard let other else { return try WorkloadProcedure.work(workload, victim, deadline, bench) }
         return try beside(other, workload, runner, allocation, deadline, bench) {
-            try WorkloadProcedure.work(workload, victim, deadline, bench)
+            try WorkloadProcedure.work(workload, victim, $0, bench)
         }
     }
 
     /// Measures while a neighbour works: an instance of the same isolation and allocation, on the engine's defaults otherwise.
     private func beside(
         _ workload: Workload, _ victim: Workload, _ runner: Runner, _ allocation: LabAllocation,
-        _ deadline: Deadline, _ bench: Bench, _ body: () throws -> Trial
+        _ limit: Deadline, _ bench: Bench, _ body: (Deadline) throws -> Trial
     ) throws -> Trial {
         // A neighbour of one with cores of its own has the rest.
         let rest = allocation == .dedicated ? LabAllocation.shared : allocation
@@ -153,6 +153,9 @@ struct WorkloadProcedure: Procedure {
         }
         let instance = try bench.instance(neighbour, by: runner)
         defer { instance.remove() }
+        guard let deadline = try instance.deadlineOnceUp(limit) else {
+            return Trial(failure: "the neighbour \(workload.name) did not boot")
+        }
         // Alone it would look as if its neighbour did no harm.
         if let failure = try workload.makeReady(instance, deadline) {
             return Trial(failure: "the neighbour \(workload.name) \(failure)")
@@ -160,7 +163,7 @@ struct WorkloadProcedure: Procedure {
         let load = try startLoad(of: workload, on: instance, bench)
         defer { load?.stop() }
         try deadline.pause(settle)
-        var trial = try body()
+        var trial = try body(deadline)
         // One that ended, as out of memory, disturbed for a part of the time only.
         if try !instance.isRunning() {
             trial.remarks.append("the neighbour ended meanwhile: \(instance.log().suffix(200))")

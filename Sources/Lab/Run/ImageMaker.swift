@@ -29,12 +29,12 @@ struct ImageMaker {
     func prepare(_ recipe: ImageRecipe) throws -> PreparedImage {
         switch recipe.source {
         case .reference(let reference):
-            guard try !isThere(reference) else { return try prepared(reference, made: nil) }
+            guard try !client.hasImage(reference) else { return try prepared(reference, made: nil) }
             tell("pulling \(reference)")
             return try timed(reference) { try pull(reference) }
         case .folder(let folder, let debian):
             let reference = try ImageMaker.reference(recipe.name, folder, debian, scratch: scratch)
-            guard try !isThere(reference) else { return try prepared(reference, made: nil) }
+            guard try !client.hasImage(reference) else { return try prepared(reference, made: nil) }
             tell("making the image '\(recipe.name)' of Debian packages")
             return try timed(reference) { try make(recipe.name, folder, debian, reference) }
         }
@@ -48,13 +48,6 @@ struct ImageMaker {
 
     private func prepared(_ reference: String, made: Int64?) throws -> PreparedImage {
         try PreparedImage(reference, made: made, folder: roots, client: client)
-    }
-
-    private func isThere(_ reference: String) throws -> Bool {
-        do {
-            try client.json(.get("/images/\(PercentEncoding.encode(reference, keeping: "/:@"))/json"))
-            return true
-        } catch let error as SkalaError where error.code == .notFound { return false }
     }
 
     private func pull(_ reference: String) throws {
@@ -95,9 +88,10 @@ struct ImageMaker {
         let archive = "\(scratch)/image.tar"
         defer { unlink(archive) }
         let sources = "\(scratch)/sources.list"
-        try FileContents.replace(sources, with: Array(try debianSources(withSources: !recipe.sources.isEmpty).utf8))
+        try FileContents.replace(
+            sources, with: Array(try DebianMirror.sources(withSources: !recipe.sources.isEmpty).utf8))
         var said = BoundedText()
-        let command = try command(folder, recipe) + [try suite(), archive, sources]
+        let command = try command(folder, recipe) + [try DebianMirror.suite(), archive, sources]
         let status = try Subprocess.stream(command, isCancelled: isStopped) { said.append($0) }
         if isStopped() { throw SkalaError(.cancelled, "stopped") }
         guard status == 0 else {
@@ -141,29 +135,13 @@ struct ImageMaker {
                 body: .stream(contentType: "application/x-tar") { try Pipe.read(file.raw, upTo: 1 << 18) })
         ).messages { _ in }
     }
+}
 
-    private func suite() throws -> String {
-        let release = String(decoding: try FileContents.read("/etc/os-release"), as: UTF8.self)
-        for line in release.split(separator: "\n") where line.hasPrefix("VERSION_CODENAME=") {
-            return line.dropFirst("VERSION_CODENAME=".count).filter { $0 != "\"" }
-        }
-        return "stable"
-    }
-
-    /// This host's own sources of Debian packages, one a line: so that images come from the mirror it uses.
-    private func debianSources(withSources: Bool) throws -> String {
-        guard let apt = HostProgram.find("apt-get") else {
-            throw SkalaError(.unavailable, "images of packages can only be made on Debian and what is made of it")
-        }
-        let format =
-            "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $(REPO_URI) $(CODENAME) $(COMPONENT)"
-        let text = try Subprocess.output(
-            [apt, "indextargets", "--format", format, "Created-By: Packages", "Origin: Debian"], limit: 1 << 20)
-        var lines = Set(text.split(separator: "\n").map(String.init)).sorted()
-        guard !lines.isEmpty else {
-            throw SkalaError(.unavailable, "apt knows no Debian packages: run 'apt-get update'")
-        }
-        if withSources { lines += lines.map { "deb-src" + $0.dropFirst("deb".count) } }
-        return lines.joined(separator: "\n") + "\n"
+extension EngineClient {
+    func hasImage(_ reference: String) throws -> Bool {
+        do {
+            try json(.get("/images/\(PercentEncoding.encode(reference, keeping: "/:@"))/json"))
+            return true
+        } catch let error as SkalaError where error.code == .notFound { return false }
     }
 }

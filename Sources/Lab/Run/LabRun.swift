@@ -153,15 +153,20 @@ public final class LabRun {
         bench.images = [:]
         do {
             for recipe in step.experiment.images { try prepare(recipe, maker, step.peers) }
+            if step.hasMachines { try prepareDisks(step.experiment.name) }
         } catch {
             // Without its images an experiment cannot be done; the others can.
             guard !isStopped(), isEngineThere() else { throw error }
-            tell("\(step.experiment.name): \((error as? KernelError)?.asSkalaError.message ?? "\(error)")")
+            tell(step.experiment.name, error)
             for item in step.cases { pace.end(step.experiment.name, item.name) }
             return try folder.write(record)
         }
         try folder.write(record)
         try measureCases(of: step)
+    }
+
+    private func tell(_ what: String, _ error: any Error) {
+        tell("\(what): \((error as? KernelError)?.asSkalaError.message ?? "\(error)")")
     }
 
     private func tell(_ obstacle: String) {
@@ -185,6 +190,27 @@ public final class LabRun {
             try bench.peers.prepare(image, for: peers, from: client, until: bench.deadline(600_000_000_000))
             tellFailuresOfPeers()
         }
+        note(image)
+    }
+
+    /// The same images as disks of machines. What cannot be made is told, and the other isolations are measured.
+    private func prepareDisks(_ experiment: String) throws {
+        let maker = MachineDiskMaker(
+            client: client, folder: "\(home)/machines", scratch: bench.scratch, isStopped: isStopped
+        ) { [self] text in show(pace.progress(text)) }
+        for image in bench.images.values {
+            do {
+                let disk = try maker.prepare(image)
+                image.disk = disk
+                note(disk)
+            } catch {
+                guard !isStopped(), isEngineThere() else { throw error }
+                tell("\(experiment): isolation machine", error)
+            }
+        }
+    }
+
+    private func note(_ image: PreparedImage) {
         // Of one that was there already it is not known how long it took.
         guard record["images"][image.reference].isNull || image.made != nil else { return }
         record["images"][image.reference] = [

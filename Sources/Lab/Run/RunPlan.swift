@@ -15,6 +15,8 @@ public struct RunPlan: Sendable {
             let used = Set(cases.flatMap(\.conditions).compactMap(\.peer))
             return Peer.allCases.filter(used.contains)
         }
+        /// Whether disks of its images are needed.
+        var hasMachines: Bool { cases.contains(where: \.hasMachines) }
     }
 
     public private(set) var steps: [Step] = []
@@ -29,8 +31,14 @@ public struct RunPlan: Sendable {
         let experiments = try options.folders.map {
             try Experiment(folder: $0, quick: options.isQuick, scale: options.scale)
         }
-        let scope = try scope(options, client)
+        var scope = try scope(options, client)
         findPeers(of: experiments, options)
+        if let obstacle = MachineDiskMaker.obstacle,
+            experiments.contains(where: { $0.procedure.cases(scope).contains(where: \.hasMachines) })
+        {
+            scope.isolations.remove(.machine)
+            obstacles.append(obstacle)
+        }
         for experiment in experiments {
             if let obstacle = experiment.images.lazy.compactMap(ImageMaker.obstacle).first {
                 obstacles.append("\(experiment.name): \(obstacle)")

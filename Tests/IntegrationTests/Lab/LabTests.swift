@@ -45,6 +45,54 @@ extension Integration {
             }
         }
 
+        /// A disk is made of an image, boots, and its program and scripts are those of any other instance.
+        @Test func aMachineIsMeasured() async throws {
+            let missing = ["mmdebstrap", "ssh", "ssh-keygen"].filter { access("/usr/bin/" + $0, X_OK) != 0 }
+            if let obstacle = EngineFixture.obstacle ?? MachineTests.obstacle() { return skip("lab", obstacle) }
+            if !missing.isEmpty { return skip("lab", "needs \(missing.joined(separator: ", ")) for machines") }
+            try await EngineFixture.with(options: ["--accelerator", "tcg", "--spare-vms", "0"]) { engine in
+                let t = try Session(engine)
+                try await t.sh(
+                    #"""
+                    mkdir -p tiny && cat >tiny/experiment.yaml <<'E'
+                    title: Tiny
+                    question: Does it work?
+                    procedure: workload
+                    images: { box: busybox }
+                    isolations: [process, machine]
+                    allocations: [shared]
+                    rounds: { min: 1, max: 1 }
+                    workloads:
+                      say:
+                        image: box
+                        memory: 128m
+                        program: 'mkdir -p /var/tmp; echo "it''s \$HOME" >/var/tmp/said; exec sleep 1000'
+                        ready: test -s /var/tmp/said
+                        prepare: '[ "$(cat /var/tmp/said)" = "it''s \$HOME" ]'
+                        run: |
+                          printf '%s\n' "it's" '$HOME `id` \ %s' "$DURATION" "$(cat)"
+                          echo "value $(cat /var/tmp/said | wc -c)"
+                        measures:
+                          value: { pattern: "it's\n[$]HOME `id` . %s\n5\n\nvalue ([0-9]+)", unit: bytes, better: neither }
+                    E
+                    """#)
+                // What all disks boot from is made once on this host.
+                try await t.sh(
+                    """
+                    cache=${SKALA_CACHE:-~root/.cache/skala}/lab-machines; mkdir -p lab $cache; ln -s $cache lab/machines
+                    flock $cache \(Self.lab) run ./tiny >table 2>progress
+                    """, deadline: 300)
+                try await t.sh(
+                    "cat progress; grep -E '^(process|machine) +[0-9.]+ ' table | awk '{ print $1, $2 }'",
+                    has: "machine 11", "process 11")
+                try await t.sh("grep -c '\"state\": \"complete\"' lab/runs/*/run.json", prints: "1")
+                // Its disk is kept for the next run; nothing else is left: no machine, no keys, no connection.
+                try await t.sh("docker images -q skala-lab/busybox-disk | grep -c .", prints: "1")
+                try await t.sh("docker ps -aq; ls lab/runs/*/scratch 2>&1 | grep -v 'No such file' || true", prints: "")
+                try await t.sh("readlink /proc/[0-9]*/cwd | grep $PWD/lab || true", prints: "")
+            }
+        }
+
         @Test func aRunThatIsStoppedIsResumed() async throws {
             if let obstacle = EngineFixture.obstacle { return skip("lab", obstacle) }
             try await EngineFixture.with { engine in

@@ -22,14 +22,16 @@ struct PlacementNodes {
                 image: workload.image, program: workload.program, processors: Double(processors),
                 memory: workload.memory, environment: ["PROCESSORS=\(processors)"], allocation: .shared,
                 processorSet: shares[task.node], role: "task")
-            members.append(.init(workload: workload, instance: try bench.instance(spec, isolation: isolation)))
+            members.append(
+                .init(
+                    workload: workload, instance: try bench.instance(spec, isolation: isolation),
+                    environment: spec.environment))
         }
         for member in members {
             if let failure = try member.workload.makeReady(member.instance, deadline) {
                 throw SkalaError(.system, "\(member.workload.name) \(failure)")
             }
         }
-        return try SimultaneousWork(members: members, environment: ["PROCESSORS=\(processors)"]).values(
-            until: deadline)
+        return try SimultaneousWork(members: members).values(until: deadline)
     }
 }

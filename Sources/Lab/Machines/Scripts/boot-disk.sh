@@ -1,0 +1,1 @@
+../../../../scripts/images/boot-disk.sh
