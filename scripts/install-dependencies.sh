@@ -17,7 +17,8 @@ test=(
     busybox-static docker-registry          # an image, and a registry to pull it from
     crun dpkg-dev python3                   # conformance: the control, its sources, and what runs them
     buildah skopeo                          # docker build; archives others made
-    podman catatonit containerd             # what drives skala-runtime
+    podman catatonit containerd             # what drives skala-runtime, and peers of the lab
+    runc lxc                                # further peers
     qemu-system-x86 squashfs-tools e2fsprogs # virtual machines
     cpio                                    # reads the initramfs we write
     syslinux mtools dosfstools fdisk kmod qemu-utils # a disk that boots, for machines

@@ -23,7 +23,9 @@ struct Random {
 }
 
 /// A cluster of three zones and a hundred racks, a third of it with fast disks, with room for about 120 tasks a node.
-func cluster(_ count: Int, _ strategy: Scheduler.Strategy) -> Scheduler {
+///
+/// - Parameter interference: what is known of each node.
+func cluster(_ count: Int, _ strategy: Scheduler.Strategy, _ interference: Interference?) -> Scheduler {
     var scheduler = Scheduler(strategy: strategy)
     for index in 0..<count {
         let isLarge = index % 4 == 0
@@ -39,13 +41,34 @@ func cluster(_ count: Int, _ strategy: Scheduler.Strategy) -> Scheduler {
                 isolations: [
                     "container": .init(), "microvm": .init(nanoCPUs: 10_000_000, memoryBytes: 24 << 20),
                     "pod": .init(nanoCPUs: 10_000_000, memoryBytes: 96 << 20),
-                ]))
+                ], interference: interference))
     }
     return scheduler
 }
 
+/// A host on which everything disturbs everything, its like most.
+let profile = HostProfile(
+    accelerator: "kvm",
+    entries: Resource.allCases.flatMap { resource in
+        ["container", "pod", "microvm"].flatMap { isolation in
+            ["dedicated", "shared"].flatMap { allocation in
+                [(HostProfile.Neighbour.competing, 0.03), (.orthogonal, 0.01)].map { neighbour, loss in
+                    HostProfile.Entry(
+                        .init(.loss, resource, isolation, allocation, neighbour), value: loss, isProved: true,
+                        run: "none", measured: Timestamp(seconds: 0), isShortened: false)
+                }
+            }
+        }
+    })
+
 /// What a service asks for: one of many sizes, and now and then a constraint, a spread, a VM, cores of its own.
 func demand(_ random: inout Random) -> Demand {
+    var demand = plainDemand(&random)
+    if scenario == "profiles" { demand.profile = Resource.allCases[random.below(Resource.allCases.count)] }
+    return demand
+}
+
+func plainDemand(_ random: inout Random) -> Demand {
     var demand = Demand(
         reservations: .init(
             nanoCPUs: Int64(50 + random.below(40) * 10) * 1_000_000,
@@ -150,10 +173,11 @@ let scenario = arguments.first ?? "services"
 let nodes = argument(1, 10_000)
 let tasks = argument(2, 1_000_000)
 var random = Random(state: UInt64(argument(3, 1)))
-var scheduler = cluster(nodes, scenario == "consolidate" ? .consolidate : .spread)
+var scheduler = cluster(
+    nodes, scenario == "consolidate" ? .consolidate : .spread, scenario == "profiles" ? Interference(profile) : nil)
 var seats: [Seat] = []
 switch scenario {
-case "services", "consolidate", "churn":
+case "services", "profiles", "consolidate", "churn":
     // Most services are small, most tasks are of large ones.
     let result = fill(&scheduler, &seats, tasks: tasks, &random) { random in
         switch random.below(100) {
@@ -169,7 +193,7 @@ case "one": report(scenario, nodes, fill(&scheduler, &seats, tasks: tasks, &rand
 case "cluster": simulateCluster(scheduler, nodes: nodes, tasks: tasks, &random)
 default:
     print(
-        "planning-benchmark: unknown scenario \(scenario); expected services, singles, one, consolidate, churn or cluster"
+        "planning-benchmark: unknown scenario \(scenario); expected services, profiles, singles, one, consolidate, churn or cluster"
     )
     exit(2)
 }

@@ -74,6 +74,11 @@ def consolidate(bench):
     yield from measured(bench, "consolidate", "10,000 nodes, consolidated", "consolidate", 10_000, 1_000_000)
 
 
+@row("profiles", "as services, each living on something, on nodes whose profile is known")
+def profiles(bench):
+    yield from measured(bench, "profiles", "10,000 nodes, by profile", "profiles", 10_000, 1_000_000)
+
+
 @row("churn", "a task ends and another is placed, 100,000 times among 1,000,000")
 def churn(bench):
     yield from measured(bench, "churn", "10,000 nodes, end and place", "churn", 10_000, 1_000_000, bars=False)

@@ -111,6 +111,120 @@ import YAML
         } catch { #expect("\(error)".contains(message), "\(error)") }
     }
 
+    private static let fenced = """
+        title: T
+        question: Q?
+        procedure: group
+        images: { box: busybox }
+        isolations: [container, microvm]
+        allocations: [hard, soft]
+        guests: [promised, balloon]
+        fence: 1g
+        levels: [1, 1.5]
+        quick: { isolations: [container], fence: 512m, levels: [1] }
+        workloads:
+          w:
+            image: box
+            memory: 256m
+            run: echo 1
+            measures: { m: { pattern: '([0-9]+)', unit: s, better: lower } }
+        """
+
+    @Test func aFenceHasWaysForEachIsolation() throws {
+        let group = try #require(try Self.read(Self.fenced).procedure as? GroupProcedure)
+        let item = try #require(group.cases(Self.scope).first)
+        #expect(
+            item.conditions.map(\.description) == [
+                "container, hard, 1", "container, hard, 1.5", "container, soft, 1", "container, soft, 1.5",
+                "microvm, promised, 1", "microvm, promised, 1.5", "microvm, balloon, 1", "microvm, balloon, 1.5",
+            ])
+        #expect(item.base(of: item.conditions[7]) == item.conditions[6])
+        #expect(item.measures.map(\.name) == ["mean", "slowest", "memory"])
+        #expect(group.copies(group.workloads[0], 1) == 4 && group.copies(group.workloads[0], 1.5) == 6)
+        // Where processors are promised there are so many for each that there is, and what they do adds up.
+        let free = Self.fenced.replacing("fence: 1g\n", with: "").replacing("guests: [promised, balloon]\n", with: "")
+            .replacing("fence: 512m, ", with: "").replacing("better: lower", with: "better: higher")
+        let other = try #require(try Self.read(free).procedure as? GroupProcedure)
+        #expect(other.cases(Self.scope)[0].measures.map(\.name) == ["total", "slowest", "memory"])
+        #expect(other.copies(other.workloads[0], 1) == HostFacts.onlineCPUs)
+    }
+
+    @Test func aFenceMayBeSmallerOrImpossible() throws {
+        let quick = try #require(try Self.read(Self.fenced, quick: true).procedure as? GroupProcedure)
+        let item = try #require(quick.cases(Self.scope).first)
+        #expect(item.conditions.map(\.description) == ["container, hard", "container, soft"])
+        #expect(item.base(of: item.conditions[1]) == item.conditions[0])
+        #expect(quick.copies(quick.workloads[0], 1) == 2)
+        let poor = Scope(
+            isolations: Self.scope.isolations, allocations: Self.scope.allocations, processors: 2, memory: 24 << 30,
+            fenceObstacle: "no groups")
+        #expect(quick.cases(poor)[0].conditions.isEmpty && quick.obstacles(poor) == ["no groups"])
+        let small = Scope(
+            isolations: Self.scope.isolations, allocations: Self.scope.allocations, processors: 2, memory: 700 << 20)
+        #expect(quick.cases(small)[0].conditions.isEmpty && quick.obstacles(small).count == 1)
+    }
+
+    @Test(
+        "errors of a fence name line and column",
+        arguments: [
+            ("fence: 1g", "duration: 1s", "7:9: guests: guests are made smaller within a 'fence' only"),
+            ("fence: 1g", "fence: 1m", "8:8: fence: a fence has at least 64m of memory"),
+            ("fence: 1g", "fence: some", "8:8: fence: "),
+            (
+                "[container, microvm]", "[container, process]",
+                "5:25: isolations[1]: only containers and microvms can be"
+            ),
+            ("[container, microvm]", "container", "7:9: guests: there is no microvm among the isolations"),
+            ("[hard, soft]", "[hard, dedicated]", "6:21: allocations[1]: in a fence the allocations are hard and soft"),
+            ("[promised, balloon]", "[promised, baloon]", "7:20: guests[1]: "),
+        ])
+    func errorsOfAFenceNameLineAndColumn(_ right: String, _ wrong: String, _ message: String) {
+        do {
+            _ = try Self.read(Self.fenced.replacing(right, with: wrong))
+            Issue.record("\(wrong) was taken")
+        } catch { #expect("\(error)".contains(message), "\(error)") }
+    }
+
+    @Test func whatWasKilledIsAResult() throws {
+        let conditions = ["hard", "soft"].map { Condition([("allocation", $0)]) }
+        let record: JSON = [
+            "experiments": [
+                [
+                    "name": "x",
+                    "findings": [
+                        [
+                            "source": "S", "text": "T",
+                            "expect": [
+                                ["is": "worse", "when": ["allocation": "soft"], "against": ["allocation": "hard"]]
+                            ],
+                        ]
+                    ],
+                    "cases": [
+                        [
+                            "name": "y", "base": ["allocation", "hard"],
+                            "measures": [["name": "m", "unit": "s", "better": "lower"]],
+                            "conditions": JSON(conditions.map(\.json)),
+                        ]
+                    ],
+                ]
+            ]
+        ]
+        let samples = (1...2).flatMap { round in
+            [
+                Runs.sample("x", "y", conditions[0], round, Trial(values: ["m": 1])),
+                Runs.sample("x", "y", conditions[1], round, .killed("too little")),
+            ]
+        }
+        let kept = try samples.map { try #require(Sample(try JSON(parsing: $0.json.text))) }
+        #expect(kept == samples)
+        let results = RunResults(record, kept)
+        let row = results.experiments[0].cases[0].rows[1]
+        #expect(row.wasKilled && !row.isUnfinished && CaseFigures.absence(row) == "was killed")
+        #expect(row.failures == ["was killed: too little"])
+        let checks = results.experiments[0].checks(results.experiments[0].findings[0], ReportSubject(results))
+        #expect(checks.map(\.verdict) == [.agrees])
+    }
+
     @Test func valuesAreFoundInWhatProgramsSay() throws {
         func value(_ place: String, _ output: String) throws -> Double? {
             let yaml = try #require(
@@ -123,6 +237,28 @@ import YAML
         #expect(try value("json: jobs.0.iops, scale: 0.5", "fio says:\n{\"jobs\":[{\"iops\":8}]}\nend\n") == 4)
         #expect(try value("json: jobs.1.iops", "{\"jobs\":[{\"iops\":8}]}") == nil)
         #expect(try value("elapsed: true", "") == 1.5)
+    }
+
+    @Test func theFingerprintIsThatOfTheFileAndTheRecipes() throws {
+        let folder = try TemporaryFolder()
+        try FileContents.makeDirectories(folder.path + "/e")
+        try FileContents.makeDirectories(folder.path + "/box")
+        let file = folder.path + "/e/experiment.yaml"
+        let text = Self.small.replacing("box: busybox", with: "box: ../box")
+        func fingerprint() throws -> String { try Experiment(folder: folder.path + "/e", quick: false).fingerprint() }
+        try FileContents.replace(file, with: Array(text.utf8))
+        try FileContents.replace(folder.path + "/box/image.yaml", with: Array("packages: [fio]".utf8))
+        try FileContents.replace(folder.path + "/box/a", with: Array("bc".utf8))
+        let first = try fingerprint()
+        #expect(first.utf8.count == 16)
+        #expect(try fingerprint() == first)
+        var seen: Set<String> = [first]
+        try FileContents.replace(folder.path + "/box/a", with: Array("bd".utf8))
+        #expect(seen.insert(try fingerprint()).inserted)
+        try FileContents.replace(folder.path + "/box/image.yaml", with: Array("packages: [gcc]".utf8))
+        #expect(seen.insert(try fingerprint()).inserted)
+        try FileContents.replace(file, with: Array((text + "\n# a remark").utf8))
+        #expect(seen.insert(try fingerprint()).inserted)
     }
 
     @Test func theOrderOfARoundIsThatOfItsSeed() {

@@ -97,6 +97,18 @@ import Testing
         #expect(values["together"] == 2)
     }
 
+    @Test func theProfileIsToldInWords() {
+        var profile = Self.profile([(.cpu, .competing, 0.517), (.disk, .orthogonal, -0.07)])
+        #expect(
+            PlacementGround.text(profile)
+                == "the profile was measured on a node: cpu −52 % beside its like, disk +7 % beside the others")
+        let unfinished = HostProfile.Entry(
+            .init(.loss, .disk, "container", "shared", .competing), value: nil, run: "r",
+            measured: Timestamp(seconds: 1), isShortened: false)
+        profile = HostProfile(accelerator: nil, entries: [unfinished])
+        #expect(PlacementGround.text(profile).hasSuffix("disk did not finish beside its like (not proved)"))
+    }
+
     @Test func threadsOfACoreFallIntoOneNode() {
         #expect(NodeCores.shares(2, of: [0, 4, 1, 5, 2, 6, 3, 7]) == ["0,1,4,5", "2,3,6,7"])
         #expect(NodeCores.shares(2, of: [0, 1]) == ["0", "1"])

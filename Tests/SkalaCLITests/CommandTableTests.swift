@@ -45,6 +45,7 @@ struct CommandTableTests {
                 case .images: ["busybox:latest", "nginx:latest"]
                 case .runningContainers, .containers: ["web", "db"]
                 case .networks: ["bridge"]
+                case .runs: ["20261126-094512"]
                 default: []
                 }
             }
@@ -56,6 +57,9 @@ struct CommandTableTests {
         #expect(complete("run --network ") == ["bridge"])
         #expect(complete("run -it --rm b") == ["busybox:latest"])
         #expect(complete("run busybox ") == [])
+        #expect(complete("lab p") == ["profile", "prune"])
+        #expect(complete("lab rm 2026") == ["20261126-094512"])
+        #expect(complete("lab run --resume ") == ["20261126-094512"])
         #expect(complete("stop w") == ["web"])
         #expect(complete("stop web d") == ["db"])
         #expect(complete("nonsense ") == [])

@@ -14,6 +14,8 @@ public struct Experiment: Sendable {
     public let findings: [Finding]
     public let caveats: [String]
     public let images: [ImageRecipe]
+    /// Other programs' containers that are measured wherever they are installed.
+    public let peers: [Peer]
     public let rounds: Rounds
     let procedure: any Procedure
 
@@ -69,13 +71,15 @@ public struct Experiment: Sendable {
         guard let type = Procedures.all[try kind.string()] else {
             throw kind.fault("expected one of \(Procedures.all.keys.sorted().joined(separator: ", "))")
         }
-        try root.allowOnly(shared.union(type.keys))
-        if let quick = root["quick"] { try quick.allowOnly(type.keys.union(["rounds"])) }
+        let own = type.takesPeers ? type.keys.union(["peers"]) : type.keys
+        try root.allowOnly(shared.union(own))
+        if let quick = root["quick"] { try quick.allowOnly(own.union(["rounds"])) }
         title = try spec.required("title").string()
         question = try spec.required("question").string()
         findings = try Experiment.findings(root["findings"])
         caveats = try root["caveats"]?.strings() ?? []
         images = try ImageRecipe.read(root["images"], folder: folder)
+        peers = type.takesPeers ? try spec["peers"]?.words(Peer.self) ?? [] : []
         rounds = try Experiment.rounds(spec)
         procedure = try type.init(spec, images: Set(images.map(\.name)))
     }

@@ -6,6 +6,9 @@ protocol Procedure: Sendable {
     /// The keys of `experiment.yaml` it reads, beside those that all have.
     static var keys: Set<String> { get }
 
+    /// Whether peers can be put in as further columns.
+    static var takesPeers: Bool { get }
+
     /// - Parameter images: the names of the experiment's images.
     init(_ spec: SpecReader, images: Set<String>) throws(SkalaError)
 
@@ -21,6 +24,10 @@ protocol Procedure: Sendable {
     func trial(_ condition: Condition, of name: String, in bench: Bench) throws -> Trial
 }
 
+extension Procedure {
+    static var takesPeers: Bool { false }
+}
+
 /// What a trial found.
 public struct Trial: Sendable, Hashable {
     /// By measure.
@@ -29,6 +36,8 @@ public struct Trial: Sendable, Hashable {
     public var failure: String?
     /// It was still at work at its deadline; false when it could not be measured for another reason.
     public var isUnfinished = false
+    /// Something of it was killed for lack of memory: a result as well.
+    public var wasKilled = false
     /// Numbers over time, by name.
     public var series: [String: [Double]] = [:]
     /// What should be known of it.
@@ -45,6 +54,13 @@ public struct Trial: Sendable, Hashable {
         trial.isUnfinished = true
         return trial
     }
+
+    /// One of which something was killed for lack of memory.
+    static func killed(_ reason: String) -> Trial {
+        var trial = Trial(failure: "was killed: " + reason)
+        trial.wasKilled = true
+        return trial
+    }
 }
 
 /// What of an experiment is measured: what this host can do, and the user asked for.
@@ -59,10 +75,14 @@ public struct Scope: Sendable {
     public let cases: Set<String>
     /// What the engine knows of the host; nil when it knows nothing.
     public let profile: HostProfile?
+    /// Further columns.
+    public var peers: [Peer] = []
+    /// Why no fence can be put around instances; nil when one can.
+    public let fenceObstacle: String?
 
     public init(
         isolations: Set<LabIsolation>, allocations: Set<LabAllocation>, processors: Int, memory: Int64,
-        cases: Set<String> = [], profile: HostProfile? = nil
+        cases: Set<String> = [], profile: HostProfile? = nil, fenceObstacle: String? = nil
     ) {
         self.isolations = isolations
         self.allocations = allocations
@@ -70,6 +90,18 @@ public struct Scope: Sendable {
         self.memory = memory
         self.cases = cases
         self.profile = profile
+        self.fenceObstacle = fenceObstacle
+    }
+
+    func with(_ peers: [Peer]) -> Scope {
+        var scope = self
+        scope.peers = peers
+        return scope
+    }
+
+    /// Who runs instances: Skala at these isolations, as far as they are measured, then the peers.
+    func runners(_ isolations: [LabIsolation]) -> [Runner] {
+        isolations.filter(self.isolations.contains).map { .skala($0) } + peers.map { .peer($0) }
     }
 }
 

@@ -16,15 +16,17 @@ final class Bench {
     var round = 1
     /// Of the run: for what a procedure leaves to chance.
     var seed: UInt64 = 1
+    let peers: Peers
     private var nameCount = 0
     private var pods: [String] = []
     /// Made for the first machine.
     private var keys: MachineKeys?
 
-    init(client: EngineClient, run: String, scratch: String, isStopped: @escaping () -> Bool) {
+    init(client: EngineClient, run: String, scratch: String, peers: Peers, isStopped: @escaping () -> Bool) {
         self.client = client
         self.run = run
         self.scratch = scratch
+        self.peers = peers
         self.isStopped = isStopped
     }
 
@@ -47,6 +49,22 @@ final class Bench {
             spec.annotations.append(("skala.pod", newName()))
         }
         return try ContainerInstance(spec, isolation: isolation, run: run, client: client)
+    }
+
+    /// The same, by Skala or a peer.
+    func instance(_ spec: InstanceSpec, by runner: Runner) throws -> any Instance {
+        switch runner {
+        case .skala(let isolation): return try instance(spec, isolation: isolation)
+        case .peer(let peer):
+            guard let image = images[spec.image] else { throw SkalaError(.notFound, "no image '\(spec.image)'") }
+            return try peers.instance(spec, by: peer, of: image, in: self)
+        }
+    }
+
+    /// Where what its instances write is kept.
+    func dataRoot(_ runner: Runner) throws -> String {
+        if case .peer(let peer) = runner { return try peers.dataRoot(peer) }
+        return try client.json(.get("/info"))["DockerRootDir"].string ?? "/"
     }
 
     /// A name that nothing has yet.
@@ -97,5 +115,6 @@ final class Bench {
         where !pod["Labels"][ContainerInstance.label].isNull {
             try client.json(.delete("/skala/v1/pods/\(pod["Name"].string ?? "")", query: [("force", "1")]))
         }
+        Fence.removeLeftover(client.address)
     }
 }

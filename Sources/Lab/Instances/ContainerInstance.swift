@@ -14,10 +14,20 @@ final class ContainerInstance: Movable {
     private var isRemoved = false
 
     /// Makes it and starts it.
-    init(_ spec: InstanceSpec, isolation: LabIsolation, run: String, client: EngineClient) throws {
+    convenience init(_ spec: InstanceSpec, isolation: LabIsolation, run: String, client: EngineClient) throws {
+        try self.init(ContainerInstance.body(spec, isolation: isolation, run: run), client)
+    }
+
+    /// The same in a peer's engine.
+    ///
+    /// - Parameter home: the lab's folder, by which the next run knows it.
+    convenience init(peer spec: InstanceSpec, run: String, home: String, client: EngineClient) throws {
+        try self.init(ContainerInstance.body(peer: spec, run: run, home: home), client)
+    }
+
+    private init(_ body: JSON, _ client: EngineClient) throws {
         self.client = client
-        let created = try client.json(
-            .post("/containers/create", ContainerInstance.body(spec, isolation: isolation, run: run)))
+        let created = try client.json(.post("/containers/create", body))
         guard let id = created["Id"].string else { throw SkalaError(.invalid, "the engine named no container") }
         self.id = id
         do {
@@ -51,15 +61,30 @@ final class ContainerInstance: Movable {
         var host = resources(spec)
         if let processors = spec.processorSet { host["CpusetCpus"] = JSON(processors) }
         if isolation != .container { host["Runtime"] = JSON(isolation.rawValue) }
+        if let parent = spec.cgroupParent { host["CgroupParent"] = JSON(parent) }
         var annotations: JSON = host["Annotations"].isNull ? [:] : host["Annotations"]
         for annotation in spec.annotations { annotations[annotation.name] = JSON(annotation.value) }
         if annotations.object?.isEmpty == false { host["Annotations"] = annotations }
-        var body: JSON = [
-            "Image": JSON(spec.image), "HostConfig": host,
-            "Labels": [label: JSON(run), "skala.lab.role": JSON(spec.role)],
-        ]
         // What a machine runs stands in its user data.
-        guard isolation != .machine else { return body }
+        return isolation == .machine ? outside(spec, host, run: run) : body(spec, host, run: run)
+    }
+
+    /// In words that other engines know.
+    private static func body(peer spec: InstanceSpec, run: String, home: String) -> JSON {
+        var host: JSON = ["PidsLimit": JSON(Peer.processLimit)]
+        for (name, value) in resources(spec).object?.members ?? [] where name != "Annotations" { host[name] = value }
+        if let processors = spec.peerProcessors { host["CpusetCpus"] = JSON(processors) }
+        // A set of processors is enough; a quota would be a further limit.
+        if spec.allocation == .dedicated { host["NanoCpus"] = 0 }
+        var body = body(spec, host, run: run)
+        body["Labels"][PeerEngine.homeLabel] = JSON(home)
+        // Podman waits so long before it kills, also when it is told to remove one at once.
+        body["StopTimeout"] = 0
+        return body
+    }
+
+    private static func body(_ spec: InstanceSpec, _ host: JSON, run: String) -> JSON {
+        var body = outside(spec, host, run: run)
         body["Env"] = JSON(spec.environment)
         if !spec.usesImageCommand {
             body["Entrypoint"] = ["/bin/sh", "-c"]
@@ -68,6 +93,14 @@ final class ContainerInstance: Movable {
             body["StopTimeout"] = 1
         }
         return body
+    }
+
+    /// Without what runs in it.
+    private static func outside(_ spec: InstanceSpec, _ host: JSON, run: String) -> JSON {
+        [
+            "Image": JSON(spec.image), "HostConfig": host,
+            "Labels": [label: JSON(run), "skala.lab.role": JSON(spec.role)],
+        ]
     }
 
     /// What an allocation is in the API's words.
@@ -106,6 +139,11 @@ final class ContainerInstance: Movable {
         guard ended else { return Execution(status: nil, output: output.text, elapsed: elapsed) }
         let status = try client.json(.get("/exec/\(exec)/json"))["ExitCode"].int ?? 0
         return Execution(status: Int32(truncatingIfNeeded: status), output: output.text, elapsed: elapsed)
+    }
+
+    /// Makes it smaller while it runs: in a VM the guest gives back to the host what is beyond.
+    func shrink(to bytes: Int64) throws {
+        try client.json(.post("/containers/\(id)/update", ["Memory": JSON(bytes), "MemorySwap": JSON(bytes)]))
     }
 
     /// A further instance like it: a copy of its memory as well, where it has one of its own.

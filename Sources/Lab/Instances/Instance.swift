@@ -89,7 +89,16 @@ struct InstanceSpec: Sendable {
     var allocation = LabAllocation.hard
     /// The only processors it may use, in the form of cpuset(7); nil for those its allocation gives it. Not of processes.
     var processorSet: String?
+    /// Processors that somebody else has to himself.
+    var spared = 0.0
     var annotations: [(name: String, value: String)] = []
+    /// The control group that its own is made in; nil for the engine's.
+    var cgroupParent: String?
     /// For people who look at `skala ps`.
     var role = "victim"
+
+    /// The processors a peer gives it, which knows none of one's own: those of a dedicated one are the last. Nil for all.
+    var peerProcessors: String? {
+        processorSet ?? (allocation == .dedicated ? ProcessorSet.last(processors) : nil)
+    }
 }

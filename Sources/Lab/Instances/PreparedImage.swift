@@ -9,6 +9,8 @@ final class PreparedImage {
     let id: String
     /// Bytes in the engine.
     let size: Int64
+    /// What it says of its program: `Config`.
+    let configuration: JSON
     /// Nanoseconds it took to make or pull it; nil when it was there.
     let made: Int64?
     /// That of a machine's disk with the same files, where one is needed.
@@ -26,13 +28,21 @@ final class PreparedImage {
         }
         self.id = id
         size = document["Size"].int ?? 0
+        configuration = document["Config"]
+    }
+
+    /// Behind the name of a folder that is whole.
+    static let mark = ".complete"
+
+    /// The name of the folder with the files of an image.
+    static func folderName(_ id: String) -> String {
+        String((id.split(separator: ":").last ?? id[...]).prefix(16))
     }
 
     /// Its files in a folder of the host, for programs that run without isolation. Made at the first call, and kept.
     func root(_ client: EngineClient) throws -> String {
-        let name = id.split(separator: ":").last.map(String.init) ?? id
-        let path = "\(folder)/\(name.prefix(16))"
-        let mark = path + ".complete"
+        let path = "\(folder)/\(PreparedImage.folderName(id))"
+        let mark = path + PreparedImage.mark
         if access(mark, F_OK) == 0 { return path }
         if access(path, F_OK) == 0 { try FileContents.removeTree(path) }
         // Programs that change their user are in it: nobody but root comes this way.

@@ -21,7 +21,7 @@ final class ProcessInstance: Instance {
     init(_ spec: InstanceSpec, root: String, scratch: String) throws {
         self.root = root
         logFile = scratch + "/process.log"
-        processors = spec.allocation == .dedicated ? ProcessInstance.lastProcessors(spec.processors) : nil
+        processors = spec.allocation == .dedicated ? ProcessorSet.last(spec.processors) : nil
         for name in ["proc", "dev", "sys", "run", "tmp"] { try FileContents.makeDirectories("\(root)/\(name)") }
         let mounts =
             "mount -t proc proc \(root)/proc && mount --rbind /dev \(root)/dev && mount --rbind /sys \(root)/sys"
@@ -72,7 +72,7 @@ final class ProcessInstance: Instance {
         let command =
             ["/usr/bin/nsenter", "--target", "\(first)", "--mount", "--pid", "--"] + ["/usr/bin/env"] + environment
             + pinned + ["/usr/sbin/chroot", root, "/bin/sh", "-c", script]
-        return try HostCommand.execute(command, until: deadline)
+        return try HostCommand.run(command, until: deadline)
     }
 
     func isRunning() throws -> Bool { first != 0 && kill(first, 0) == 0 }
@@ -89,13 +89,5 @@ final class ProcessInstance: Instance {
         _ = try? Subprocess.wait(holder)
         holder = 0
         first = 0
-    }
-
-    /// The last so many processors, at least one, as `2-3`: those that the engine gives first, since the first ones take most of the
-    /// host's interrupts.
-    private static func lastProcessors(_ count: Double) -> String {
-        let all = HostFacts.onlineCPUs
-        let first = all - max(1, min(all, Int(count.rounded(.up))))
-        return first == all - 1 ? "\(first)" : "\(first)-\(all - 1)"
     }
 }

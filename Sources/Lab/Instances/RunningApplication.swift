@@ -1,6 +1,6 @@
 import Base
 
-/// An application that runs: its instances, at one isolation.
+/// An application that runs: its instances, at one isolation or by one peer.
 final class RunningApplication {
     private var instances: [(name: String, instance: any Instance)] = []
     /// Why it does not work; nil once all are ready.
@@ -11,11 +11,11 @@ final class RunningApplication {
     /// - Parameters:
     ///   - deadline: until when all must be ready.
     /// - Throws: `.cancelled` when the user stops, or why one could not be made; nothing is left then.
-    init(_ spec: ApplicationSpec, isolation: LabIsolation, in bench: Bench, until deadline: Deadline) throws {
-        let pod = isolation == .pod ? bench.newName() : nil
+    init(_ spec: ApplicationSpec, by runner: Runner, in bench: Bench, until deadline: Deadline) throws {
+        let pod = runner == .skala(.pod) ? bench.newName() : nil
         do {
             for member in spec.members where failure == nil {
-                try start(member, isolation, pod: pod, bench, deadline)
+                try start(member, runner, pod: pod, bench, deadline)
             }
         } catch {
             remove()
@@ -24,7 +24,7 @@ final class RunningApplication {
     }
 
     private func start(
-        _ member: ApplicationSpec.Member, _ isolation: LabIsolation, pod: String?, _ bench: Bench, _ deadline: Deadline
+        _ member: ApplicationSpec.Member, _ runner: Runner, pod: String?, _ bench: Bench, _ deadline: Deadline
     ) throws {
         // Those of a pod are one host: its address is not that of a neighbour.
         let addresses = Dictionary(
@@ -34,7 +34,7 @@ final class RunningApplication {
             image: member.image, program: member.program, processors: member.processors, memory: member.memory,
             environment: environment, allocation: .hard, role: member.name)
         if let pod { instance.annotations = [("skala.pod", pod)] }
-        let made = try bench.instance(instance, isolation: isolation)
+        let made = try bench.instance(instance, by: runner)
         instances.append((member.name, made))
         guard try made.isUp(until: deadline) else {
             failure = "\(member.name) did not boot in time"

@@ -57,7 +57,7 @@ final class SecureShell {
         defer { unlink(file) }
         let input = try OwnedDescriptor.open(file, O_RDONLY)
         defer { input.close() }
-        return try HostCommand.execute(
+        return try HostCommand.run(
             command + ["root@\(address)", "run-script"], input: input.raw, until: deadline)
     }
 

@@ -7,6 +7,7 @@ import YAML
 /// What instances cost when there are many: memory and disk of the host, and the time until all answer.
 struct DensityProcedure: Procedure {
     static let keys: Set<String> = Application.keys.union(["isolations", "counts", "settle"])
+    static let takesPeers = true
 
     let application: Application
     let isolations: [LabIsolation]
@@ -37,19 +38,25 @@ struct DensityProcedure: Procedure {
         }
     }
 
-    private func fits(_ isolation: LabIsolation, _ count: Int, _ scope: Scope) -> Bool {
-        if isolation == .machine, application.memory < MachineInstance.leastMemory { return false }
-        return (DensityProcedure.footprint[isolation] ?? 0) * Int64(count) < scope.memory * 2 / 3
+    private func fits(_ runner: Runner, _ count: Int, _ scope: Scope) -> Bool {
+        if runner == .skala(.machine), application.memory < MachineInstance.leastMemory { return false }
+        let footprint: Int64 =
+            switch runner {
+            case .skala(let isolation): DensityProcedure.footprint[isolation] ?? 0
+            // A process of the engine's beside each.
+            case .peer: 32 << 20
+            }
+        return footprint * Int64(count) < scope.memory * 2 / 3
     }
 
     /// Servers of the host itself would all want the same port.
-    private func isPossible(_ isolation: LabIsolation, _ count: Int) -> Bool { isolation != .process || count == 1 }
+    private func isPossible(_ runner: Runner, _ count: Int) -> Bool { !runner.isInHostNetwork || count == 1 }
 
     func obstacles(_ scope: Scope) -> [String] {
         var obstacles: [String] = []
-        for isolation in isolations where scope.isolations.contains(isolation) {
-            for count in counts where !fits(isolation, count, scope) {
-                obstacles.append("\(count) × \(isolation.rawValue): too little memory")
+        for runner in scope.runners(isolations) {
+            for count in counts where !fits(runner, count, scope) {
+                obstacles.append("\(count) × \(runner.name): too little memory")
             }
         }
         return obstacles
@@ -57,9 +64,9 @@ struct DensityProcedure: Procedure {
 
     func cases(_ scope: Scope) -> [Case] {
         var conditions: [Condition] = []
-        for isolation in isolations where scope.isolations.contains(isolation) {
-            for count in counts where fits(isolation, count, scope) && isPossible(isolation, count) {
-                conditions.append(Condition([("isolation", isolation.rawValue), ("count", "\(count)")]))
+        for runner in scope.runners(isolations) {
+            for count in counts where fits(runner, count, scope) && isPossible(runner, count) {
+                conditions.append(Condition([("isolation", runner.name), ("count", "\(count)")]))
             }
         }
         return [
@@ -70,11 +77,10 @@ struct DensityProcedure: Procedure {
     }
 
     func trial(_ condition: Condition, of name: String, in bench: Bench) throws -> Trial {
-        guard let isolation = condition["isolation"].flatMap(LabIsolation.init),
-            let count = condition["count"].flatMap({ Int($0) })
+        guard let runner = condition.runner, let count = condition["count"].flatMap({ Int($0) })
         else { throw SkalaError(.invalid, "no such condition: \(condition)") }
         let deadline = bench.deadline(300_000_000_000)
-        let dataRoot = try bench.client.json(.get("/info"))["DockerRootDir"].string ?? "/"
+        let dataRoot = try bench.dataRoot(runner)
         // What the instances before gave back takes a moment to be free.
         try deadline.pause(settle)
         let before = (memory: HostMemory.available(), disk: HostMemory.freeDisk(dataRoot))
@@ -83,7 +89,7 @@ struct DensityProcedure: Procedure {
         let started = SystemClock.monotonicNanoseconds()
         for _ in 0..<count {
             try deadline.check()
-            instances.append(try bench.instance(application.instance, isolation: isolation))
+            instances.append(try bench.instance(application.instance, by: runner))
         }
         for instance in instances {
             guard try FirstAnswer.wait(for: instance.address, port: application.port, until: deadline) else {

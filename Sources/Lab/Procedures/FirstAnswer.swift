@@ -8,7 +8,8 @@ enum FirstAnswer {
     ///
     /// - Returns: false when the deadline passes before.
     static func wait(for address: String, port: Int, until deadline: Deadline) throws -> Bool {
-        try deadline.wait(every: 1_000_000) { answers(address, port) }
+        guard !address.isEmpty else { throw SkalaError(.system, "it has no address: its network is off") }
+        return try deadline.wait(every: 1_000_000) { answers(address, port) }
     }
 
     /// One attempt, of half a second at most: a server that is starting may take a connection and lose it.

@@ -4,11 +4,15 @@ import YAML
 
 /// Several instances that do the same at the same time: how much they get done together, and how evenly.
 struct GroupProcedure: Procedure {
-    static let keys: Set<String> = ["isolations", "allocations", "levels", "duration", "workloads", "share-pod"]
+    static let keys: Set<String> = [
+        "isolations", "allocations", "levels", "duration", "workloads", "share-pod", "fence", "guests",
+    ]
 
     let isolations: [LabIsolation]
     let allocations: [LabAllocation]
-    /// How much is promised in relation to what the host has: 2 for twice as many processors.
+    /// Nil where it is processors that are promised.
+    let fence: FenceSpec?
+    /// How much is promised in relation to what there is: 2 for twice as many processors, or twice the fence's memory.
     let levels: [Double]
     let workloads: [Workload]
     /// Whether containers of a pod are in one VM together.
@@ -29,6 +33,7 @@ struct GroupProcedure: Procedure {
         }
         guard !levels.isEmpty else { throw list.fault("at least one level is expected") }
         self.levels = levels
+        fence = try FenceSpec(spec)
         sharesPod = try spec["share-pod"]?.flag() ?? true
         workloads = try Workload.all(spec, images: images)
         for workload in workloads {
@@ -39,12 +44,17 @@ struct GroupProcedure: Procedure {
         }
     }
 
-    private func copies(_ workload: Workload, _ level: Double) -> Int {
-        max(1, Int((level * Double(HostFacts.onlineCPUs) / workload.processors).rounded()))
+    /// The instances that make up a level.
+    func copies(_ workload: Workload, _ level: Double) -> Int {
+        let exact =
+            fence.map { level * Double($0.memory) / Double(workload.memory) }
+            ?? level * Double(HostFacts.onlineCPUs) / workload.processors
+        return max(1, Int(exact.rounded()))
     }
 
     func obstacles(_ scope: Scope) -> [String] {
-        workloads.flatMap { workload in
+        if fence != nil, let obstacle = scope.fenceObstacle { return [obstacle] }
+        return workloads.flatMap { workload in
             levels.filter { !fits(workload, $0, scope) }.map {
                 "\(workload.name) at \($0): \(copies(workload, $0)) instances of \(workload.memory >> 20) MiB are too much here"
             }
@@ -52,104 +62,50 @@ struct GroupProcedure: Procedure {
     }
 
     private func fits(_ workload: Workload, _ level: Double, _ scope: Scope) -> Bool {
-        Int64(copies(workload, level)) * workload.memory < scope.memory * 2 / 3
+        if fence != nil, scope.fenceObstacle != nil { return false }
+        return (fence?.memory ?? Int64(copies(workload, level)) * workload.memory) < scope.memory * 2 / 3
     }
 
     func cases(_ scope: Scope) -> [Case] {
         workloads.map { workload in
             var conditions: [Condition] = []
             for isolation in isolations where scope.isolations.contains(isolation) {
-                for allocation in allocations where scope.allocations.contains(allocation) {
-                    // Processes have no limits.
-                    if isolation == .process, allocation != allocations[0] { continue }
+                for way in ways(isolation, scope) {
                     for level in levels where fits(workload, level, scope) {
                         var factors = [(name: "isolation", value: isolation.rawValue)]
-                        if allocations.count > 1 { factors.append(("allocation", allocation.rawValue)) }
+                        if fence != nil || allocations.count > 1 { factors.append(("allocation", way)) }
                         if levels.count > 1 { factors.append(("level", GroupProcedure.text(level))) }
                         conditions.append(Condition(factors))
                     }
                 }
             }
-            let total = workload.measures[0].measure
             return Case(
                 workload.name, title: workload.title, conditions: conditions,
-                measures: [Measure("total", unit: total.unit, better: total.better)] + measures,
-                base: levels.count > 1
-                    ? ("level", GroupProcedure.text(levels[0])) : ("isolation", isolations[0].rawValue),
-                expected: workload.duration + 4_000_000_000)
+                measures: [together(workload)] + measures, base: base, expected: workload.duration + 4_000_000_000)
         }
+    }
+
+    private func ways(_ isolation: LabIsolation, _ scope: Scope) -> [String] {
+        let allocations = allocations.filter(scope.allocations.contains)
+        if let fence { return fence.ways(isolation, allocations) }
+        // Processes have no limits.
+        return allocations.filter { isolation != .process || $0 == self.allocations[0] }.map(\.rawValue)
+    }
+
+    private var base: (name: String, value: String) {
+        if levels.count > 1 { return ("level", GroupProcedure.text(levels[0])) }
+        return fence == nil ? ("isolation", isolations[0].rawValue) : ("allocation", allocations[0].rawValue)
+    }
+
+    /// What they get done adds up; of what is better when it is lower there is a mean.
+    func isTotal(_ workload: Workload) -> Bool { workload.measures[0].measure.better != .lower }
+
+    /// What all of them say, as one measure.
+    func together(_ workload: Workload) -> Measure {
+        let one = workload.measures[0].measure
+        return Measure(isTotal(workload) ? "total" : "mean", unit: one.unit, better: one.better)
     }
 
     /// 2 as "2", 1.5 as "1.5".
     private static func text(_ level: Double) -> String { level == level.rounded() ? "\(Int(level))" : "\(level)" }
-
-    func trial(_ condition: Condition, of name: String, in bench: Bench) throws -> Trial {
-        guard let workload = workloads.first(where: { $0.name == name }),
-            let isolation = condition["isolation"].flatMap(LabIsolation.init)
-        else { throw SkalaError(.invalid, "no such condition: \(condition)") }
-        let allocation = condition["allocation"].flatMap(LabAllocation.init) ?? allocations[0]
-        let count = copies(workload, condition["level"].flatMap { Double($0) } ?? levels[0])
-        var deadline = bench.deadline(workload.deadline)
-        let before = HostMemory.available()
-        var instances: [any Instance] = []
-        defer {
-            for instance in instances { instance.remove() }
-            bench.removePods()
-        }
-        var spec = InstanceSpec(
-            image: workload.image, program: workload.program, processors: workload.processors, memory: workload.memory,
-            allocation: allocation, role: "member")
-        if isolation == .pod, sharesPod {
-            spec.annotations.append(("skala.pod", try bench.pod(for: spec, members: count)))
-        }
-        for _ in 0..<count { instances.append(try bench.instance(spec, isolation: isolation)) }
-        for instance in instances {
-            guard let later = try instance.deadlineOnceUp(deadline) else { return Trial(failure: "did not boot") }
-            deadline = later
-        }
-        for instance in instances {
-            if let failure = try workload.makeReady(instance, deadline) { return Trial(failure: failure) }
-        }
-        guard let values = try work(workload, instances, deadline) else {
-            return .unfinished(after: workload.deadline)
-        }
-        let memory = Double(before - HostMemory.available()) / Double(count) / Double(1 << 20)
-        let total = values.reduce(0, +)
-        let mean = total / Double(count)
-        return Trial(values: [
-            "total": total, "slowest": mean > 0 ? (values.min() ?? 0) / mean : 0, "memory": memory,
-        ])
-    }
-
-    /// Starts the work in all of them, and collects what they say at its end; nil when one does not end by the deadline.
-    private func work(_ workload: Workload, _ instances: [any Instance], _ deadline: Deadline) throws -> [Double]? {
-        guard case .inside(let script) = workload.work else { return nil }
-        let seconds = max(1, workload.duration / 1_000_000_000)
-        // A file of each container's own that is there when the work has ended.
-        let job = "( (\n\(script)\n) >/tmp/lab.output 2>&1; echo $? >/tmp/lab.status ) >/dev/null 2>&1 </dev/null &"
-        for instance in instances {
-            let started = try instance.execute(job, environment: ["DURATION=\(seconds)"], until: deadline)
-            guard started.status == 0 else {
-                throw SkalaError(.system, "\(workload.name): its work did not begin: \(started.output.suffix(300))")
-            }
-        }
-        try deadline.pause(workload.duration)
-        var values: [Double] = []
-        for instance in instances {
-            let hasEnded = try deadline.wait(every: 100_000_000) {
-                try instance.execute("test -s /tmp/lab.status", environment: [], until: deadline).status == 0
-            }
-            guard hasEnded else { return nil }
-            let end = "cat /tmp/lab.output; exit $(cat /tmp/lab.status)"
-            let said = try instance.execute(end, environment: [], until: deadline)
-            guard said.status == 0 else {
-                throw SkalaError(.system, "\(workload.name) ended with an error: \(said.output.suffix(300))")
-            }
-            guard let value = workload.measures[0].value(in: said) else {
-                throw SkalaError(.invalid, "\(workload.name): no value in its output:\n\(said.output.suffix(1000))")
-            }
-            values.append(value)
-        }
-        return values
-    }
 }

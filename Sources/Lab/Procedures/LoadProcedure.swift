@@ -9,6 +9,7 @@ struct LoadProcedure: Procedure {
     static let keys: Set<String> = [
         "isolations", "duration", "timeout", "start", "closed", "open", "instances", "target",
     ]
+    static let takesPeers = true
 
     /// One kind of load.
     struct Loop: Sendable, Hashable {
@@ -93,15 +94,15 @@ struct LoadProcedure: Procedure {
     }
 
     func cases(_ scope: Scope) -> [Case] {
-        let possible = isolations.filter(scope.isolations.contains)
+        let possible = scope.runners(isolations)
         guard let first = possible.first, application.memory <= scope.memory else { return [] }
         let conditions = loops.flatMap { loop in
-            possible.map { Condition([("loop", loop.name), ("isolation", $0.rawValue)]) }
+            possible.map { Condition([("loop", loop.name), ("isolation", $0.name)]) }
         }
         return [
             Case(
                 "load", title: "Load on \(target.instance)", conditions: conditions, measures: LoadSeries.measures,
-                base: ("isolation", first.rawValue), expected: duration + 10_000_000_000)
+                base: ("isolation", first.name), expected: duration + 10_000_000_000)
         ]
     }
 
@@ -114,10 +115,9 @@ struct LoadProcedure: Procedure {
     }
 
     func trial(_ condition: Condition, of name: String, in bench: Bench) throws -> Trial {
-        guard let isolation = condition["isolation"].flatMap(LabIsolation.init),
-            let loop = loops.first(where: { $0.name == condition["loop"] })
+        guard let runner = condition.runner, let loop = loops.first(where: { $0.name == condition["loop"] })
         else { throw SkalaError(.invalid, "no load under \(condition)") }
-        let running = try RunningApplication(application, isolation: isolation, in: bench, until: bench.deadline(start))
+        let running = try RunningApplication(application, by: runner, in: bench, until: bench.deadline(start))
         defer { running.remove() }
         if let failure = running.failure { return Trial(failure: failure) }
         guard let address = running.address(of: target.instance), !address.isEmpty else {

@@ -5,7 +5,8 @@ import YAML
 
 /// How long an application takes from the request to its first answer.
 struct StartProcedure: Procedure {
-    static let keys: Set<String> = Application.keys.union(["isolations", "starts", "peers"])
+    static let keys: Set<String> = Application.keys.union(["isolations", "starts"])
+    static let takesPeers = true
 
     /// The way an instance comes to be.
     enum Start: String, CaseIterable {
@@ -22,8 +23,6 @@ struct StartProcedure: Procedure {
     let application: Application
     let isolations: [LabIsolation]
     let starts: [Start]
-    /// Other programs that run containers, beside ours.
-    let peers: [Peer]
     private let measures = [
         Measure("answer", unit: "s", better: .lower), Measure("remove", unit: "s", better: .lower),
     ]
@@ -32,17 +31,11 @@ struct StartProcedure: Procedure {
         application = try Application(spec, images: images)
         isolations = try spec.required("isolations").words(LabIsolation.self)
         starts = try spec["starts"]?.words(Start.self) ?? [.usual]
-        peers = try spec["peers"]?.words(Peer.self) ?? []
-        if let value = spec["peers"], application.program == nil {
-            throw value.fault("peers start a 'program'")
-        }
     }
 
     func obstacles(_ scope: Scope) -> [String] {
-        let machine =
-            isolations.contains(.machine) && scope.isolations.contains(.machine) && application.program == nil
+        isolations.contains(.machine) && scope.isolations.contains(.machine) && application.program == nil
             ? ["isolation machine: a 'program' is needed, a disk has none of its own"] : []
-        return machine + peers.compactMap(\.obstacle)
     }
 
     func cases(_ scope: Scope) -> [Case] {
@@ -52,8 +45,7 @@ struct StartProcedure: Procedure {
                 conditions.append(Condition([("isolation", isolation.rawValue), ("start", start.rawValue)]))
             }
         }
-        // They are containers, too.
-        for peer in peers where peer.obstacle == nil && scope.isolations.contains(.container) {
+        for peer in scope.peers {
             conditions.append(Condition([("isolation", peer.rawValue), ("start", Start.usual.rawValue)]))
         }
         return [
@@ -73,12 +65,14 @@ struct StartProcedure: Procedure {
     }
 
     func trial(_ condition: Condition, of name: String, in bench: Bench) throws -> Trial {
-        if let peer = condition["isolation"].flatMap(Peer.init) { return try beside(peer, bench) }
+        let deadline = bench.deadline(90_000_000_000)
+        var spec = application.instance
+        if let peer = condition.peer {
+            return try measure(deadline) { try bench.instance(spec, by: .peer(peer)) }
+        }
         guard let isolation = condition["isolation"].flatMap(LabIsolation.init),
             let start = condition["start"].flatMap(Start.init)
         else { throw SkalaError(.invalid, "no such condition: \(condition)") }
-        let deadline = bench.deadline(90_000_000_000)
-        var spec = application.instance
         switch start {
         case .usual: break
         case .cold: spec.annotations.append(("skala.start", "cold"))
@@ -111,16 +105,6 @@ struct StartProcedure: Procedure {
             try FirstAnswer.wait(for: source.address, port: application.port, until: deadline)
         else { return Trial(failure: "the instance to be copied did not answer") }
         return try measure(deadline) { try source.clone() }
-    }
-
-    private func beside(_ peer: Peer, _ bench: Bench) throws -> Trial {
-        guard let image = bench.images[application.image], let program = application.program else {
-            throw SkalaError(.notFound, "no program for \(peer)")
-        }
-        let root = try image.root(bench.client)
-        return try measure(bench.deadline(15_000_000_000)) {
-            try PeerCommand(peer, program: program, root: root, name: bench.newName(), scratch: bench.scratch)
-        }
     }
 
     private func measure(_ deadline: Deadline, _ make: () throws -> any Startable) throws -> Trial {

@@ -95,12 +95,14 @@ struct Workload: Sendable {
     /// Waits until an instance is ready for its work, and prepares that.
     ///
     /// - Returns: why it is not ready; nil when it is.
-    func makeReady(_ instance: any Instance, _ deadline: Deadline) throws -> String? {
+    func makeReady(
+        _ instance: any Instance, environment: [String] = [], _ deadline: Deadline
+    ) throws -> String? {
         if let ready, try !instance.isReady(ready, until: deadline) {
             return "was not ready \(self.deadline / 1_000_000_000) s after its start"
         }
         guard let prepare else { return nil }
-        let prepared = try instance.execute(prepare, environment: [], until: deadline)
+        let prepared = try instance.execute(prepare, environment: environment, until: deadline)
         return prepared.status == 0 ? nil : "could not be prepared: \(prepared.output.suffix(300))"
     }
 

@@ -6,6 +6,7 @@ import YAML
 /// Work in an instance, alone or beside a neighbour: baseline and interference.
 struct WorkloadProcedure: Procedure {
     static let keys: Set<String> = ["isolations", "allocations", "duration", "settle", "workloads", "measured"]
+    static let takesPeers = true
 
     /// The value of the factor `neighbour` where there is none.
     private static let alone = "none"
@@ -49,16 +50,16 @@ struct WorkloadProcedure: Procedure {
         let chosen = scope.cases.isEmpty ? measured.compactMap(workload) : asked
         return chosen.filter { $0.memory * 3 <= scope.memory }.map { workload in
             let hasNeighbours = !workload.neighbours.isEmpty
-            let kinds = [WorkloadProcedure.alone] + workload.neighbours.map(\.kind.rawValue)
             var conditions: [Condition] = []
-            for isolation in isolations where scope.isolations.contains(isolation) {
+            for runner in scope.runners(isolations) {
+                let neighbours = workload.neighbours.filter { canBeBeside($0.workload, workload, runner) }
+                let kinds = [WorkloadProcedure.alone] + neighbours.map(\.kind.rawValue)
                 for allocation in allocations where scope.allocations.contains(allocation) {
-                    guard isPossible(isolation, allocation) else { continue }
-                    for kind in hasNeighbours ? kinds : [] {
-                        conditions.append(
-                            Condition(condition(isolation, allocation) + [("neighbour", kind)]))
+                    guard isPossible(runner, allocation) else { continue }
+                    for kind in kinds {
+                        let neighbour = hasNeighbours ? [(name: "neighbour", value: kind)] : []
+                        conditions.append(Condition(condition(runner, allocation) + neighbour))
                     }
-                    if !hasNeighbours { conditions.append(Condition(condition(isolation, allocation))) }
                 }
             }
             return Case(
@@ -78,16 +79,32 @@ struct WorkloadProcedure: Procedure {
             obstacles.append(
                 "\(workload.name): two instances of \(workload.memory >> 20) MiB are too much for this host")
         }
+        for runner in scope.runners(isolations) {
+            for victim in measured.compactMap(workload) {
+                for neighbour in victim.neighbours where !canBeBeside(neighbour.workload, victim, runner) {
+                    obstacles.append(
+                        "\(victim.name) beside \(neighbour.workload), \(runner.name): both want the same port of the host"
+                    )
+                }
+            }
+        }
         return obstacles
     }
 
-    private func condition(_ isolation: LabIsolation, _ allocation: LabAllocation) -> [(name: String, value: String)] {
-        [("isolation", isolation.rawValue)] + (allocations.count > 1 ? [("allocation", allocation.rawValue)] : [])
+    /// Two servers of a kind have no place in one network.
+    private func canBeBeside(_ neighbour: String, _ victim: Workload, _ runner: Runner) -> Bool {
+        guard runner.isInHostNetwork, let program = victim.program else { return true }
+        return workload(neighbour)?.program != program
+    }
+
+    private func condition(_ runner: Runner, _ allocation: LabAllocation) -> [(name: String, value: String)] {
+        [("isolation", runner.name)] + (allocations.count > 1 ? [("allocation", allocation.rawValue)] : [])
     }
 
     /// Processes have no limits, and containers of a pod share its VM's cores: there only some allocations exist.
-    private func isPossible(_ isolation: LabIsolation, _ allocation: LabAllocation) -> Bool {
-        switch isolation {
+    private func isPossible(_ runner: Runner, _ allocation: LabAllocation) -> Bool {
+        guard case .skala(let isolation) = runner else { return true }
+        return switch isolation {
         case .process: allocation == allocations[0]
         case .pod: allocation != .dedicated || allocations.count == 1
         case .container, .microvm: true
@@ -96,31 +113,34 @@ struct WorkloadProcedure: Procedure {
     }
 
     func trial(_ condition: Condition, of name: String, in bench: Bench) throws -> Trial {
-        guard let workload = workload(name), let isolation = condition["isolation"].flatMap(LabIsolation.init) else {
+        guard let workload = workload(name), let runner = condition.runner else {
             throw SkalaError(.invalid, "no workload '\(name)'")
         }
         let allocation = condition["allocation"].flatMap(LabAllocation.init) ?? allocations[0]
         let limit = bench.deadline(workload.deadline)
-        let victim = try bench.instance(spec(workload, allocation, isolation, role: "victim"), isolation: isolation)
+        let victim = try bench.instance(spec(workload, allocation, runner, role: "victim"), by: runner)
         defer { victim.remove() }
         guard let deadline = try victim.deadlineOnceUp(limit) else { return Trial(failure: "did not boot") }
         if let failure = try workload.makeReady(victim, deadline) { return Trial(failure: failure) }
         let kind = condition["neighbour"]
         let other = workload.neighbours.first { $0.kind.rawValue == kind }.flatMap { self.workload($0.workload) }
         guard let other else { return try WorkloadProcedure.work(workload, victim, deadline, bench) }
-        return try beside(other, isolation, allocation, deadline, bench) {
+        return try beside(other, workload, runner, allocation, deadline, bench) {
             try WorkloadProcedure.work(workload, victim, $0, bench)
         }
     }
 
     /// Measures while a neighbour works: an instance of the same isolation and allocation, on the engine's defaults otherwise.
     private func beside(
-        _ workload: Workload, _ isolation: LabIsolation, _ allocation: LabAllocation, _ limit: Deadline,
-        _ bench: Bench, _ body: (Deadline) throws -> Trial
+        _ workload: Workload, _ victim: Workload, _ runner: Runner, _ allocation: LabAllocation,
+        _ limit: Deadline, _ bench: Bench, _ body: (Deadline) throws -> Trial
     ) throws -> Trial {
         // A neighbour of one with cores of its own has the rest.
         let rest = allocation == .dedicated ? LabAllocation.shared : allocation
-        var neighbour = spec(workload, rest, isolation, role: "neighbour")
+        var neighbour = spec(workload, rest, runner, role: "neighbour")
+        if case .peer = runner, allocation == .dedicated {
+            neighbour.processorSet = ProcessorSet.allBut(last: victim.processors)
+        }
         // It takes what it can get: without a quota the whole host.
         if rest != .hard { neighbour.processors = Double(HostFacts.onlineCPUs) }
         if case .inside(let script) = workload.work {
@@ -131,7 +151,7 @@ struct WorkloadProcedure: Procedure {
                 program + "for copy in $(seq \(copies)); do while :; do (\n\(script)\n) || break; done & done; wait"
             neighbour.environment += ["DURATION=60", "TARGET=127.0.0.1"]
         }
-        let instance = try bench.instance(neighbour, isolation: isolation)
+        let instance = try bench.instance(neighbour, by: runner)
         defer { instance.remove() }
         guard let deadline = try instance.deadlineOnceUp(limit) else {
             return Trial(failure: "the neighbour \(workload.name) did not boot")
@@ -163,11 +183,11 @@ struct WorkloadProcedure: Procedure {
     }
 
     private func spec(
-        _ workload: Workload, _ allocation: LabAllocation, _ isolation: LabIsolation, role: String
+        _ workload: Workload, _ allocation: LabAllocation, _ runner: Runner, role: String
     ) -> InstanceSpec {
         InstanceSpec(
             image: workload.image, program: workload.program, processors: workload.processors, memory: workload.memory,
-            allocation: isolation == .pod && allocation == .dedicated ? .hard : allocation, role: role)
+            allocation: runner == .skala(.pod) && allocation == .dedicated ? .hard : allocation, role: role)
     }
 
     /// The work itself, measured.

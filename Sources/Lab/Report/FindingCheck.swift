@@ -35,6 +35,8 @@ struct FindingCheck {
             guard let measure else { continue }
             for (index, row) in item.rows.enumerated() where row.trials > 0 {
                 guard expectation.when.allSatisfy({ row.condition[$0.name] == $0.value }),
+                    // It is about ours.
+                    row.condition.peer == nil || expectation.when.contains(where: { $0.name == "isolation" }),
                     let base = FindingCheck.base(expectation, index, item)
                 else { continue }
                 let comparison = item.comparison(of: index, with: base, measure.name)
@@ -65,11 +67,11 @@ struct FindingCheck {
         _ expectation: Expectation, _ row: CaseResults.Row, _ comparison: Comparison?, _ measure: Measure
     ) -> Verdict {
         if row.hasFailed {
-            let isLate = row.isUnfinished
+            let isResult = row.isUnfinished || row.wasKilled
             switch expectation.outcome {
-            case .unfinished: return isLate ? .agrees : .unmeasured
-            case .worse: return isLate ? (expectation.factor == nil ? .agrees : .stronger) : .unmeasured
-            case .same, .better: return isLate ? .differs : .unmeasured
+            case .unfinished: return isResult ? .agrees : .unmeasured
+            case .worse: return isResult ? (expectation.factor == nil ? .agrees : .stronger) : .unmeasured
+            case .same, .better: return isResult ? .differs : .unmeasured
             }
         }
         guard let comparison else { return .unmeasured }

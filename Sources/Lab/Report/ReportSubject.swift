@@ -115,6 +115,9 @@ struct ReportSubject {
         let components = (host["engine"]["components"].array ?? []).compactMap { item in
             item["name"].string.map { "\($0) \(item["version"].string ?? "")" }
         }
+        let peers = (host["peers"].array ?? []).compactMap { item in
+            item["name"].string.map { "\($0) \(item["version"].string ?? "")" }
+        }
         let lines: [(String, String?)] = [
             ("Host", text("hostname")), ("System", text("system")), ("Kernel", text("kernel")),
             (
@@ -131,6 +134,7 @@ struct ReportSubject {
                 "Engine",
                 host["engine"]["version"].string.map { "Skala \($0), \(host["engine"]["storage"].string ?? "")" }
             ),
+            ("Peers", peers.isEmpty ? nil : peers.joined(separator: ", ")),
             ("Components", components.isEmpty ? nil : components.joined(separator: ", ")),
             ("Seed", record["options"]["seed"].int.map(String.init)), ("Run", record["id"].string),
         ]

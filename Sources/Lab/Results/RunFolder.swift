@@ -79,6 +79,7 @@ public struct Sample: Sendable, Hashable {
         ]
         if let failure = trial.failure { json["failure"] = JSON(failure) }
         if trial.isUnfinished { json["unfinished"] = true }
+        if trial.wasKilled { json["killed"] = true }
         if !trial.remarks.isEmpty { json["remarks"] = JSON(trial.remarks) }
         if !trial.series.isEmpty {
             json["series"] = .object(
@@ -98,6 +99,7 @@ extension Sample {
         else { return nil }
         var trial = Trial(failure: json["failure"].string)
         trial.isUnfinished = json["unfinished"].bool ?? false
+        trial.wasKilled = json["killed"].bool ?? false
         for (key, value) in json["values"].object?.members ?? [] { trial.values[key] = value.double }
         for (key, value) in json["series"].object?.members ?? [] {
             trial.series[key] = value.array?.compactMap(\.double)

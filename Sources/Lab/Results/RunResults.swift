@@ -97,6 +97,8 @@ public struct CaseResults: Sendable {
         public var hasFailed: Bool { trials > 0 && failed * 2 >= trials }
         /// It was still at work at its deadline in most of them: a result, where a failure for another reason is none.
         public var isUnfinished: Bool { hasFailed && samples.count { $0.trial.isUnfinished } * 2 >= trials }
+        /// It was killed for lack of memory in most of them: a result, too.
+        public var wasKilled: Bool { hasFailed && samples.count { $0.trial.wasKilled } * 2 >= trials }
     }
 
     public let name: String

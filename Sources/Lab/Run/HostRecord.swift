@@ -5,7 +5,7 @@ import Kernel
 
 /// What a run was measured on: written into its results, since figures mean nothing without it.
 enum HostRecord {
-    static func read(_ client: EngineClient) throws -> JSON {
+    static func read(_ client: EngineClient, _ peers: [UsablePeer]) throws -> JSON {
         let info = try client.json(.get("/info"))
         let version = try client.json(.get("/version"))
         let dataRoot = info["DockerRootDir"].string ?? "/"
@@ -15,6 +15,7 @@ enum HostRecord {
             "processor": JSON(processor()), "processors": JSON(HostFacts.onlineCPUs),
             "memory": JSON(HostFacts.memoryBytes), "disk": disk(dataRoot), "cgroups": JSON(cgroups()),
             "accelerator": info["Accelerator"], "virtualized": JSON(isVirtualized()),
+            "peers": JSON(peers.map { ["name": JSON($0.peer.rawValue), "version": JSON($0.version)] }),
             "engine": [
                 "version": version["Version"], "storage": info["Driver"],
                 "components": JSON(

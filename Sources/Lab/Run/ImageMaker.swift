@@ -33,7 +33,7 @@ struct ImageMaker {
             tell("pulling \(reference)")
             return try timed(reference) { try pull(reference) }
         case .folder(let folder, let debian):
-            let reference = try name(recipe.name, folder, debian)
+            let reference = try ImageMaker.reference(recipe.name, folder, debian, scratch: scratch)
             guard try !client.hasImage(reference) else { return try prepared(reference, made: nil) }
             tell("making the image '\(recipe.name)' of Debian packages")
             return try timed(reference) { try make(recipe.name, folder, debian, reference) }
@@ -62,16 +62,24 @@ struct ImageMaker {
         }
     }
 
+    /// Of the images it makes.
+    static let repository = "skala-lab/"
+
     /// A name that changes with what the image is made of.
-    private func name(_ name: String, _ folder: String, _ recipe: ImageRecipe.DebianRecipe) throws -> String {
+    ///
+    /// - Parameter scratch: a folder for a file.
+    static func reference(
+        _ name: String, _ folder: String, _ recipe: ImageRecipe.DebianRecipe, scratch: String
+    ) throws -> String {
         var parts = recipe.packages.sorted() + [""] + recipe.sources.sorted() + ["", recipe.script ?? ""]
         for file in try FileContents.names(in: folder).sorted() where file != "image.yaml" {
             parts += [file, String(decoding: try FileContents.read("\(folder)/\(file)"), as: UTF8.self)]
         }
         let listing = "\(scratch)/recipe"
+        defer { unlink(listing) }
         try FileContents.replace(listing, with: Array(parts.joined(separator: "\n").utf8))
         let sum = try Subprocess.output(["/usr/bin/sha256sum", listing], limit: 200)
-        return "skala-lab/\(name):\(sum.prefix(12))"
+        return "\(repository)\(name):\(sum.prefix(12))"
     }
 
     private func make(

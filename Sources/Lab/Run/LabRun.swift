@@ -59,8 +59,10 @@ public final class LabRun {
         self.isStopped = isStopped
         self.show = show
         plan = try RunPlan(options, client: client)
+        try plan.refuseChanges(since: before)
         bench = Bench(
-            client: client, run: folder.identifier, scratch: folder.path + "/scratch", isStopped: isStopped)
+            client: client, run: folder.identifier, scratch: folder.path + "/scratch",
+            peers: Peers(plan.peers, home: home, scratch: folder.path + "/scratch"), isStopped: isStopped)
         bench.seed = options.seed
         record = [:]
         pace = Pace()
@@ -92,7 +94,10 @@ public final class LabRun {
         try FileContents.makeDirectories(bench.scratch, mode: 0o700)
         // What cannot be removed is a few small files in the run's folder.
         defer { try? FileContents.removeTree(bench.scratch) }
+        try bench.peers.open(until: bench.deadline(60_000_000_000))
+        defer { bench.peers.close() }
         record = try firstRecord()
+        tellFailuresOfPeers()
         try folder.write(record)
         do {
             for step in plan.steps { try measure(step) }
@@ -109,16 +114,9 @@ public final class LabRun {
     }
 
     /// Runs would measure, and remove, each other: there is one of an engine, and one of a lab's folder.
-    private static func lock(_ home: String, _ engine: EngineAddress) throws -> [OwnedDescriptor] {
+    static func lock(_ home: String, _ engine: EngineAddress) throws -> [OwnedDescriptor] {
         let folder = engine.path.split(separator: "/").dropLast().map { "/" + $0 }.joined()
-        return try [home, folder.isEmpty ? "/" : folder].map { path in
-            let lock = try OwnedDescriptor.open(path, O_RDONLY)
-            guard flock(lock.raw, LOCK_EX | LOCK_NB) == 0 else {
-                throw SkalaError(
-                    .conflict, "another run of the lab is under way, with this folder or this engine (\(path))")
-            }
-            return lock
-        }
+        return try [home, folder.isEmpty ? "/" : folder].map { try LabHome.lock($0) }
     }
 
     private func firstRecord() throws -> JSON {
@@ -126,11 +124,11 @@ public final class LabRun {
         let started = before["started"].string ?? SystemClock.now().text
         return [
             "version": 1, "id": JSON(folder.identifier), "state": "running", "started": JSON(started),
-            "options": options.json, "host": try HostRecord.read(client),
+            "options": options.json, "host": try HostRecord.read(client, plan.peers),
             "noise": ["before": try Noise.probe(until: bench.deadline(10_000_000_000))],
             "obstacles": JSON(plan.obstacles),
             "images": before["images"].isNull ? [:] : before["images"],
-            "experiments": JSON(plan.steps.map { $0.json(rounds: rounds($0.experiment)) }),
+            "experiments": JSON(try plan.steps.map { try $0.json(rounds: rounds($0.experiment)) }),
         ]
     }
 
@@ -154,12 +152,12 @@ public final class LabRun {
         ) { [self] text in show(pace.progress(text)) }
         bench.images = [:]
         do {
-            for recipe in step.experiment.images { try prepare(recipe, maker) }
+            for recipe in step.experiment.images { try prepare(recipe, maker, step.peers) }
             if step.hasMachines { try prepareDisks(step.experiment.name) }
         } catch {
             // Without its images an experiment cannot be done; the others can.
             guard !isStopped(), isEngineThere() else { throw error }
-            note(obstacle: step.experiment.name, error)
+            tell(step.experiment.name, error)
             for item in step.cases { pace.end(step.experiment.name, item.name) }
             return try folder.write(record)
         }
@@ -167,22 +165,37 @@ public final class LabRun {
         try measureCases(of: step)
     }
 
-    private func prepare(_ recipe: ImageRecipe, _ maker: ImageMaker) throws {
+    private func tell(_ obstacle: String) {
+        obstacles.append(obstacle)
+        record["obstacles"] = JSON((record["obstacles"].array ?? []) + [JSON(obstacle)])
+    }
+
+    private func tell(_ what: String, _ error: any Error) {
+        tell("\(what): \((error as? KernelError)?.asSkalaError.message ?? "\(error)")")
+    }
+
+    /// Of those that were there when the run was planned.
+    private func tellFailuresOfPeers() {
+        for (peer, failure) in bench.peers.failures.sorted(by: { $0.key.rawValue < $1.key.rawValue }) {
+            let obstacle = "peer \(peer): \(failure)"
+            if !obstacles.contains(obstacle) { tell(obstacle) }
+        }
+    }
+
+    private func prepare(_ recipe: ImageRecipe, _ maker: ImageMaker, _ peers: [Peer]) throws {
         let image = try maker.prepare(recipe)
         bench.images[recipe.name] = image
         note(image)
-    }
-
-    private func note(obstacle: String, _ error: any Error) {
-        let text = "\(obstacle): \((error as? KernelError)?.asSkalaError.message ?? "\(error)")"
-        obstacles.append(text)
-        record["obstacles"] = JSON((record["obstacles"].array ?? []) + [JSON(text)])
+        guard !peers.isEmpty else { return }
+        maker.tell("giving the image '\(recipe.name)' to \(peers.map(\.rawValue).joined(separator: ", "))")
+        try bench.peers.prepare(image, for: peers, from: client, until: bench.deadline(600_000_000_000))
+        tellFailuresOfPeers()
     }
 
     /// The same images as disks of machines. What cannot be made is told, and the other isolations are measured.
     private func prepareDisks(_ experiment: String) throws {
         let maker = MachineDiskMaker(
-            client: client, folder: "\(home)/machines", scratch: bench.scratch, isStopped: isStopped
+            client: client, folder: LabHome(home).machines, scratch: bench.scratch, isStopped: isStopped
         ) { [self] text in show(pace.progress(text)) }
         for image in bench.images.values {
             do {
@@ -191,7 +204,7 @@ public final class LabRun {
                 note(disk)
             } catch {
                 guard !isStopped(), isEngineThere() else { throw error }
-                note(obstacle: "\(experiment): isolation machine", error)
+                tell("\(experiment): isolation machine", error)
             }
         }
     }

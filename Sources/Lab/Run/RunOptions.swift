@@ -1,4 +1,5 @@
 import Base
+public import Client
 
 /// What is to be measured.
 public struct RunOptions: Sendable {
@@ -14,6 +15,10 @@ public struct RunOptions: Sendable {
     public var allocations: Set<LabAllocation> = []
     /// Cases that are measured; all where it is empty.
     public var cases: Set<String> = []
+    /// Other programs' containers as further columns, beside those that experiments name.
+    public var peers: Set<Peer> = []
+    /// Where peers' engines answer, if not at the usual place.
+    public var peerSockets: [Peer: EngineAddress] = [:]
     /// Measures each condition twice, to be compared with itself: where there is no difference, none may be told.
     public var isAgainstItself = false
     /// Rounds of each condition instead of the experiments' own.
@@ -27,6 +32,10 @@ public struct RunOptions: Sendable {
             "againstItself": JSON(isAgainstItself),
             "isolations": JSON(isolations.map(\.rawValue).sorted()),
             "allocations": JSON(allocations.map(\.rawValue).sorted()), "cases": JSON(cases.sorted()),
+            "peers": JSON(peers.map(\.rawValue).sorted()),
+            "peerSockets": .object(
+                JSONObject(
+                    peerSockets.map { ($0.key.rawValue, JSON($0.value.path)) }.sorted { $0.0 < $1.0 })),
             "rounds": rounds.map { JSON($0) } ?? .null,
         ]
     }
@@ -42,6 +51,10 @@ public struct RunOptions: Sendable {
         isolations = Set((json["isolations"].strings ?? []).compactMap(LabIsolation.init))
         allocations = Set((json["allocations"].strings ?? []).compactMap(LabAllocation.init))
         cases = Set(json["cases"].strings ?? [])
+        peers = Set((json["peers"].strings ?? []).compactMap(Peer.init))
+        for (name, path) in json["peerSockets"].stringPairs ?? [] {
+            if let peer = Peer(rawValue: name) { peerSockets[peer] = EngineAddress(path: path) }
+        }
         isAgainstItself = json["againstItself"].bool ?? false
         rounds = json["rounds"].int.map(Int.init)
     }

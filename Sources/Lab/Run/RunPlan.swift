@@ -12,11 +12,20 @@ public struct RunPlan: Sendable {
 
         /// Whether disks of its images are needed.
         var hasMachines: Bool { cases.contains(where: \.hasMachines) }
+
+        /// Those of its columns that others run.
+        public var peers: [Peer] {
+            let used = Set(cases.flatMap(\.conditions).compactMap(\.peer))
+            return Peer.allCases.filter(used.contains)
+        }
     }
 
     public private(set) var steps: [Step] = []
     /// What cannot be measured, and why.
     public private(set) var obstacles: [String] = []
+
+    /// The peers that are measured.
+    private(set) var peers: [UsablePeer] = []
 
     /// - Throws: `.notFound` or `.invalid` for the first experiment that is wrong; `.invalid` when nothing can be measured.
     init(_ options: RunOptions, client: EngineClient) throws {
@@ -30,11 +39,13 @@ public struct RunPlan: Sendable {
             scope.isolations.remove(.machine)
             obstacles.append(obstacle)
         }
+        findPeers(of: experiments, options)
         for experiment in experiments {
             if let obstacle = experiment.images.lazy.compactMap(ImageMaker.obstacle).first {
                 obstacles.append("\(experiment.name): \(obstacle)")
                 continue
             }
+            let scope = scope.with(columns(of: experiment, options, scope))
             obstacles += experiment.procedure.obstacles(scope).map { "\(experiment.name): \($0)" }
             var cases = experiment.procedure.cases(scope)
             let known = cases.map(\.name)
@@ -49,8 +60,48 @@ public struct RunPlan: Sendable {
                 steps.append(Step(experiment: experiment, cases: cases))
             }
         }
+        let used = Set(steps.flatMap(\.peers))
+        peers.removeAll { !used.contains($0.peer) }
         guard !steps.isEmpty else {
             throw SkalaError(.invalid, "nothing to measure: " + obstacles.joined(separator: "; "))
+        }
+    }
+
+    /// Looks for all peers that are wanted, each once.
+    private mutating func findPeers(of experiments: [Experiment], _ options: RunOptions) {
+        let wanted = options.peers.union(experiments.flatMap(\.peers))
+        for peer in Peer.allCases where wanted.contains(peer) {
+            switch PeerHost.look(for: peer, socket: options.peerSockets[peer]) {
+            case .usable(let found): peers.append(found)
+            case .obstacle(let text): obstacles.append("peer " + text)
+            }
+        }
+    }
+
+    /// The peers that are columns of an experiment: those that were asked for, and its own, which are containers, too.
+    private mutating func columns(of experiment: Experiment, _ options: RunOptions, _ scope: Scope) -> [Peer] {
+        guard type(of: experiment.procedure).takesPeers else {
+            if !options.peers.isEmpty { obstacles.append("\(experiment.name): peers cannot do what it measures") }
+            return []
+        }
+        let own = scope.isolations.contains(.container) ? experiment.peers : []
+        let wanted = options.peers.union(own)
+        return peers.map(\.peer).filter(wanted.contains)
+    }
+
+    /// A run that goes on measures what it began with.
+    ///
+    /// - Parameter record: of the run; of one that begins there is none.
+    /// - Throws: `.conflict` when an experiment has changed meanwhile.
+    func refuseChanges(since record: JSON) throws {
+        for step in steps {
+            let name = step.experiment.name
+            let before = (record["experiments"].array ?? []).first { $0["name"].string == name }?["fingerprint"].string
+            guard let before, before != (try step.experiment.fingerprint()) else { continue }
+            throw SkalaError(
+                .conflict,
+                "\(name): its \(Experiment.fileName), or an image's recipe, has changed since the run began: what is measured now would not belong to what is there. Begin a new run"
+            )
         }
     }
 
@@ -73,16 +124,17 @@ public struct RunPlan: Sendable {
             isolations: isolations,
             allocations: options.allocations.isEmpty ? Set(LabAllocation.allCases) : options.allocations,
             processors: HostFacts.onlineCPUs, memory: HostFacts.memoryBytes, cases: options.cases,
-            profile: try HostProfile.stored(client))
+            profile: try HostProfile.stored(client), fenceObstacle: Fence.obstacle())
     }
 }
 
 extension RunPlan.Step {
     /// As `run.json` keeps it.
-    func json(rounds: Experiment.Rounds) -> JSON {
+    func json(rounds: Experiment.Rounds) throws -> JSON {
         [
-            "name": JSON(experiment.name), "title": JSON(experiment.title), "question": JSON(experiment.question),
-            "caveats": JSON(experiment.caveats),
+            "name": JSON(experiment.name), "fingerprint": JSON(try experiment.fingerprint()),
+            "title": JSON(experiment.title), "question": JSON(experiment.question),
+            "caveats": JSON(experiment.caveats + Peer.caveats(peers)),
             "findings": JSON(
                 experiment.findings.map {
                     [

@@ -4,10 +4,11 @@ struct SeededOrder: RandomNumberGenerator {
 
     /// - Parameter name: the case's, so that each has orders of its own.
     init(seed: UInt64, round: Int, name: String) {
-        // FNV-1a.
-        var hash: UInt64 = 0xCBF2_9CE4_8422_2325
-        for byte in name.utf8 { hash = (hash ^ UInt64(byte)) &* 0x100_0000_01B3 }
-        state = seed &* 0x9E37_79B9_7F4A_7C15 ^ hash ^ UInt64(bitPattern: Int64(round)) &* 0xBF58_476D_1CE4_E5B9
+        var fingerprint = Fingerprint()
+        fingerprint.add(name.utf8)
+        state =
+            seed &* 0x9E37_79B9_7F4A_7C15 ^ fingerprint.value ^ UInt64(bitPattern: Int64(round))
+            &* 0xBF58_476D_1CE4_E5B9
     }
 
     /// SplitMix64 (S. Vigna).

@@ -1,6 +1,7 @@
 import Base
 import Client
 import Kernel
+import Lab
 
 /// Answers what may stand next on a command line; the shells' completion functions call it.
 enum Completer {
@@ -43,7 +44,7 @@ enum Completer {
                 switch completion {
                 case .words(let words): words
                 case .nothing, .files, .directories: []
-                case .containers, .runningContainers, .images, .networks, .volumes: names(completion)
+                case .containers, .runningContainers, .images, .networks, .volumes, .runs: names(completion)
                 }
             return all.filter { $0.hasPrefix(typed) }
         }
@@ -66,6 +67,9 @@ enum Completer {
     }
 
     private static func names(_ completion: Completion) throws -> [String] {
+        if completion == .runs {
+            return RunFolder.all(in: LabCommands.home(Environment.value) + "/runs").map(\.identifier)
+        }
         let client = EngineClient(try EngineAddress.choose(option: nil, environment: Environment.value))
         switch completion {
         case .containers, .runningContainers:
@@ -77,7 +81,7 @@ enum Completer {
         case .networks: return (try client.json(.get("/networks")).array ?? []).compactMap { $0["Name"].string }
         case .volumes:
             return (try client.json(.get("/volumes"))["Volumes"].array ?? []).compactMap { $0["Name"].string }
-        case .nothing, .files, .directories, .words: return []
+        case .nothing, .files, .directories, .words, .runs: return []
         }
     }
 }

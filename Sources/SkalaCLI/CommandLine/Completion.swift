@@ -9,4 +9,6 @@ enum Completion: Sendable, Hashable {
     case images
     case networks
     case volumes
+    /// Of the lab.
+    case runs
 }

@@ -10,7 +10,8 @@ enum LabCommands {
         "lab", "Measure what each isolation costs on this host", "COMMAND",
         examples: ["skala lab list", "skala lab run --quick", "skala lab report"],
         work: .group(
-            [list, LabRunCommand.command] + LabResultCommands.all + [LabProfile.command, LabAdvice.general]))
+            [list, LabRunCommand.command] + LabResultCommands.all + LabCleanup.all
+                + [LabProfile.command, LabAdvice.general]))
 
     static let experiments = Option.list(
         "experiments", "DIR", "A folder of further experiments (also $SKALA_EXPERIMENTS)", .files)
@@ -66,9 +67,14 @@ enum LabCommands {
 
     /// Root's runs are the host's; a user's are his own.
     static func home(_ call: Invocation) -> String {
-        if let home = call.arguments["home"] ?? call.environment("SKALA_LAB") { return home }
+        call.arguments["home"] ?? home(call.environment)
+    }
+
+    /// The same where no folder is named.
+    static func home(_ environment: (String) -> String?) -> String {
+        if let home = environment("SKALA_LAB") { return home }
         if geteuid() == 0 { return "/var/lib/skala-lab" }
-        return (call.environment("HOME") ?? "") + "/.local/share/skala/lab"
+        return (environment("HOME") ?? "") + "/.local/share/skala/lab"
     }
 
     /// A run by its id, by a path, or the latest.

@@ -8,6 +8,7 @@ import Planning
 enum LabProfile {
     static let command = Command(
         "profile", "Give the engine what a run found, for placement and advice; or show it", "[OPTIONS] [RUN]", 0...1,
+        completes: .runs,
         options: [
             .flag("show", "Show what the engine knows"), .flag("forget", "Let the engine forget it"),
             .flag("force", "Also a shortened run's in the place of a full one's, or another host's"), .format,

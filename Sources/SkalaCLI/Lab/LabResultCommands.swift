@@ -7,7 +7,8 @@ enum LabResultCommands {
     static let all = [show, report, export, compare]
 
     static let show = Command(
-        "show", "Show what a run found as tables", "[OPTIONS] [RUN]", 0...1, options: [LabCommands.home],
+        "show", "Show what a run found as tables", "[OPTIONS] [RUN]", 0...1, completes: .runs,
+        options: [LabCommands.home],
         examples: ["skala lab show", "skala lab show 20261126-094512"]
     ) { call in
         let run = try LabCommands.run(call.arguments.positional.first, call)
@@ -17,7 +18,7 @@ enum LabResultCommands {
 
     static let report = Command(
         "report", "Tell what a run found, for people: as a page, or as text for a pull request", "[OPTIONS] [RUN]",
-        0...1,
+        0...1, completes: .runs,
         options: [
             .value(
                 "format", "FORMAT", "html (one file that needs no other), or markdown (default html)",
@@ -45,7 +46,7 @@ enum LabResultCommands {
     }
 
     static let export = Command(
-        "export", "Write what a run found for other programs", "[OPTIONS] [RUN]", 0...1,
+        "export", "Write what a run found for other programs", "[OPTIONS] [RUN]", 0...1, completes: .runs,
         options: [
             .value(
                 "format", "FORMAT",
@@ -68,6 +69,7 @@ enum LabResultCommands {
 
     static let compare = Command(
         "compare", "Show two runs side by side: two machines, or two versions", "[OPTIONS] A B", 2...2,
+        completes: .runs,
         options: [
             .value(
                 "format", "FORMAT", "text, markdown or html (default text)", .words(["text", "markdown", "html"])),

@@ -12,20 +12,24 @@ enum LabRunCommand {
             .flag("quick", "Shortened: all experiments in a quarter of an hour on two processors"),
             .list("isolation", "NAME", "Measure only these", .words(LabIsolation.allCases.map(\.rawValue))),
             .list("allocation", "NAME", "Measure only these", .words(LabAllocation.allCases.map(\.rawValue))),
+            .list(
+                "peer", "NAME", "Put another program's containers beside ours, as further columns",
+                .words(Peer.allCases.map(\.rawValue))),
             .list("case", "NAME", "Measure only these cases of the experiments"),
             .value("rounds", "N", "Measure each condition so often, whatever the intervals are"),
             .value("scale", "SHARE", "Loads take this part of their time: 0.05 makes 30 s of 600 s"),
             .flag(
                 "against-itself", "Measure each condition twice, and tell differences between the two: there are none"),
             .value("seed", "N", "Of the order of conditions (default 1)"),
-            .value("resume", "RUN", "Go on with a run that was stopped"),
+            .value("resume", "RUN", "Go on with a run that was stopped", .runs),
             .flag("no-profile", "Do not give the engine what was found, for placement and advice"),
             .flag("dry-run", "Show what would be measured, and what cannot be"), LabCommands.experiments,
             LabCommands.home,
         ],
         examples: [
             "skala lab run --quick", "skala lab run interference --isolation container --isolation microvm",
-            "skala lab run ./my-experiment --rounds 10", "skala lab run --resume 20261126",
+            "skala lab run baseline --peer docker --peer podman", "skala lab run ./my-experiment --rounds 10",
+            "skala lab run --resume 20261126",
         ]
     ) { call in
         let resuming = try call.arguments["resume"].map { try LabCommands.run($0, call) }
@@ -71,7 +75,7 @@ enum LabRunCommand {
 
     /// A run that goes on measures what it began with.
     private static func refuseChoices(_ call: Invocation) throws {
-        let choices = ["quick", "isolation", "allocation", "case", "rounds", "scale", "against-itself", "seed"]
+        let choices = ["quick", "isolation", "allocation", "peer", "case", "rounds", "scale", "against-itself", "seed"]
         if let option = choices.first(where: call.arguments.has) {
             throw CommandFailure(
                 125, "--\(option) and --resume exclude each other: a run goes on with what it began with")
@@ -95,6 +99,13 @@ enum LabRunCommand {
         options.isQuick = arguments.flag("quick")
         options.isolations = Set(try arguments.words("isolation", LabIsolation.self))
         options.allocations = Set(try arguments.words("allocation", LabAllocation.self))
+        options.peers = Set(try arguments.words("peer", Peer.self))
+        for peer in Peer.allCases {
+            guard let variable = peer.socketVariable, let text = call.environment(variable) else { continue }
+            do { options.peerSockets[peer] = try EngineAddress(parsing: text) } catch {
+                throw error.within("$\(variable)")
+            }
+        }
         options.cases = Set(arguments.list("case"))
         options.isAgainstItself = arguments.flag("against-itself")
         if let rounds = try arguments.int("rounds") {
@@ -118,11 +129,15 @@ enum LabRunCommand {
     }
 
     private static func table(_ plan: RunPlan) -> String {
-        var table = Table(["EXPERIMENT", "CASE", "CONDITIONS", "MEASURES"])
+        var table = Table(["EXPERIMENT", "CASE", "BY", "CONDITIONS", "MEASURES"])
         for step in plan.steps {
             for item in step.cases {
+                var runners: [String] = []
+                for name in item.conditions.compactMap({ $0["isolation"] }) where !runners.contains(name) {
+                    runners.append(name)
+                }
                 table.add([
-                    step.experiment.name, item.name, "\(item.conditions.count)",
+                    step.experiment.name, item.name, runners.joined(separator: " "), "\(item.conditions.count)",
                     item.measures.map(\.name).joined(separator: " "),
                 ])
             }

@@ -44,8 +44,11 @@ extension Integration {
                 try await t.sh(
                     """
                     docker run -dit --runtime machine --name ${N}a --network ${N}n --network-alias ${N}alias -p 127.0.0.1::80 \
-                    -m 128m --cpus 1 --storage-opt size=100M -e COLOR=red --hostname box ${N}disk
+                    -m 128m --cpus 1 --storage-opt size=100M -e COLOR=red --hostname box --cgroup-parent ${N}group ${N}disk
                     """, deadline: 120)
+                try await t.sh(
+                    "grep -q ${N}group/[0-9a-f]*$ /proc/$(docker inspect -f '{{.State.Pid}}' ${N}a)/cgroup && echo there",
+                    prints: "there")
                 // It booted, from a disk of the size that was asked for, with the address that cloud-init's data told it.
                 try await t.sh("\(waiting); shows ${N}a 'box is up'", deadline: 70)
                 let address = try await t.sh(
@@ -87,7 +90,8 @@ extension Integration {
                 try await t.sh(
                     """
                     id=$(docker inspect -f '{{.Id}}' ${N}a); docker rm ${N}a >/dev/null; start=$(echo $id | cut -c1-12)
-                    ls -d $ENGINE/data/containers/$id $ENGINE/run/vm/$start /sys/class/net/skv$start 2>/dev/null || echo gone
+                    ls -d $ENGINE/data/containers/$id $ENGINE/run/vm/$start /sys/class/net/skv$start \
+                        /sys/fs/cgroup/*/skala-*$(basename $ENGINE)-run/${N}group 2>/dev/null || echo gone
                     """, prints: "gone")
             }
         }

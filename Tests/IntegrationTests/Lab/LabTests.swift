@@ -4,10 +4,10 @@ import Testing
 extension Integration {
     /// `skala lab` on an engine of its own: the whole way from the experiment's file to the tables.
     @Suite(.serialized) struct LabTests {
-        private static let lab = "env SKALA_LAB=$PWD/lab timeout 300 $PROGRAMS/skala lab"
+        static let lab = "env SKALA_LAB=$PWD/lab timeout 300 $PROGRAMS/skala lab"
 
         /// An experiment of a few seconds: a program that counts what it gets done.
-        private static func write(_ isolations: String, duration: String = "1s", rounds: String) -> String {
+        static func write(_ isolations: String, duration: String = "1s", rounds: String) -> String {
             """
             mkdir -p tiny && cat >tiny/experiment.yaml <<'E'
             title: Tiny
@@ -104,6 +104,12 @@ extension Integration {
                 try await t.sh("kill -INT -$(cat pid)")
                 try await t.eventually("grep -c '\"state\": \"stopped\"' lab/runs/*/run.json", prints: "1")
                 try await t.sh("docker ps -aq", prints: "")
+                // What it would measure now is not what it measured before.
+                try await t.sh("cp tiny/experiment.yaml kept && sed -i 's/n+1/n+2/' tiny/experiment.yaml")
+                try await t.sh(
+                    "\(Self.lab) run --resume $(ls lab/runs) 2>&1 | grep -c 'tiny: its experiment.yaml, or an image.s recipe, has changed'",
+                    prints: "1")
+                try await t.sh("mv kept tiny/experiment.yaml")
                 try await t.sh("\(Self.lab) run --resume $(ls lab/runs) >table 2>&1")
                 try await t.sh("grep -c . lab/runs/*/samples.jsonl", prints: "8")
                 // Each condition once a round, none twice.
@@ -131,6 +137,9 @@ extension Integration {
                 try await engine.startDaemon()
                 try await t.sh(
                     "\(Self.lab) run --quick --resume $(ls lab/runs) 2>&1 | grep -c 'exclude each other'", prints: "1")
+                try await t.fails(
+                    "\(Self.lab) run --peer runc --resume $(ls lab/runs)", 125, "--peer and --resume exclude each other"
+                )
                 try await t.sh("\(Self.lab) run --resume $(ls lab/runs) >table 2>&1")
                 try await t.sh(
                     "grep -o '\"isolation\":\"[a-z]*\"},\"round\":[0-9]*' lab/runs/*/samples.jsonl | sort -u | grep -c .",
@@ -138,6 +147,110 @@ extension Integration {
                 try await t.sh("docker ps -aq; ls lab/runs/*/scratch 2>&1 | grep -v 'No such file' || true", prints: "")
             }
         }
+
+        /// Memory is overcommitted in a control group of the lab's; who needs more than there is is killed, and that is told.
+        @Test func instancesAreInAFence() async throws {
+            if let obstacle = EngineFixture.obstacle { return skip("lab", obstacle) }
+            try await EngineFixture.with { engine in
+                let t = try Session(engine)
+                try await t.sh(
+                    """
+                    mkdir tiny && cat >tiny/experiment.yaml <<'E'
+                    title: Tiny
+                    question: Does it work?
+                    procedure: group
+                    images: { box: busybox }
+                    isolations: [container]
+                    allocations: [hard, soft]
+                    fence: 64m
+                    levels: [1, 4]
+                    duration: 1s
+                    rounds: { min: 1, max: 1 }
+                    workloads:
+                      take:
+                        image: box
+                        memory: 32m
+                        prepare: "[ $NUMBER -lt $COUNT ]"
+                        run: dd if=/dev/zero of=/dev/shm/f bs=1M count=20 && sleep $DURATION && echo took $(wc -c </dev/shm/f)
+                        measures:
+                          bytes: { pattern: 'took ([0-9]+)', unit: bytes, better: higher }
+                    E
+                    """)
+                // What a killed run has left is in nobody's way.
+                let fence = Self.fence(of: engine)
+                try await t.sh(
+                    "[ -e /sys/fs/cgroup/cgroup.controllers ] && g=/sys/fs/cgroup || g=/sys/fs/cgroup/memory; mkdir $g\(fence)"
+                )
+                try await t.sh("\(Self.lab) run ./tiny >table 2>progress", deadline: 120)
+                try await t.sh(
+                    Self.told,
+                    prints: """
+                        hard 1 41943040
+                        hard 4 was killed: 8 instances did not get on with what they were given of the fence's 64 MiB
+                        soft 1 41943040
+                        soft 4 was killed: 8 instances did not get on with what they were given of the fence's 64 MiB
+                        """)
+                try await t.sh(
+                    "docker ps -aq; ls -d /sys/fs/cgroup\(fence) /sys/fs/cgroup/*\(fence) 2>/dev/null || true",
+                    prints: "")
+            }
+        }
+
+        /// The limit that each VM of a trial has in the end is its promise, or with a balloon its share.
+        @Test func guestsInAFenceAreMadeSmaller() async throws {
+            if let obstacle = EngineFixture.obstacle { return skip("lab", obstacle) }
+            try await EngineFixture.with(options: ["--accelerator", "tcg", "--spare-vms", "0"]) { engine in
+                let t = try Session(engine)
+                try await t.sh(
+                    """
+                    mkdir tiny && cat >tiny/experiment.yaml <<'E'
+                    title: Tiny
+                    question: Does it work?
+                    procedure: group
+                    images: { box: busybox }
+                    isolations: [microvm]
+                    allocations: [hard]
+                    guests: [promised, balloon]
+                    fence: 600m
+                    levels: [2]
+                    duration: 1s
+                    rounds: { min: 1, max: 1 }
+                    workloads:
+                      limit:
+                        image: box
+                        memory: 600m
+                        run: echo limit $(cat /sys/fs/cgroup/memory.max)
+                        measures:
+                          bytes: { pattern: 'limit ([0-9]+)', unit: bytes, better: lower }
+                    E
+                    """)
+                try await t.sh("\(Self.lab) run ./tiny >table 2>progress", deadline: 300)
+                try await t.sh(Self.told, prints: "balloon  314572800\npromised  629145600")
+                let fence = Self.fence(of: engine)
+                try await t.sh(
+                    "docker ps -aq; ls -d /sys/fs/cgroup\(fence) /sys/fs/cgroup/*\(fence) 2>/dev/null || true",
+                    prints: "")
+            }
+        }
+
+        /// The lab's control group for an engine.
+        private static func fence(of engine: EngineFixture) -> String {
+            let path = "\(engine.folder)/run/skala.sock"
+            let hash = path.utf8.reduce(UInt64(14_695_981_039_346_656_037)) { ($0 ^ UInt64($1)) &* 1_099_511_628_211 }
+            return "/skala-lab-" + String(hash, radix: 16)
+        }
+
+        /// Prints allocation, level, and the first measure or the failure of each trial, sorted.
+        private static let told =
+            """
+            python3 -c '
+            import glob, json
+            for line in sorted(open(glob.glob("lab/runs/*/samples.jsonl")[0]), key=lambda l: str(json.loads(l)["condition"])):
+                s = json.loads(line)
+                v = s["values"]
+                print(s["condition"]["allocation"], s["condition"].get("level", ""), s.get("failure") or int(v.get("total", v.get("mean"))))
+            '
+            """
 
         @Test func anExperimentWithoutItsImageIsLeftOut() async throws {
             if let obstacle = EngineFixture.obstacle { return skip("lab", obstacle) }
@@ -150,6 +263,35 @@ extension Integration {
                 try await t.sh("grep -c 'not measured: broken: image 127.0.0.1:9/nobody:none' progress", prints: "1")
                 // The other one was measured.
                 try await t.sh("grep -c '^container ' table", prints: "1")
+            }
+        }
+
+        @Test func whatNoExperimentNeedsIsRemoved() async throws {
+            if let obstacle = EngineFixture.obstacle { return skip("lab", obstacle) }
+            try await EngineFixture.with { engine in
+                let t = try Session(engine)
+                try await t.sh(Self.write("process", rounds: "{ min: 1, max: 1 }"))
+                try await t.sh(
+                    "mkdir mine && mv tiny mine && \(Self.lab) run --experiments mine tiny >table 2>progress")
+                try await t.sh("docker tag busybox skala-lab/tools:0123456789ab && docker tag busybox other/lab:1")
+                try await t.sh(
+                    "mkdir lab/images/00000000000000ff && head -c 100000 /dev/zero >lab/images/00000000000000ff/x")
+                // Nobody is there to be asked.
+                let prune = "\(Self.lab) prune --experiments mine"
+                try await t.sh(
+                    "\(prune) >list 2>errors </dev/null; echo $?; grep -c 'Use --force' errors; grep -c -E '^(image|files) ' list",
+                    prints: "1\n1\n2")
+                try await t.sh(
+                    "docker images -q skala-lab/tools | grep -c . ; ls lab/images | grep -c -v complete", prints: "1\n2"
+                )
+                try await t.sh("\(prune) --force | grep -c 'Total reclaimed space'", prints: "1")
+                // What the experiment needs is there, and what is not the lab's.
+                try await t.sh("docker images -q skala-lab/tools; docker images -q other/lab | grep -c .", prints: "1")
+                try await t.sh(
+                    "ls lab/images | grep -c -v complete; ls lab/images/*.complete | grep -c .", prints: "1\n1")
+                try await t.sh("\(prune) --force", prints: "Nothing to remove: the experiments need all there is")
+                try await t.sh("id=$(ls lab/runs); \(Self.lab) rm $id | grep -c \"^$id$\"; ls lab/runs", prints: "1")
+                try await t.sh("\(Self.lab) rm 2026 2>&1 | grep -c \"no run '2026'\"", prints: "1")
             }
         }
 
@@ -167,6 +309,15 @@ extension Integration {
                 try await t.sh("sed -i 's/better: higher/beter: higher/' tiny/experiment.yaml")
                 try await t.sh(
                     "\(Self.lab) run ./tiny 2>&1 | grep -c 'tiny/experiment.yaml:15:.*beter.*better'", prints: "1")
+                // Peers: unknown, not there, and not what they should be.
+                try await t.sh("sed -i 's/beter/better/' tiny/experiment.yaml")
+                try await t.fails("\(Self.lab) run ./tiny --peer krun", 1, "expected docker, podman, lxc, runc, crun")
+                try await t.sh(
+                    "SKALA_LAB_DOCKER=$PWD/none.sock \(Self.lab) run ./tiny --peer docker --dry-run 2>&1",
+                    has: "not measured: peer docker: its daemon does not answer at", "count")
+                try await t.sh(
+                    "SKALA_LAB_DOCKER=$DOCKER_HOST \(Self.lab) run ./tiny --peer docker --dry-run 2>&1",
+                    has: "not measured: peer docker: Skala itself answers at")
                 try await t.sh("test -e lab/runs || echo nothing", prints: "nothing")
             }
         }

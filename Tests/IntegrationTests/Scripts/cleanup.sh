@@ -13,7 +13,8 @@ ours() {
         pid=${entry#/proc/}
         [ "$pid" = $$ ] || [ "$pid" = "$PPID" ] && continue
         program=$(readlink "$entry/exe" 2>/dev/null) || continue
-        case $program in */skala-daemon* | */skala-warden* | *memfd:skala-warden* | */docker-registry | */python3* | */haproxy) ;; *) continue ;; esac
+        case $program in */skala-daemon* | */skala-warden* | *memfd:skala-warden* | */docker-registry | */python3* | */haproxy \
+            | */dockerd | */containerd* | */conmon | */podman) ;; *) continue ;; esac
         tr '\0' '\n' <"$entry/cmdline" 2>/dev/null | grep -q "^$folder/" && echo "$pid"
     done
 }

@@ -157,10 +157,13 @@ final class PlacementGround: Sendable {
         return Figures(alone: alone, profile: profile, remark: PlacementGround.text(profile))
     }
 
+    /// A profile in words: `cpu −52 % beside its like`.
     static func text(_ profile: HostProfile) -> String {
         let losses = profile.entries.filter { $0.key.kind == .loss }.map { entry in
-            let share = entry.value.map { "loses \(Int(($0 * 100).rounded())) %" } ?? "did not finish"
-            return "\(entry.key.resource?.rawValue ?? "") beside \(entry.key.neighbour?.rawValue ?? "") \(share)"
+            let percent = entry.value.map { Int(($0 * 100).rounded()) }
+            let change = percent.map { $0 < 0 ? "+\(-$0) %" : "−\($0) %" } ?? "did not finish"
+            let neighbour = entry.key.neighbour == .competing ? "its like" : "the others"
+            return "\(entry.key.resource?.rawValue ?? "") \(change) beside \(neighbour)"
                 + (entry.isProved ? "" : " (not proved)")
         }
         return "the profile was measured on a node: " + losses.joined(separator: ", ")

@@ -13,6 +13,7 @@ struct CaseFigures {
     /// Why a row has no value.
     static func absence(_ row: CaseResults.Row) -> String {
         guard row.trials > 0 else { return "not measured" }
+        if row.wasKilled { return "was killed" }
         return row.isUnfinished ? "did not finish" : row.failed > 0 ? "failed" : "no value"
     }
 
