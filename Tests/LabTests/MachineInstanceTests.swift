@@ -112,7 +112,7 @@ import Testing
     ])
     func aDiskIsNamedByItsImage(_ reference: String, _ name: String) {
         #expect(
-            MachineDiskMaker.name(reference, id: "sha256:0123456789abcdef", boot: "/lab/machines/cafe")
+            MachineDiskMaker.name(reference, id: "sha256:0123456789abcdef", system: "cafe")
                 == "skala-lab/\(name)-disk:0123456789ab-cafe")
     }
 

@@ -65,7 +65,8 @@ final class ContainerInstance: Movable {
         var annotations: JSON = host["Annotations"].isNull ? [:] : host["Annotations"]
         for annotation in spec.annotations { annotations[annotation.name] = JSON(annotation.value) }
         if annotations.object?.isEmpty == false { host["Annotations"] = annotations }
-        return body(spec, host, run: run, takesProgram: isolation != .machine)
+        // What a machine runs stands in its user data.
+        return isolation == .machine ? outside(spec, host, run: run) : body(spec, host, run: run)
     }
 
     /// In words that other engines know.
@@ -82,13 +83,8 @@ final class ContainerInstance: Movable {
         return body
     }
 
-    private static func body(_ spec: InstanceSpec, _ host: JSON, run: String, takesProgram: Bool = true) -> JSON {
-        var body: JSON = [
-            "Image": JSON(spec.image), "HostConfig": host,
-            "Labels": [label: JSON(run), "skala.lab.role": JSON(spec.role)],
-        ]
-        // What a machine runs stands in its user data.
-        guard takesProgram else { return body }
+    private static func body(_ spec: InstanceSpec, _ host: JSON, run: String) -> JSON {
+        var body = outside(spec, host, run: run)
         body["Env"] = JSON(spec.environment)
         if !spec.usesImageCommand {
             body["Entrypoint"] = ["/bin/sh", "-c"]
@@ -97,6 +93,14 @@ final class ContainerInstance: Movable {
             body["StopTimeout"] = 1
         }
         return body
+    }
+
+    /// Without what runs in it.
+    private static func outside(_ spec: InstanceSpec, _ host: JSON, run: String) -> JSON {
+        [
+            "Image": JSON(spec.image), "HostConfig": host,
+            "Labels": [label: JSON(run), "skala.lab.role": JSON(spec.role)],
+        ]
     }
 
     /// What an allocation is in the API's words.

@@ -35,8 +35,9 @@ struct MachineDiskMaker {
 
     /// The disk with an image's files, as an image of the engine.
     func prepare(_ image: PreparedImage) throws -> PreparedImage {
-        let boot = try bootFolder()
-        let reference = MachineDiskMaker.name(image.reference, id: image.id, boot: boot)
+        let system = try MachineDiskMaker.system(scratch: scratch)
+        let boot = "\(folder)/\(system)"
+        let reference = MachineDiskMaker.name(image.reference, id: image.id, system: system)
         guard try !client.hasImage(reference) else {
             return try PreparedImage(reference, made: nil, folder: "", client: client)
         }
@@ -58,20 +59,21 @@ struct MachineDiskMaker {
     }
 
     /// The image's own name, and which files it has; and which init.
-    static func name(_ reference: String, id: String, boot: String) -> String {
+    static func name(_ reference: String, id: String, system: String) -> String {
         let name = reference.split(separator: "@")[0].split(separator: "/").last ?? "image"
         let id = id.split(separator: ":").last ?? ""
-        let system = boot.split(separator: "/").last ?? ""
-        return "skala-lab/\(name.prefix { $0 != ":" })-disk:\(id.prefix(12))-\(system)"
+        return "\(ImageMaker.repository)\(name.prefix { $0 != ":" })-disk:\(id.prefix(12))-\(system)"
     }
 
     /// Named by what makes a disk out of an image, so that a change of it makes other disks.
-    private func bootFolder() throws -> String {
+    ///
+    /// - Parameter scratch: a folder for a file.
+    static func system(scratch: String) throws -> String {
         let all = "\(scratch)/scripts"
         defer { unlink(all) }
         try FileContents.replace(
             all, with: MachineDiskMaker.scripts.flatMap(\.1) + MachineDiskMaker.kernelArguments.utf8)
-        return "\(folder)/\(try Subprocess.output(["/usr/bin/sha256sum", all], limit: 200).prefix(8))"
+        return String(try Subprocess.output(["/usr/bin/sha256sum", all], limit: 200).prefix(8))
     }
 
     private func writeScripts(to work: String) throws {

@@ -2,7 +2,7 @@ import Base
 import Glibc
 import Kernel
 
-/// The lab's folder: `runs`, and in `images` the files of images for processes of the host.
+/// The lab's folder: `runs`, in `images` the files of images for processes of the host, and in `machines` what machines boot from.
 public struct LabHome: Sendable {
     public let path: String
 
@@ -10,6 +10,7 @@ public struct LabHome: Sendable {
 
     var runs: String { path + "/runs" }
     var images: String { path + "/images" }
+    var machines: String { path + "/machines" }
 
     /// Keeps others away while something is measured or removed, until it is closed.
     ///

@@ -38,9 +38,13 @@ public struct LabLeftovers {
         }
         try FileContents.makeDirectories(home.path)
         let needed = try LabLeftovers.references(images, scratch: home.path)
+        let ids = try LabLeftovers.identifiers(needed, client)
+        let system = try MachineDiskMaker.system(scratch: home.path)
+        let disks = ids.map { MachineDiskMaker.name($0.key, id: $0.value, system: system) }
         items =
-            try LabLeftovers.images(client, without: needed)
-            + LabLeftovers.files(home, without: try LabLeftovers.folderNames(needed, client))
+            try LabLeftovers.images(client, without: needed.union(disks))
+            + LabLeftovers.files(home.images, without: Set(ids.values.map(PreparedImage.folderName)))
+            + LabLeftovers.files(home.machines, without: [system])
     }
 
     public var bytes: Int64 { items.reduce(0) { $0 + $1.bytes } }
@@ -62,16 +66,16 @@ public struct LabLeftovers {
             })
     }
 
-    /// The names of the folders in which the files of those images are kept that the engine has.
-    private static func folderNames(_ references: Set<String>, _ client: EngineClient) throws -> Set<String> {
-        var names: Set<String> = []
+    /// The ids of those images that the engine has.
+    private static func identifiers(_ references: Set<String>, _ client: EngineClient) throws -> [String: String] {
+        var ids: [String: String] = [:]
         for reference in references {
             do {
                 let image = try client.json(.get("/images/\(PercentEncoding.encode(reference, keeping: "/:@"))/json"))
-                names.insert(PreparedImage.folderName(image["Id"].string ?? ""))
+                ids[reference] = image["Id"].string ?? ""
             } catch let error as SkalaError where error.code == .notFound { continue }
         }
-        return names
+        return ids
     }
 
     private static func images(_ client: EngineClient, without needed: Set<String>) throws -> [Item] {
@@ -82,11 +86,11 @@ public struct LabLeftovers {
         }.sorted { $0.name < $1.name }
     }
 
-    private static func files(_ home: LabHome, without needed: Set<String>) throws -> [Item] {
+    private static func files(_ folder: String, without needed: Set<String>) throws -> [Item] {
         // A lab that has no such folder has no files.
-        let names = (try? FileContents.names(in: home.images)) ?? []
+        let names = (try? FileContents.names(in: folder)) ?? []
         return try names.filter { !$0.hasSuffix(PreparedImage.mark) && !needed.contains($0) }.sorted().map {
-            let path = "\(home.images)/\($0)"
+            let path = "\(folder)/\($0)"
             return Item(kind: .files, name: path, bytes: try DiskUsage.bytes(below: path, allocated: true))
         }
     }

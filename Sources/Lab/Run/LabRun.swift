@@ -165,13 +165,13 @@ public final class LabRun {
         try measureCases(of: step)
     }
 
-    private func tell(_ what: String, _ error: any Error) {
-        tell("\(what): \((error as? KernelError)?.asSkalaError.message ?? "\(error)")")
-    }
-
     private func tell(_ obstacle: String) {
         obstacles.append(obstacle)
         record["obstacles"] = JSON((record["obstacles"].array ?? []) + [JSON(obstacle)])
+    }
+
+    private func tell(_ what: String, _ error: any Error) {
+        tell("\(what): \((error as? KernelError)?.asSkalaError.message ?? "\(error)")")
     }
 
     /// Of those that were there when the run was planned.
@@ -185,18 +185,17 @@ public final class LabRun {
     private func prepare(_ recipe: ImageRecipe, _ maker: ImageMaker, _ peers: [Peer]) throws {
         let image = try maker.prepare(recipe)
         bench.images[recipe.name] = image
-        if !peers.isEmpty {
-            maker.tell("giving the image '\(recipe.name)' to \(peers.map(\.rawValue).joined(separator: ", "))")
-            try bench.peers.prepare(image, for: peers, from: client, until: bench.deadline(600_000_000_000))
-            tellFailuresOfPeers()
-        }
         note(image)
+        guard !peers.isEmpty else { return }
+        maker.tell("giving the image '\(recipe.name)' to \(peers.map(\.rawValue).joined(separator: ", "))")
+        try bench.peers.prepare(image, for: peers, from: client, until: bench.deadline(600_000_000_000))
+        tellFailuresOfPeers()
     }
 
     /// The same images as disks of machines. What cannot be made is told, and the other isolations are measured.
     private func prepareDisks(_ experiment: String) throws {
         let maker = MachineDiskMaker(
-            client: client, folder: "\(home)/machines", scratch: bench.scratch, isStopped: isStopped
+            client: client, folder: LabHome(home).machines, scratch: bench.scratch, isStopped: isStopped
         ) { [self] text in show(pace.progress(text)) }
         for image in bench.images.values {
             do {

@@ -10,13 +10,14 @@ public struct RunPlan: Sendable {
         public let experiment: Experiment
         public let cases: [Case]
 
+        /// Whether disks of its images are needed.
+        var hasMachines: Bool { cases.contains(where: \.hasMachines) }
+
         /// Those of its columns that others run.
         public var peers: [Peer] {
             let used = Set(cases.flatMap(\.conditions).compactMap(\.peer))
             return Peer.allCases.filter(used.contains)
         }
-        /// Whether disks of its images are needed.
-        var hasMachines: Bool { cases.contains(where: \.hasMachines) }
     }
 
     public private(set) var steps: [Step] = []
@@ -32,13 +33,13 @@ public struct RunPlan: Sendable {
             try Experiment(folder: $0, quick: options.isQuick, scale: options.scale)
         }
         var scope = try scope(options, client)
-        findPeers(of: experiments, options)
         if let obstacle = MachineDiskMaker.obstacle,
             experiments.contains(where: { $0.procedure.cases(scope).contains(where: \.hasMachines) })
         {
             scope.isolations.remove(.machine)
             obstacles.append(obstacle)
         }
+        findPeers(of: experiments, options)
         for experiment in experiments {
             if let obstacle = experiment.images.lazy.compactMap(ImageMaker.obstacle).first {
                 obstacles.append("\(experiment.name): \(obstacle)")
