@@ -14,10 +14,7 @@ extension GroupProcedure {
         /// Bytes of the fence for each.
         let share: Int64
 
-        /// Whether something in the fence was killed.
-        var wasKilled: Bool { (fence?.kills ?? 0) > 0 }
-
-        func checkFence() throws(OutOfMemory) { if wasKilled { throw .fence } }
+        func checkFence() throws(OutOfMemory) { if fence?.hasKilled == true { throw .fence } }
     }
 
     private enum OutOfMemory: Error {
@@ -52,7 +49,7 @@ extension GroupProcedure {
             return .killed("\(group.share >> 20) MiB were too little for a VM and its work")
         } catch {
             // Whatever it looked like from here: a start that failed, a connection that was lost.
-            guard group.wasKilled else { throw error }
+            guard group.fence?.mayHaveKilled == true else { throw error }
             let memory = "\((fence?.memory ?? 0) >> 20) MiB"
             return .killed("\(count) instances did not get on with what they were given of the fence's \(memory)")
         }
@@ -70,7 +67,7 @@ extension GroupProcedure {
             spec.annotations.append(("skala.pod", try bench.pod(for: spec, members: count)))
         }
         for number in 0..<count {
-            spec.environment = GroupProcedure.environment(number, of: count)
+            spec.environment = GroupProcedure.environment(number, of: count, workload)
             instances.append(try bench.instance(spec, isolation: group.isolation))
         }
         if group.way == FenceSpec.Guests.balloon.rawValue {
@@ -80,10 +77,10 @@ extension GroupProcedure {
         }
         for (number, instance) in instances.enumerated() {
             try group.checkFence()
-            let environment = GroupProcedure.environment(number, of: count)
+            let environment = GroupProcedure.environment(number, of: count, workload)
             if let failure = try workload.makeReady(instance, environment: environment, group.deadline) {
                 try group.checkFence()
-                return Trial(failure: failure)
+                return group.deadline.hasPassed ? .unfinished(after: workload.deadline) : Trial(failure: failure)
             }
         }
         guard let values = try work(group, instances) else { return .unfinished(after: workload.deadline) }
@@ -96,9 +93,9 @@ extension GroupProcedure {
         ])
     }
 
-    /// By which instances may differ.
-    private static func environment(_ number: Int, of count: Int) -> [String] {
-        ["NUMBER=\(number)", "COUNT=\(count)"]
+    /// By which instances may differ, and what each was promised, in MiB.
+    private static func environment(_ number: Int, of count: Int, _ workload: Workload) -> [String] {
+        ["NUMBER=\(number)", "COUNT=\(count)", "PROMISED=\(workload.memory >> 20)"]
     }
 
     /// Starts the work in all of them, and collects what they say at its end; nil when one does not end by the deadline.
@@ -109,7 +106,7 @@ extension GroupProcedure {
         // A file of each container's own that is there when the work has ended.
         let job = "( (\n\(script)\n) >/tmp/lab.output 2>&1; echo $? >/tmp/lab.status ) >/dev/null 2>&1 </dev/null &"
         for (number, instance) in instances.enumerated() {
-            let environment = ["DURATION=\(seconds)"] + GroupProcedure.environment(number, of: group.count)
+            let environment = ["DURATION=\(seconds)"] + GroupProcedure.environment(number, of: group.count, workload)
             let started = try instance.execute(job, environment: environment, until: deadline)
             guard started.status == 0 else {
                 throw SkalaError(.system, "\(workload.name): its work did not begin: \(started.output.suffix(300))")
