@@ -10,7 +10,7 @@ final class Fence {
     let path: String
     private let directory: String
     private let isVersion1: Bool
-    private let killsBefore: Int64
+    private let hostKillsBefore: Int64
 
     /// Why there can be none here; nil when there can.
     static func obstacle() -> String? {
@@ -44,7 +44,7 @@ final class Fence {
         self.isVersion1 = isVersion1
         if !isVersion1 { try SmallFile.write("+memory", to: root + "/cgroup.subtree_control") }
         try checkErrno(mkdir(directory, 0o755), "mkdir", directory)
-        killsBefore = Fence.kills(directory, isVersion1)
+        hostKillsBefore = Fence.hostKills()
         do {
             try SmallFile.write("\(memory)", to: directory + (isVersion1 ? "/memory.limit_in_bytes" : "/memory.max"))
             // Kernels without swap have no such files.
@@ -62,13 +62,22 @@ final class Fence {
         return Int64(try SmallFile.text(file).trimmed) ?? 0
     }
 
-    /// So many programs were killed for lack of memory since it was made.
-    var kills: Int64 { Fence.kills(directory, isVersion1) - killsBefore }
+    /// Whether something in it was killed for lack of memory, as far as what was killed in is still there.
+    var hasKilled: Bool {
+        guard isVersion1 else { return Fence.kills(directory + "/memory.events") > 0 }
+        // Version 1 counts a kill where the program was only. A fence that is gone has killed nothing.
+        let groups = (try? FileContents.names(in: directory)) ?? []
+        return groups.contains { Fence.kills("\(directory)/\($0)/memory.oom_control") > 0 }
+    }
 
-    private static func kills(_ directory: String, _ isVersion1: Bool) -> Int64 {
-        // Version 1 does not count what happens in groups below, some of which go with what was killed: there it is the whole host's.
-        // Without the file nothing is known of kills, and what was killed is told as what it then looks like.
-        let text = (try? SmallFile.text(isVersion1 ? "/proc/vmstat" : directory + "/memory.events")) ?? ""
+    /// The same for when something went wrong: the group may have gone with what was killed, and then the host's count tells.
+    var mayHaveKilled: Bool { hasKilled || isVersion1 && Fence.hostKills() > hostKillsBefore }
+
+    private static func hostKills() -> Int64 { kills("/proc/vmstat") }
+
+    private static func kills(_ file: String) -> Int64 {
+        // Not every file of the folder is a group, and groups come and go.
+        let text = (try? SmallFile.text(file)) ?? ""
         let line = text.split(separator: "\n").first { $0.hasPrefix("oom_kill ") }
         return line.flatMap { Int64($0.dropFirst("oom_kill ".count)) } ?? 0
     }

@@ -14,10 +14,7 @@ extension GroupProcedure {
         /// Bytes of the fence for each.
         let share: Int64
 
-        /// Whether something in the fence was killed.
-        var wasKilled: Bool { (fence?.kills ?? 0) > 0 }
-
-        func checkFence() throws(OutOfMemory) { if wasKilled { throw OutOfMemory() } }
+        func checkFence() throws(OutOfMemory) { if fence?.hasKilled == true { throw OutOfMemory() } }
     }
 
     /// Something in the fence was killed.
@@ -44,12 +41,12 @@ extension GroupProcedure {
             return try measure(group, &instances, bench)
         } catch let error as SkalaError where error.code == .cancelled {
             throw error
-        } catch is SimultaneousWork.Killed where group.fence != nil && !group.wasKilled {
+        } catch is SimultaneousWork.Killed where group.fence?.hasKilled == false {
             // By the guest's kernel.
             return .killed("\(group.share >> 20) MiB were too little for a VM and its work")
         } catch {
             // Whatever it looked like from here: a start that failed, a connection that was lost.
-            guard group.wasKilled else { throw error }
+            guard group.fence?.mayHaveKilled == true else { throw error }
             let memory = "\((fence?.memory ?? 0) >> 20) MiB"
             return .killed("\(count) instances did not get on with what they were given of the fence's \(memory)")
         }
@@ -68,8 +65,8 @@ extension GroupProcedure {
         }
         var members: [SimultaneousWork.Member] = []
         for number in 0..<count {
-            // By which they may differ.
-            spec.environment = ["NUMBER=\(number)", "COUNT=\(count)"]
+            // By which they may differ, and what each was promised, in MiB.
+            spec.environment = ["NUMBER=\(number)", "COUNT=\(count)", "PROMISED=\(workload.memory >> 20)"]
             let instance = try bench.instance(spec, isolation: group.isolation)
             instances.append(instance)
             members.append(.init(workload: workload, instance: instance, environment: spec.environment))
@@ -90,7 +87,7 @@ extension GroupProcedure {
                 member.instance, environment: member.environment, deadline)
             {
                 try group.checkFence()
-                return Trial(failure: failure)
+                return deadline.hasPassed ? .unfinished(after: workload.deadline) : Trial(failure: failure)
             }
         }
         let work = SimultaneousWork(members: members, check: group.checkFence)

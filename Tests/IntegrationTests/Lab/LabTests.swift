@@ -170,7 +170,7 @@ extension Integration {
                       take:
                         image: box
                         memory: 32m
-                        prepare: "[ $NUMBER -lt $COUNT ]"
+                        prepare: "[ $NUMBER -lt $COUNT ] && [ $PROMISED = 32 ]"
                         run: dd if=/dev/zero of=/dev/shm/f bs=1M count=20 && sleep $DURATION && echo took $(wc -c </dev/shm/f)
                         measures:
                           bytes: { pattern: 'took ([0-9]+)', unit: bytes, better: higher }
