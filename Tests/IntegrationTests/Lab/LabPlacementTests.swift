@@ -53,7 +53,7 @@ extension Integration {
                 try await t.sh(
                     "curl -sf --unix-socket \"${DOCKER_HOST#unix://}\" -X PUT -H 'Content-Type: application/json' -d '\(Self.profile)' http://d/skala/v1/host/profile >/dev/null"
                 )
-                try await t.sh("\(Self.lab) run ./tiny >table 2>progress", deadline: 300)
+                try await t.sh("\(Self.lab) run ./tiny >table 2>progress || { cat progress; false; }", deadline: 300)
                 try await t.sh("grep -c -E '^(without|by host profile) +[0-9.]+ ' table", prints: "2")
                 try await t.sh("grep -c 'failure' lab/runs/*/samples.jsonl || true", prints: "0")
                 // With the profile the two that compute are apart, in whatever order they came.

@@ -22,6 +22,7 @@ extension Integration {
               count:
                 image: box
                 memory: 64m
+                deadline: 200s
                 run: "n=0; end=$(($(date +%s) + DURATION)); while [ $(date +%s) -lt $end ]; do n=$((n+1)); done; echo counted $n"
                 measures:
                   count: { pattern: 'counted ([0-9]+)', unit: rounds, better: higher }
@@ -34,7 +35,7 @@ extension Integration {
             try await EngineFixture.with(options: ["--accelerator", "tcg"]) { engine in
                 let t = try Session(engine)
                 try await t.sh(Self.write("process, container, pod, microvm", rounds: "{ min: 1, max: 1 }"))
-                try await t.sh("\(Self.lab) run ./tiny >table 2>progress", deadline: 300)
+                try await t.sh("\(Self.lab) run ./tiny >table 2>progress || { cat progress; false; }", deadline: 300)
                 try await t.sh("grep -c -E '^(process|container|pod|microvm) +[0-9.]+ ' table", prints: "4")
                 try await t.sh("grep -c '\"values\":{\"count\":' lab/runs/*/samples.jsonl", prints: "4")
                 try await t.sh("grep -c '\"state\": \"complete\"' lab/runs/*/run.json", prints: "1")
@@ -181,7 +182,7 @@ extension Integration {
                 try await t.sh(
                     "[ -e /sys/fs/cgroup/cgroup.controllers ] && g=/sys/fs/cgroup || g=/sys/fs/cgroup/memory; mkdir $g\(fence)"
                 )
-                try await t.sh("\(Self.lab) run ./tiny >table 2>progress", deadline: 120)
+                try await t.sh("\(Self.lab) run ./tiny >table 2>progress || { cat progress; false; }", deadline: 120)
                 try await t.sh(
                     Self.told,
                     prints: """
@@ -224,7 +225,7 @@ extension Integration {
                           bytes: { pattern: 'limit ([0-9]+)', unit: bytes, better: lower }
                     E
                     """)
-                try await t.sh("\(Self.lab) run ./tiny >table 2>progress", deadline: 300)
+                try await t.sh("\(Self.lab) run ./tiny >table 2>progress || { cat progress; false; }", deadline: 300)
                 try await t.sh(Self.told, prints: "balloon  314572800\npromised  629145600")
                 let fence = Self.fence(of: engine)
                 try await t.sh(
