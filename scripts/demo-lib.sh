@@ -36,7 +36,7 @@ done_step() {
 summary() {
     local time
     time=$(milliseconds_since "$begin")
-    printf '\n%d checks passed in %d s. Next: docs/how-to/install.md\n' "$checks" $((time / 1000))
+    printf '\n%d checks passed in %d s. What each isolation costs: docs/lab-report.html. Next: docs/how-to/install.md\n' "$checks" $((time / 1000))
 }
 
 failed() {
