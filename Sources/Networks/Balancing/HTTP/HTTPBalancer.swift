@@ -18,12 +18,7 @@ public actor HTTPBalancer {
     private var services: [String: HTTPService] = [:]
     private var slots: [String: HTTPSlots] = [:]
     private var pid: pid_t?
-    /// Those that still finish what they have under way, and since when, the oldest first.
-    private var replaced: [(process: pid_t, since: Int64)] = []
-    /// So many at most: each has memory of its own, and connections may last for an hour.
-    private static let mostReplaced = 8
-    /// What one has longer, in nanoseconds, is no request any more that a member should wait for: a download, a WebSocket.
-    private static let longestRequest: Int64 = 30_000_000_000
+    private var replaced = ReplacedProcesses()
     /// Without the servers: what must be the same for a change by commands.
     private var structure = ""
     private var crashes = 0
@@ -165,9 +160,8 @@ public actor HTTPBalancer {
             let text = (try? await threads.run { try process.ask("show stat \(backend) 4 -1") }) ?? ""
             let isIdle = (HTTPMetrics.parse(text)[backend]?.servers[HTTPSlots.name(slot)] ?? 0) == 0
             // What processes that were replaced have under way is not told; they end with it.
-            let now = SystemClock.monotonicNanoseconds()
-            if isIdle, replaced.allSatisfy({ now - $0.since > HTTPBalancer.longestRequest }) { return }
-            guard now < deadline else { return }
+            if isIdle, !replaced.mayHaveRequests { return }
+            guard SystemClock.monotonicNanoseconds() < deadline else { return }
             try? await Task.sleep(nanoseconds: pause)  // never cancelled
             pause = min(pause * 2, 100_000_000)
         }
@@ -262,7 +256,7 @@ public actor HTTPBalancer {
         try await write()
         try requestLog.open(process.configuration.logSocket, user: process.configuration.user)
         let (process, old) = (process, pid)
-        if let old { replaced.append((old, SystemClock.monotonicNanoseconds())) }
+        if let old { replaced.add(old) }
         // What ran before it crashed was checked then.
         let isChecked = structure == structureText()
         do {
@@ -272,9 +266,9 @@ public actor HTTPBalancer {
                 return try process.start(replacing: process.running() == old ? old : nil)
             }
             begin(new)
-            if replaced.count > HTTPBalancer.mostReplaced { kill(replaced[0].process, SIGTERM) }
+            if let surplus = replaced.surplus { kill(surplus, SIGTERM) }
         } catch {
-            if let old, !forget(old) {
+            if let old, !replaced.remove(old) {
                 // It has ended meanwhile, and was not started again.
                 Task { await ended(old) }
             }
@@ -294,19 +288,12 @@ public actor HTTPBalancer {
         }
     }
 
-    /// Answers whether it was one that had been replaced.
-    private func forget(_ process: pid_t) -> Bool {
-        guard let place = replaced.firstIndex(where: { $0.process == process }) else { return false }
-        replaced.remove(at: place)
-        return true
-    }
-
     private func ended(_ process: pid_t) async {
         let proxy = self.process
         // The last of them leaves nothing.
         if services.isEmpty { threads.submit { proxy.removeGroups() } }
         // One that was replaced, or should end.
-        guard !forget(process), pid == process else { return }
+        guard !replaced.remove(process), pid == process else { return }
         pid = nil
         crashes = SystemClock.monotonicNanoseconds() - started > HTTPBalancer.stable ? 0 : crashes + 1
         log.error("haproxy has ended", ["process": "\(process)"])
