@@ -18,12 +18,6 @@ import YAML
         return ExperimentFolders(own: [repository + "/experiments"], program: "/nowhere/bin/skala")
     }
 
-    private static func read(_ text: String, quick: Bool = false) throws -> Experiment {
-        let folder = try TemporaryFolder()
-        try FileContents.replace(folder.path + "/experiment.yaml", with: Array(text.utf8))
-        return try Experiment(folder: folder.path, quick: quick)
-    }
-
     private static let small = """
         title: T
         question: Q?
@@ -64,7 +58,7 @@ import YAML
     }
 
     @Test func conditionsAreAllCombinations() throws {
-        let item = try #require(try Self.read(Self.small).procedure.cases(Self.scope).first)
+        let item = try #require(try Specs.experiment(Self.small).procedure.cases(Self.scope).first)
         #expect(
             item.conditions.map(\.description) == [
                 "container, hard, none", "container, hard, competing", "container, shared, none",
@@ -82,7 +76,7 @@ import YAML
     }
 
     @Test func quickTakesThePlaceOfItsKeysOnly() throws {
-        let experiment = try Self.read(Self.small, quick: true)
+        let experiment = try Specs.experiment(Self.small, quick: true)
         #expect(experiment.rounds.least == 1 && experiment.rounds.most == 2)
         #expect(experiment.rounds.precision == 0.05)
         #expect(experiment.procedure.cases(Self.scope)[0].conditions.count == 2)
@@ -103,12 +97,7 @@ import YAML
             ("better: lower", "better: less", "workloads.w.measures.m.better: higher, lower, neither is expected"),
         ])
     func errorsNameLineAndColumn(_ right: String, _ wrong: String, _ message: String) {
-        let text = Self.small.replacing(right, with: wrong)
-        #expect(text != Self.small)
-        do {
-            _ = try Self.read(text)
-            Issue.record("\(wrong) was taken")
-        } catch { #expect("\(error)".contains(message), "\(error)") }
+        Specs.expectRefusal(of: Self.small, replacing: right, with: wrong, message)
     }
 
     private static let fenced = """
@@ -131,7 +120,7 @@ import YAML
         """
 
     @Test func aFenceHasWaysForEachIsolation() throws {
-        let group = try #require(try Self.read(Self.fenced).procedure as? GroupProcedure)
+        let group = try #require(try Specs.experiment(Self.fenced).procedure as? GroupProcedure)
         let item = try #require(group.cases(Self.scope).first)
         #expect(
             item.conditions.map(\.description) == [
@@ -144,13 +133,13 @@ import YAML
         // Where processors are promised there are so many for each that there is, and what they do adds up.
         let free = Self.fenced.replacing("fence: 1g\n", with: "").replacing("guests: [promised, balloon]\n", with: "")
             .replacing("fence: 512m, ", with: "").replacing("better: lower", with: "better: higher")
-        let other = try #require(try Self.read(free).procedure as? GroupProcedure)
+        let other = try #require(try Specs.experiment(free).procedure as? GroupProcedure)
         #expect(other.cases(Self.scope)[0].measures.map(\.name) == ["total", "slowest", "memory"])
         #expect(other.copies(other.workloads[0], 1) == HostFacts.onlineCPUs)
     }
 
     @Test func aFenceMayBeSmallerOrImpossible() throws {
-        let quick = try #require(try Self.read(Self.fenced, quick: true).procedure as? GroupProcedure)
+        let quick = try #require(try Specs.experiment(Self.fenced, quick: true).procedure as? GroupProcedure)
         let item = try #require(quick.cases(Self.scope).first)
         #expect(item.conditions.map(\.description) == ["container, hard", "container, soft"])
         #expect(item.base(of: item.conditions[1]) == item.conditions[0])
@@ -179,10 +168,7 @@ import YAML
             ("[promised, balloon]", "[promised, baloon]", "7:20: guests[1]: "),
         ])
     func errorsOfAFenceNameLineAndColumn(_ right: String, _ wrong: String, _ message: String) {
-        do {
-            _ = try Self.read(Self.fenced.replacing(right, with: wrong))
-            Issue.record("\(wrong) was taken")
-        } catch { #expect("\(error)".contains(message), "\(error)") }
+        Specs.expectRefusal(of: Self.fenced, replacing: right, with: wrong, message)
     }
 
     @Test func whatWasKilledIsAResult() throws {

@@ -117,9 +117,6 @@ import Testing
     }
 
     private static func read(_ text: String) throws -> Experiment {
-        let folder = try TemporaryFolder()
-        let whole = "title: T\nquestion: Q?\nimages: { box: busybox }\n" + text
-        try FileContents.replace(folder.path + "/experiment.yaml", with: Array(whole.utf8))
-        return try Experiment(folder: folder.path, quick: false)
+        try Specs.experiment("title: T\nquestion: Q?\nimages: { box: busybox }\n" + text)
     }
 }

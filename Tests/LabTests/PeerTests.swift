@@ -15,12 +15,6 @@ import Testing
         ).with(peers)
     }
 
-    private static func read(_ text: String) throws -> Experiment {
-        let folder = try TemporaryFolder()
-        try FileContents.replace(folder.path + "/experiment.yaml", with: Array(text.utf8))
-        return try Experiment(folder: folder.path, quick: false)
-    }
-
     private static let server = """
         title: T
         question: Q?
@@ -55,7 +49,7 @@ import Testing
     }
 
     @Test func peersComeAfterOursAtEachAllocation() throws {
-        let procedure = try Self.read(Self.server).procedure
+        let procedure = try Specs.experiment(Self.server).procedure
         let item = try #require(procedure.cases(Self.scope([.docker, .podman])).first)
         #expect(Self.isolations(item) == ["process", "container", "docker", "podman"])
         let docker = item.conditions.filter { $0.peer == .docker }.map(\.description)
@@ -74,7 +68,7 @@ import Testing
     }
 
     @Test func twoServersOfAKindAreNotPutIntoOneNetwork() throws {
-        let procedure = try Self.read(Self.server).procedure
+        let procedure = try Specs.experiment(Self.server).procedure
         let scope = Self.scope([.docker, .lxc])
         let item = try #require(procedure.cases(scope).first)
         func neighbours(_ isolation: String) -> [String] {
@@ -89,21 +83,21 @@ import Testing
     }
 
     @Test func anExperimentNamesItsOwn() throws {
-        let experiment = try Self.read(Self.start)
+        let experiment = try Specs.experiment(Self.start)
         #expect(experiment.peers == [.runc, .crun])
         let item = try #require(experiment.procedure.cases(Self.scope([.docker, .runc])).first)
         #expect(
             item.conditions.map(\.description) == [
                 "container, usual", "microvm, usual", "docker, usual", "runc, usual",
             ])
-        #expect(throws: SkalaError.self) { try Self.read(Self.start.replacing("crun]", with: "krun]")) }
-        do { _ = try Self.read(Self.start.replacing("crun]", with: "krun]")) } catch {
+        #expect(throws: SkalaError.self) { try Specs.experiment(Self.start.replacing("crun]", with: "krun]")) }
+        do { _ = try Specs.experiment(Self.start.replacing("crun]", with: "krun]")) } catch {
             #expect("\(error)".contains("8:15: peers[1]: docker, podman, lxc, runc, crun is expected"), "\(error)")
         }
         // What runs elsewhere cannot be scaled or moved by us.
         let move = Self.start.replacing("startup", with: "move").replacing("runc, crun", with: "docker")
         do {
-            _ = try Self.read(move + "\nways: [restart]")
+            _ = try Specs.experiment(move + "\nways: [restart]")
             Issue.record("peers were taken by a procedure that has none")
         } catch { #expect("\(error)".contains("unknown key 'peers'"), "\(error)") }
     }
@@ -111,7 +105,7 @@ import Testing
     @Test func onlyThoseWithAnAddressAreMultiplied() throws {
         let text = Self.start.replacing("startup", with: "density").replacing(
             "peers: [runc, crun]", with: "counts: [1, 10]")
-        let item = try #require(try Self.read(text).procedure.cases(Self.scope([.podman, .lxc])).first)
+        let item = try #require(try Specs.experiment(text).procedure.cases(Self.scope([.podman, .lxc])).first)
         #expect(
             item.conditions.filter { $0.peer != nil }.map(\.description) == ["podman, 1", "podman, 10", "lxc, 1"])
     }

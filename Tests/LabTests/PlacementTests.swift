@@ -143,12 +143,6 @@ import Testing
             run: echo 1
         """
 
-    private static func read(_ text: String) throws -> Experiment {
-        let folder = try TemporaryFolder()
-        try FileContents.replace(folder.path + "/experiment.yaml", with: Array(text.utf8))
-        return try Experiment(folder: folder.path, quick: false)
-    }
-
     private static func scope(_ profile: HostProfile?, processors: Int = 2) -> Scope {
         Scope(
             isolations: Set(LabIsolation.allCases), allocations: Set(LabAllocation.allCases), processors: processors,
@@ -156,7 +150,7 @@ import Testing
     }
 
     @Test func conditionsAreWhatTheSchedulerKnows() throws {
-        let procedure = try Self.read(Self.small).procedure
+        let procedure = try Specs.experiment(Self.small).procedure
         let known = Self.scope(Self.profile([(.cpu, .competing, 0.5)]))
         let item = try #require(procedure.cases(known).first)
         #expect(item.conditions.map(\.description) == ["without", "by profile", "by host profile"])
@@ -190,11 +184,6 @@ import Testing
             ("nodes: 2", "node: 2", "6:1: unknown key 'node'; did you mean 'nodes'?"),
         ])
     func errorsNameLineAndColumn(_ right: String, _ wrong: String, _ message: String) {
-        let text = Self.small.replacing(right, with: wrong)
-        #expect(text != Self.small)
-        do {
-            _ = try Self.read(text)
-            Issue.record("\(wrong) was taken")
-        } catch { #expect("\(error)".contains(message), "\(error)") }
+        Specs.expectRefusal(of: Self.small, replacing: right, with: wrong, message)
     }
 }

@@ -4,7 +4,6 @@ import Testing
 extension Integration {
     /// `procedure: placement` with the engine: tasks that run where its scheduler puts them.
     @Suite(.serialized) struct LabPlacementTests {
-        private static let lab = "env SKALA_LAB=$PWD/lab timeout 300 $PROGRAMS/skala lab"
         private static let profile = """
             {"Version":1,"Accelerator":null,"Entries":[{"Kind":"loss","Resource":"cpu","Isolation":"container",
              "Allocation":"shared","Neighbour":"competing","Value":0.5,"Proved":true,"Cases":["c"],"Run":"r",
@@ -48,12 +47,13 @@ extension Integration {
                 try await t.sh(Self.experiment)
                 // What the engine does not know is told before anything starts, and not measured.
                 try await t.sh(
-                    "\(Self.lab) run --dry-run ./tiny 2>&1 | grep -c 'by host profile: the engine has no profile'",
+                    "\(LabTests.lab) run --dry-run ./tiny 2>&1 | grep -c 'by host profile: the engine has no profile'",
                     prints: "1")
                 try await t.sh(
                     "curl -sf --unix-socket \"${DOCKER_HOST#unix://}\" -X PUT -H 'Content-Type: application/json' -d '\(Self.profile)' http://d/skala/v1/host/profile >/dev/null"
                 )
-                try await t.sh("\(Self.lab) run ./tiny >table 2>progress || { cat progress; false; }", deadline: 300)
+                try await t.sh(
+                    "\(LabTests.lab) run ./tiny >table 2>progress || { cat progress; false; }", deadline: 300)
                 try await t.sh("grep -c -E '^(without|by host profile) +[0-9.]+ ' table", prints: "2")
                 try await t.sh("grep -c 'failure' lab/runs/*/samples.jsonl || true", prints: "0")
                 // With the profile the two that compute are apart, in whatever order they came.

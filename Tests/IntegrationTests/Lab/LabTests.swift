@@ -191,9 +191,7 @@ extension Integration {
                         soft 1 41943040
                         soft 4 was killed: 8 instances did not get on with what they were given of the fence's 64 MiB
                         """)
-                try await t.sh(
-                    "docker ps -aq; ls -d /sys/fs/cgroup\(fence) /sys/fs/cgroup/*\(fence) 2>/dev/null || true",
-                    prints: "")
+                try await t.sh(Self.leftovers(of: engine), prints: "")
             }
         }
 
@@ -227,10 +225,7 @@ extension Integration {
                     """)
                 try await t.sh("\(Self.lab) run ./tiny >table 2>progress || { cat progress; false; }", deadline: 300)
                 try await t.sh(Self.told, prints: "balloon  314572800\npromised  629145600")
-                let fence = Self.fence(of: engine)
-                try await t.sh(
-                    "docker ps -aq; ls -d /sys/fs/cgroup\(fence) /sys/fs/cgroup/*\(fence) 2>/dev/null || true",
-                    prints: "")
+                try await t.sh(Self.leftovers(of: engine), prints: "")
             }
         }
 
@@ -239,6 +234,12 @@ extension Integration {
             let path = "\(engine.folder)/run/skala.sock"
             let hash = path.utf8.reduce(UInt64(14_695_981_039_346_656_037)) { ($0 ^ UInt64($1)) &* 1_099_511_628_211 }
             return "/skala-lab-" + String(hash, radix: 16)
+        }
+
+        /// Prints containers, and fences of the lab's.
+        private static func leftovers(of engine: EngineFixture) -> String {
+            let fence = fence(of: engine)
+            return "docker ps -aq; ls -d /sys/fs/cgroup\(fence) /sys/fs/cgroup/*\(fence) 2>/dev/null || true"
         }
 
         /// Prints allocation, level, and the first measure or the failure of each trial, sorted.
