@@ -310,7 +310,7 @@ extension Integration {
                     prints: "1")
                 try await t.sh("sed -i 's/better: higher/beter: higher/' tiny/experiment.yaml")
                 try await t.sh(
-                    "\(Self.lab) run ./tiny 2>&1 | grep -c 'tiny/experiment.yaml:15:.*beter.*better'", prints: "1")
+                    "\(Self.lab) run ./tiny 2>&1 | grep -c 'tiny/experiment.yaml:16:.*beter.*better'", prints: "1")
                 // Peers: unknown, not there, and not what they should be.
                 try await t.sh("sed -i 's/beter/better/' tiny/experiment.yaml")
                 try await t.fails("\(Self.lab) run ./tiny --peer krun", 1, "expected docker, podman, lxc, runc, crun")
