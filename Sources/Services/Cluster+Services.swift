@@ -242,6 +242,8 @@ extension ServiceReconciler {
         var changed = service
         changed.isRemoved = true
         try await replace(changed)
+        // Before this returns its ports and names are free for another.
+        await balance()
         ring()
     }
 

@@ -63,7 +63,7 @@ extension ServiceReconciler {
     ) async throws {
         let networks = context.engine.networks
         let wanted = try await balancedService(spec, members, except: http)
-        if wanted.attachments.isEmpty, wanted.portRequests.isEmpty {
+        if wanted.attachments.isEmpty, wanted.portRequests.isEmpty, balanced == nil || !service.isRemoved {
             guard balanced != nil || isFirstBalance else { return }
             balanced = nil
             return try await networks.removeService(service.id)
@@ -100,6 +100,8 @@ extension ServiceReconciler {
         task.state == .running && task.isWanted && task.isHealthy && !task.isStalled && faults[task.id] == nil
     }
 
+    /// A service that was removed gives its names and ports to whoever wants them; what it has under way goes on while
+    /// its tasks stop, by the rules of its addresses and members.
     private func balancedService(
         _ spec: ServiceSpec, _ members: [BalancedMember], except http: Set<UInt16>
     ) async throws -> BalancedService {
@@ -109,9 +111,11 @@ extension ServiceReconciler {
             guard network.isBridged, network.name != "bridge" else { continue }
             attachments.append(
                 BalancedService.Attachment(
-                    networkID: network.id, names: [spec.name] + target.aliases, hasAddress: spec.endpoint.mode == .vip))
+                    networkID: network.id, names: service.isRemoved ? [] : [spec.name] + target.aliases,
+                    hasAddress: spec.endpoint.mode == .vip))
         }
-        let ports = spec.endpoint.ports.filter {
+        let asked = service.isRemoved ? [] : spec.endpoint.ports
+        let ports = asked.filter {
             $0.publishMode == .ingress && !($0.transport == .tcp && http.contains(UInt16(clamping: $0.publishedPort)))
         }.map { port in
             let published = UInt16(clamping: port.publishedPort)

@@ -13,6 +13,7 @@ extension ServiceReconciler {
         guard let policy = try HTTPPolicy(labels: spec.labels),
             var service = try await cluster.httpService(spec, id: service.id)
         else { return nil }
+        if self.service.isRemoved { service.listeners = [] }
         let port = UInt16(clamping: try policy.targetPort(spec.endpoint))
         for task in serving {
             guard let address = await context.engine.networks.hostAddress(of: task.containerID) else { continue }

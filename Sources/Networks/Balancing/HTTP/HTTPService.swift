@@ -50,6 +50,7 @@ public struct HTTPService: Sendable, Equatable {
     }
 
     public let id: String
+    /// None: no new requests come, and those that came are finished.
     public var listeners: [Listener]
     public var routes: [Route]
     public var algorithm: BalancingAlgorithm
@@ -82,9 +83,7 @@ public struct HTTPService: Sendable, Equatable {
 
     /// - Throws: `.invalid` for what could not be written into HAProxy's configuration.
     public func validate() throws(SkalaError) {
-        guard !id.isEmpty, !listeners.isEmpty else {
-            throw SkalaError(.invalid, "an HTTP service needs an id and a listener")
-        }
+        guard !id.isEmpty else { throw SkalaError(.invalid, "an HTTP service needs an id") }
         for listener in listeners where !listener.address.isEmpty { _ = try IPAddress(parsing: listener.address) }
         for route in routes {
             let host = route.host.hasPrefix("*.") ? String(route.host.dropFirst(2)) : route.host
