@@ -63,6 +63,7 @@ extension ServiceReconciler {
     ) async throws {
         let networks = context.engine.networks
         let wanted = try await balancedService(spec, members, except: http)
+        // Of a removed service the rules of its members stay until those have gone.
         if wanted.attachments.isEmpty, wanted.portRequests.isEmpty, balanced == nil || !service.isRemoved {
             guard balanced != nil || isFirstBalance else { return }
             balanced = nil
