@@ -21,7 +21,10 @@ struct GuestHelperTests {
         /// - Parameters:
         ///   - play: what is sent after the helper was asked for, given the stream's number.
         ///   - version: what it says its protocol is.
-        init(version: String = ProtocolVersion.current, _ play: @escaping @Sendable (UInt32) -> [Frame]) throws {
+        ///   - hangUps: how many connections it ends once it has answered `hello`.
+        init(
+            version: String = ProtocolVersion.current, hangUps: Int = 0, _ play: @escaping @Sendable (UInt32) -> [Frame]
+        ) throws {
             folder = try TemporaryFolder()
             var configuration = EngineConfiguration()
             configuration.runRoot = folder.path
@@ -41,7 +44,13 @@ struct GuestHelperTests {
             machine = VirtualMachine(
                 files: files, pid: getpid(), host: WardenSupervisor(configuration: configuration, log: Log()),
                 threads: threads)
-            threads.submit { HostileGuest.serve(listening, version, play) }
+            threads.submit {
+                for number in 0... {
+                    let accepted = accept(listening, nil, nil)
+                    guard accepted >= 0 else { return }
+                    if HostileGuest.serve(OwnedDescriptor(accepted), version, hangsUp: number < hangUps, play) { return }
+                }
+            }
         }
 
         func end() {
@@ -49,11 +58,12 @@ struct GuestHelperTests {
             shutdown(listener.raw, Int32(SHUT_RDWR))
         }
 
-        private static func serve(_ listener: Int32, _ version: String, _ play: @Sendable (UInt32) -> [Frame]) {
-            let accepted = accept(listener, nil, nil)
-            guard accepted >= 0 else { return }
-            let connection = OwnedDescriptor(accepted)
+        /// - Returns: whether it has played; until then the engine may leave and come again, as it does on a busy host.
+        private static func serve(
+            _ connection: OwnedDescriptor, _ version: String, hangsUp: Bool, _ play: @Sendable (UInt32) -> [Frame]
+        ) -> Bool {
             var decoder = FrameDecoder()
+            var hasPlayed = false
             while let bytes = try? Pipe.read(connection.raw, upTo: 65536), !bytes.isEmpty {  // until the engine leaves
                 decoder.append(bytes)
                 while let frame = try? decoder.next() {  // the engine's frames are well formed
@@ -62,12 +72,14 @@ struct GuestHelperTests {
                     if request["op"] == "stall" { continue }
                     Frame(.answer, number: frame.number, payload: JSON(["version": version]).bytes).write(to: &output)
                     if request["op"] == "helper" {
+                        hasPlayed = true
                         let stream = UInt32(clamping: request["stream"].int ?? 0)
                         for frame in play(stream) { frame.write(to: &output) }
                     }
-                    if !UnixSocket.writeAll(connection.raw, output) { return }
+                    if !UnixSocket.writeAll(connection.raw, output) || hangsUp { return hasPlayed }
                 }
             }
+            return hasPlayed
         }
     }
 
@@ -140,6 +152,19 @@ struct GuestHelperTests {
         let error = await #expect(throws: SkalaError.self) { try await guest.machine.connect(seconds: 60) }
         #expect(error?.code == .conflict)
         #expect(error?.message.contains("speaks version 0 of the protocol") == true, "\(error?.message ?? "")")
+    }
+
+    /// A connection that ends as soon as it is greeted is renewed, whether or not that was noticed in time.
+    @Test func oneThatHangsUpIsCalledAgain() async throws {
+        let guest = try HostileGuest(hangUps: 20) { _ in [] }
+        defer { guest.end() }
+        try await guest.machine.connect(seconds: 60)
+        var answer: JSON?
+        for _ in 0..<3000 where answer == nil {
+            answer = try? await guest.machine.request("helper", [:])  // fails between two connections
+            if answer == nil { try await Task.sleep(for: .milliseconds(10)) }
+        }
+        #expect(answer?["version"].string == ProtocolVersion.current)
     }
 
     /// It sends many times what it was granted while nobody reads: the engine keeps no more than that.

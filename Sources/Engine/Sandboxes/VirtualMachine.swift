@@ -67,16 +67,22 @@ final class VirtualMachine: Sandbox {
                 let connected = try await threads.run { [self] in
                     try WardenClient(path: path, isTrusted: false, onEvent: { [weak self] in self?.receive($0) }) {
                         [weak self] in
-                        self?.connectionLost()
+                        self?.connectionLost($0)
                     }
                 }
                 let left = deadline - SystemClock.monotonicNanoseconds()
                 // A guest that was in the middle of an earlier connection's message needs to see that one's end first.
                 // One on a host with too much to do needs longer each time it is asked.
                 defer { patience *= 2 }
-                try await connected.greet(
-                    version: ProductVersion.text, nanoseconds: max(1_000_000, min(left, patience)))
-                client.withLock { $0 = connected }
+                do {
+                    try await connected.greet(
+                        version: ProductVersion.text, nanoseconds: max(1_000_000, min(left, patience)))
+                } catch {
+                    connected.close()
+                    throw error
+                }
+                // One that ended since it was greeted would be renewed by nobody.
+                guard adopt(connected) else { throw WardenClient.gone }
                 return
             } catch {
                 // Trying again does not make it another one.
@@ -97,12 +103,22 @@ final class VirtualMachine: Sandbox {
 
     private func receive(_ event: JSON) { onEvent.withLock { $0 }(event) }
 
-    private func connectionLost() {
-        let lost = client.withLock { client in
-            defer { client = nil }
-            return client
+    /// - Returns: whether requests go to it from now on: it is open, and its end will be noticed.
+    private func adopt(_ connected: WardenClient) -> Bool {
+        client.withLock { client in
+            guard connected.isOpen else { return false }
+            client = connected
+            return true
         }
-        guard let lost, isAlive else { return }
+    }
+
+    private func connectionLost(_ lost: WardenClient) {
+        let wasInUse = client.withLock { client in
+            guard client === lost else { return false }  // it was never adopted, or is closed on purpose
+            client = nil
+            return true
+        }
+        guard wasInUse, isAlive else { return }
         Task {
             // So that it costs the host little, however long it goes on.
             if lost.hasFlooded { try await Task.sleep(nanoseconds: VirtualMachine.floodPause) }

@@ -24,14 +24,16 @@ final class WardenClient: Sendable {
     private let writing = Mutex(())
     private let reader = WorkerThreads(limit: 1)
     private let onEvent: @Sendable (JSON) -> Void
-    private let onClose: @Sendable () -> Void
+    private let onClose: @Sendable (WardenClient) -> Void
 
     /// Connects to the warden's unix socket.
     ///
-    /// - Parameter isTrusted: one that is not, in a VM, loses the connection when it says much that it was not asked.
+    /// - Parameters:
+    ///   - isTrusted: one that is not, in a VM, loses the connection when it says much that it was not asked.
+    ///   - onClose: called once, with this, when it is open no more.
     init(
         path: String, isTrusted: Bool, onEvent: @escaping @Sendable (JSON) -> Void,
-        onClose: @escaping @Sendable () -> Void
+        onClose: @escaping @Sendable (WardenClient) -> Void
     ) throws(KernelError) {
         self.isTrusted = isTrusted
         socket = try UnixSocket.connect(path)
@@ -140,7 +142,7 @@ final class WardenClient: Sendable {
         }
         for continuation in waiting { continuation.resume(throwing: WardenClient.gone) }
         for stream in streams { stream.end() }
-        onClose()
+        onClose(self)
     }
 
     /// - Returns: whether it belongs to something that was asked for.

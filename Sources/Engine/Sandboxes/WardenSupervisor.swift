@@ -69,7 +69,7 @@ final class WardenSupervisor: Sandbox {
         let path = configuration.wardenSocket
         let onEvent = handlers.withLock { $0.onEvent }
         let makeClient = { @Sendable [weak self] () throws -> WardenClient in
-            try WardenClient(path: path, isTrusted: true, onEvent: onEvent) { [weak self] in self?.connectionLost() }
+            try WardenClient(path: path, isTrusted: true, onEvent: onEvent) { [weak self] in self?.connectionLost($0) }
         }
         let (client, isNew) = try await threads.run { [self] in
             // No warden yet, or one that was killed and left its socket: start one.
@@ -89,7 +89,7 @@ final class WardenSupervisor: Sandbox {
             if isNew { state.generation += 1 }
         }
         // It was nobody's while we spoke to it.
-        if !client.isOpen { connectionLost() }
+        if !client.isOpen { connectionLost(client) }
         return isNew
     }
 
@@ -138,9 +138,9 @@ final class WardenSupervisor: Sandbox {
         }
     }
 
-    private func connectionLost() {
+    private func connectionLost(_ lost: WardenClient) {
         let shouldReconnect = state.withLock { state in
-            guard !state.isClosing, state.client != nil, !state.isConnecting else { return false }
+            guard !state.isClosing, state.client === lost, !state.isConnecting else { return false }
             state.client = nil
             state.isConnecting = true
             return true
