@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Runs the tests that were built: first those of the parts, then those that drive a whole engine. Ends with what was
-# skipped, and why.
+# Runs the tests that were built: first those of the parts, then those that drive a whole engine. Ends with what failed and
+# what was skipped, and why.
 #
 # Tests of a whole engine share the machine's processors, disk and kernel with everything else on it. Up to three of them
 # that fail are run once more, alone; those that pass then are told at the end: each is a defect to be found, of the test
@@ -37,6 +37,11 @@ if ! run --filter IntegrationTests | tee "$log.engine"; then
     fi
 fi
 
+if grep -q '^✘' "$log"; then
+    printf '\nwhat failed:\n'
+    # Each issue with what the test says of it, up to the next test's line.
+    awk '/^[✔✘◇↳]/ { shown = 0 } / recorded an issue / { shown = 30 } shown-- > 0' "$log" | cut -c1-1000
+fi
 echo
 echo "skipped: $(grep -c '^SKIP:' "$log" || true)"
 grep '^SKIP:' "$log" | sort | uniq -c || true

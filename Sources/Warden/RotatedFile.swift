@@ -13,6 +13,8 @@ final class RotatedFile {
     private let maximumFiles: Int
     private var file: OwnedDescriptor
     private(set) var size: Int64
+    /// Its last entry is cut off.
+    private var isTorn = false
 
     /// `io.log` of the protocol.
     init(_ json: JSON) throws {
@@ -31,22 +33,36 @@ final class RotatedFile {
     }
 
     /// Adds whole entries; before that the file is rotated when they would make it too long.
+    ///
+    /// A full disk loses entries, but must not stop the container, nor spoil the entries that follow when there is room.
     func append(_ bytes: UnsafeBufferPointer<UInt8>) {
         if maximumBytes > 0, size > 0, size + Int64(bytes.count) > maximumBytes { rotate() }
+        if isTorn {
+            isTorn = withUnsafeBytes(of: RotatedFile.newline) { write($0.bindMemory(to: UInt8.self)) } == 0
+            if isTorn { return }
+        }
+        let written = write(bytes)
+        isTorn = written > 0 && written < bytes.count && bytes[written - 1] != RotatedFile.newline
+    }
+
+    private static let newline = UInt8(ascii: "\n")
+
+    /// - Returns: how much of it there was room for.
+    private func write(_ bytes: UnsafeBufferPointer<UInt8>) -> Int {
         var written = 0
         while written < bytes.count {
             let count = Glibc.write(file.raw, bytes.baseAddress.map { $0 + written }, bytes.count - written)
             if count < 0, errno == EINTR { continue }
-            // A full disk loses log lines; it must not stop the container.
             if count <= 0 { break }
             written += count
         }
         size += Int64(written)
+        return written
     }
 
     private func rotate() {
         if maximumFiles == 1 {
-            if ftruncate(file.raw, 0) == 0 { size = 0 }
+            if ftruncate(file.raw, 0) == 0 { (size, isTorn) = (0, false) }
             return
         }
         for number in stride(from: maximumFiles - 2, through: 1, by: -1) {
@@ -56,6 +72,6 @@ final class RotatedFile {
         // Without a new file the old one goes on.
         guard let next = try? RotatedFile.open(path) else { return }
         file = next
-        size = 0
+        (size, isTorn) = (0, false)
     }
 }

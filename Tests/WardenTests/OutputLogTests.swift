@@ -1,4 +1,5 @@
 import Base
+import Glibc
 import Kernel
 import TestSupport
 import Testing
@@ -96,5 +97,26 @@ struct OutputLogTests {
         }
         let numbers = lines.compactMap { $0.split(separator: " ").dropFirst().first?.prefix(while: \.isNumber) }
         #expect(numbers.last == "39" && numbers.compactMap { Int($0) } == Array((40 - numbers.count)..<40))
+    }
+
+    /// A full disk cuts an entry off and loses those after it; what is written once there is room is whole.
+    @Test(.enabled(if: getuid() == 0)) func aFullDiskSpoilsNoLaterEntry() throws {
+        try checkErrno(mount("skala-test", folder.path, "tmpfs", 0, "size=16k"), "mount", folder.path)
+        defer { umount2(folder.path, Int32(MNT_DETACH)) }
+        let path = folder.path + "/log"
+        try FileContents.replace(folder.path + "/filler", with: [UInt8](repeating: 0, count: 8192))
+        let log = try OutputLog(["path": JSON(path)])
+        func write(_ text: String) {
+            let line = Array("\(text) \(String(repeating: "x", count: 300))\n".utf8)
+            line.withUnsafeBufferPointer { log.append($0, channel: 1) }
+        }
+        for _ in 0..<40 { write("before") }
+        try checkErrno(unlink(folder.path + "/filler"), "unlink", "filler")
+        for _ in 0..<2 { write("after") }
+        let lines = String(decoding: try FileContents.read(path), as: UTF8.self).split(separator: "\n")
+        let whole = lines.filter { (try? JSON(parsing: String($0))) != nil }
+        #expect(whole.count == lines.count - 1, "one is cut off")
+        #expect(whole.filter { $0.contains("before") }.count == whole.count - 2 && whole.count > 10)
+        #expect(whole.suffix(2).allSatisfy { $0.contains("after") })
     }
 }
