@@ -81,8 +81,7 @@ struct DensityProcedure: Procedure {
         else { throw SkalaError(.invalid, "no such condition: \(condition)") }
         let deadline = bench.deadline(300_000_000_000)
         let dataRoot = try bench.dataRoot(runner)
-        // What the instances before gave back takes a moment to be free.
-        try deadline.pause(settle)
+        try HostMemory.rest(settle, until: deadline)
         let before = (memory: HostMemory.available(), disk: HostMemory.freeDisk(dataRoot))
         var instances: [any Instance] = []
         defer { for instance in instances { instance.remove() } }
@@ -108,6 +107,23 @@ struct DensityProcedure: Procedure {
 
 /// What the host has left.
 enum HostMemory {
+    /// Less than what the smallest instance takes, in bytes.
+    private static let stir: Int64 = 512 << 10
+    private static let looks = 8
+
+    /// Waits until what earlier instances gave back is free: until nothing more becomes free from one look to the next.
+    ///
+    /// - Parameter pause: nanoseconds between two looks; after eight what there is has to do.
+    static func rest(_ pause: Int64, until deadline: Deadline) throws {
+        var last = available()
+        for _ in 0..<looks {
+            try deadline.pause(pause)
+            let now = available()
+            if now - last < stir { return }
+            last = now
+        }
+    }
+
     /// Bytes that programs could have without others being moved out: MemAvailable of /proc/meminfo.
     static func available() -> Int64 {
         for line in HostRecord.text("/proc/meminfo").split(separator: "\n") where line.hasPrefix("MemAvailable:") {

@@ -33,7 +33,7 @@ public final class LabRun {
 
     /// - Parameters:
     ///   - home: the lab's folder, which holds `runs` and the files of images.
-    ///   - resuming: the run to be continued, whose options count then.
+    ///   - resuming: the run to be continued, whose options count then, but for a number of rounds.
     ///   - isStopped: asked all the time; what has been measured is kept.
     /// - Throws: before anything is measured, when nothing can be.
     public init(
@@ -43,10 +43,13 @@ public final class LabRun {
         var options = options
         if let resuming {
             let (record, samples) = try resuming.read()
-            guard record["state"] != "complete" else {
-                throw SkalaError(.conflict, "run \(resuming.identifier) is complete")
+            guard record["state"] != "complete" || options.rounds != nil else {
+                throw SkalaError(
+                    .conflict, "run \(resuming.identifier) is complete; a number of rounds (--rounds) adds to it")
             }
+            let rounds = options.rounds
             options = try RunOptions(record["options"])
+            options.rounds = rounds ?? options.rounds
             done = samples
             before = record
             folder = resuming
@@ -67,6 +70,7 @@ public final class LabRun {
         record = [:]
         pace = Pace()
         for step in plan.steps { pace.add(step, rounds(step.experiment)) }
+        for sample in done { pace.take(sample.experiment, sample.name, sample.elapsed) }
     }
 
     /// The time, so that names sort: `20261126-094512`.
@@ -77,7 +81,7 @@ public final class LabRun {
 
     private func rounds(_ experiment: Experiment) -> Experiment.Rounds {
         var rounds = experiment.rounds
-        if let count = options.rounds { (rounds.least, rounds.most) = (count, count) }
+        if let count = options.rounds { (rounds.least, rounds.most, rounds.limit) = (count, count, .max) }
         return rounds
     }
 

@@ -16,12 +16,12 @@ enum LabRunCommand {
                 "peer", "NAME", "Put another program's containers beside ours, as further columns",
                 .words(Peer.allCases.map(\.rawValue))),
             .list("case", "NAME", "Measure only these cases of the experiments"),
-            .value("rounds", "N", "Measure each condition so often, whatever the intervals are"),
+            .value("rounds", "N", "Measure each condition so often, whatever the intervals are and however long it takes"),
             .value("scale", "SHARE", "Loads take this part of their time: 0.05 makes 30 s of 600 s"),
             .flag(
                 "against-itself", "Measure each condition twice, and tell differences between the two: there are none"),
             .value("seed", "N", "Of the order of conditions (default 1)"),
-            .value("resume", "RUN", "Go on with a run that was stopped", .runs),
+            .value("resume", "RUN", "Go on with a run that was stopped, or with --rounds measure more of one", .runs),
             .flag("no-profile", "Do not give the engine what was found, for placement and advice"),
             .flag("dry-run", "Show what would be measured, and what cannot be"), LabCommands.experiments,
             LabCommands.home,
@@ -29,12 +29,13 @@ enum LabRunCommand {
         examples: [
             "skala lab run --quick", "skala lab run interference --isolation container --isolation microvm",
             "skala lab run baseline --peer docker --peer podman", "skala lab run ./my-experiment --rounds 10",
-            "skala lab run --resume 20261126",
+            "skala lab run --resume 20261126", "skala lab run --resume 20261126 --rounds 20",
         ]
     ) { call in
         let resuming = try call.arguments["resume"].map { try LabCommands.run($0, call) }
-        let options = resuming == nil ? try options(call) : RunOptions()
+        var options = resuming == nil ? try options(call) : RunOptions()
         if resuming != nil { try refuseChoices(call) }
+        options.rounds = try rounds(call.arguments)
         let signals = try SignalQueue([SIGINT, SIGTERM, SIGHUP])
         let line = ProgressLine()
         let stop = StopSwitch(signals)
@@ -73,9 +74,17 @@ enum LabRunCommand {
         return isComplete ? run.obstacles.isEmpty ? 0 : 1 : 130
     }
 
+    private static func rounds(_ arguments: Arguments) throws -> Int? {
+        guard let rounds = try arguments.int("rounds") else { return nil }
+        guard (1...1000).contains(rounds) else {
+            throw arguments.invalid("rounds", "\(rounds)", "expected 1 to 1000")
+        }
+        return Int(rounds)
+    }
+
     /// A run that goes on measures what it began with.
     private static func refuseChoices(_ call: Invocation) throws {
-        let choices = ["quick", "isolation", "allocation", "peer", "case", "rounds", "scale", "against-itself", "seed"]
+        let choices = ["quick", "isolation", "allocation", "peer", "case", "scale", "against-itself", "seed"]
         if let option = choices.first(where: call.arguments.has) {
             throw CommandFailure(
                 125, "--\(option) and --resume exclude each other: a run goes on with what it began with")
@@ -108,12 +117,6 @@ enum LabRunCommand {
         }
         options.cases = Set(arguments.list("case"))
         options.isAgainstItself = arguments.flag("against-itself")
-        if let rounds = try arguments.int("rounds") {
-            guard (1...1000).contains(rounds) else {
-                throw arguments.invalid("rounds", "\(rounds)", "expected 1 to 1000")
-            }
-            options.rounds = Int(rounds)
-        }
         if let text = arguments["scale"] {
             guard let scale = Double(text), scale > 0, scale <= 10 else {
                 throw arguments.invalid("scale", text, "expected a share such as 0.05")
