@@ -11,7 +11,7 @@ import WardenProtocol
 
 /// A warden in a VM that was taken over: what it says of files hurts nobody.
 struct GuestHelperTests {
-    /// Plays the VM's warden: answers `hello`, and to `helper` what the test says.
+    /// Plays the VM's warden: answers `hello`, and to `helper` what the test says. One of its two containers has ended.
     private final class HostileGuest: Sendable {
         let machine: VirtualMachine
         let threads = WorkerThreads(limit: 4)
@@ -48,7 +48,9 @@ struct GuestHelperTests {
                 for number in 0... {
                     let accepted = accept(listening, nil, nil)
                     guard accepted >= 0 else { return }
-                    if HostileGuest.serve(OwnedDescriptor(accepted), version, hangsUp: number < hangUps, play) { return }
+                    if HostileGuest.serve(OwnedDescriptor(accepted), version, hangsUp: number < hangUps, play) {
+                        return
+                    }
                 }
             }
         }
@@ -57,6 +59,13 @@ struct GuestHelperTests {
             machine.ended()
             shutdown(listener.raw, Int32(SHUT_RDWR))
         }
+
+        private static let list: JSON = [
+            "containers": [
+                ["id": "ended", "status": "stopped", "exitCode": 7, "finishedAt": 1],
+                ["id": "runs", "status": "running"],
+            ]
+        ]
 
         /// - Returns: whether it has played; until then the engine may leave and come again, as it does on a busy host.
         private static func serve(
@@ -70,7 +79,9 @@ struct GuestHelperTests {
                     guard frame.kind == .request, let request = try? JSON(parsing: frame.payload) else { continue }
                     var output: [UInt8] = []
                     if request["op"] == "stall" { continue }
-                    Frame(.answer, number: frame.number, payload: JSON(["version": version]).bytes).write(to: &output)
+                    if request["op"] == "hang up" { return hasPlayed }
+                    let answer: JSON = request["op"] == "list" ? HostileGuest.list : ["version": JSON(version)]
+                    Frame(.answer, number: frame.number, payload: answer.bytes).write(to: &output)
                     if request["op"] == "helper" {
                         hasPlayed = true
                         let stream = UInt32(clamping: request["stream"].int ?? 0)
@@ -156,7 +167,7 @@ struct GuestHelperTests {
 
     /// A connection that ends as soon as it is greeted is renewed, whether or not that was noticed in time.
     @Test func oneThatHangsUpIsCalledAgain() async throws {
-        let guest = try HostileGuest(hangUps: 20) { _ in [] }
+        let guest = try HostileGuest(hangUps: 100) { _ in [] }
         defer { guest.end() }
         try await guest.machine.connect(seconds: 60)
         var answer: JSON?
@@ -165,6 +176,21 @@ struct GuestHelperTests {
             if answer == nil { try await Task.sleep(for: .milliseconds(10)) }
         }
         #expect(answer?["version"].string == ProtocolVersion.current)
+    }
+
+    /// Nobody was told of what ended while there was no connection.
+    @Test func whatEndedMeanwhileIsTold() async throws {
+        let guest = try HostileGuest { _ in [] }
+        defer { guest.end() }
+        try await guest.machine.connect(seconds: 60)
+        let heard = Mutex<[JSON]>([])
+        guest.machine.setEventHandler { event in heard.withLock { $0.append(event) } }
+        await #expect(throws: SkalaError.self) { try await guest.machine.request("hang up", [:]) }
+        for _ in 0..<3000 where heard.withLock(\.isEmpty) { try await Task.sleep(for: .milliseconds(10)) }
+        let events = heard.withLock { $0 }
+        #expect(
+            events.count == 1 && events[0]["event"] == "exit" && events[0]["id"] == "ended"
+                && events[0]["exitCode"] == 7)
     }
 
     /// It sends many times what it was granted while nobody reads: the engine keeps no more than that.

@@ -89,8 +89,8 @@ struct PolicyTests {
     @Test func vmsAreAskedAfterEveryMomentWithoutRoom() {
         let (plenty, scarce) = (RoomWatch.scarceRoom, RoomWatch.scarceRoom - 1)
         var watch = RoomWatch()
-        func ticks(_ rooms: [Int64?], hasStalled: Bool = false) -> [Bool] {
-            rooms.map { watch.tick(room: $0, hasStalled: hasStalled) }
+        func ticks(_ rooms: [Int64?], isDue: Bool = false) -> [Bool] {
+            rooms.map { watch.tick(room: $0, isDue: isDue) }
         }
         #expect(ticks([plenty, plenty, plenty, plenty]) == [false, false, false, false])
         #expect(ticks([plenty, scarce, plenty, plenty]) == [false, false, false, true])
@@ -99,7 +99,7 @@ struct PolicyTests {
             ticks([plenty, plenty, plenty, plenty]) == [false, false, false, true], "it may have stopped just after")
         #expect(ticks([plenty, nil, plenty, plenty]) == [false, false, false, true])
         #expect(ticks([plenty, plenty, plenty, plenty]) == [false, false, false, false])
-        #expect(ticks([plenty, plenty], hasStalled: true) == [true, true])
+        #expect(ticks([plenty, plenty], isDue: true) == [true, true])
         #expect(ticks(Array(repeating: plenty, count: 600)).count { $0 } == 10)
     }
 

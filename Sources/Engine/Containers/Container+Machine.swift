@@ -293,12 +293,10 @@ extension Container {
         }
     }
 
-    /// Waits for a VM that is paused, and takes in what it did before we met.
+    /// Waits for a VM that is paused or stands still.
     private func meetAgain(_ machine: VirtualMachine) async {
-        do {
-            try await machine.connect(seconds: 365 * 86400)
-            let state = try await machine.request("state", ["id": JSON(id)])
-            if state["status"].string == "stopped" { await exited(Exit(state)) }
-        } catch { engine.log.error("the VM of a container does not answer", ["container": id, "error": "\(error)"]) }
+        do { try await machine.meetAgain() } catch {
+            engine.log.error("the VM of a container does not answer", ["container": id, "error": "\(error)"])
+        }
     }
 }

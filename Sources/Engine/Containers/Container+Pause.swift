@@ -15,6 +15,8 @@ extension Container {
         guard record.state.status == .paused else { throw SkalaError(.conflict, "Container \(id) is not paused") }
         try await freeze("resume")
         record.state.status = .running
+        // It was not asked while it was paused.
+        if machine != nil { await containers.askMachinesSoon() }
         try await persist()
         publish("unpause")
     }

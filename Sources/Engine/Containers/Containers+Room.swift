@@ -11,22 +11,30 @@ extension Containers {
         var watch = RoomWatch()
         while await !engine.machines.isClosed {
             try? await Task.sleep(nanoseconds: RoomWatch.tickTime)  // never cancelled
-            if watch.tick(room: engine.room, hasStalled: hasStalledMachines) { await lookForStalledMachines() }
+            if watch.tick(room: engine.room, isDue: asksMachinesSoon) { await lookForStalledMachines() }
         }
     }
 
     /// Asks all VMs, and lets those go on that found no room, if there is some.
     func lookForStalledMachines() async {
-        var occupied: [(machine: VirtualMachine, containers: [Container])] = []
+        asksMachinesSoon = false
+        var occupied: [(machine: VirtualMachine, containers: [Container], stoodStill: Bool)] = []
         for container in all() {
-            // A paused one does not answer, and one that is being captured is stopped for that.
-            guard await container.snapshot.state.status == .running, await !container.isBeingCaptured,
-                let machine = await container.machine, machine.isAlive
+            // A paused one does not answer.
+            guard await container.snapshot.state.status == .running, let machine = await container.machine,
+                machine.isAlive
             else { continue }
+            // It is stopped for that, and may have been before.
+            if await container.isBeingCaptured {
+                askMachinesSoon()
+                continue
+            }
+            let isStalled = await container.isStalled
             if let index = occupied.firstIndex(where: { $0.machine === machine }) {
                 occupied[index].containers.append(container)
+                if isStalled { occupied[index].stoodStill = true }
             } else {
-                occupied.append((machine, [container]))
+                occupied.append((machine, [container], isStalled))
             }
         }
         let controls = occupied.map(\.machine.control)
@@ -34,12 +42,13 @@ extension Containers {
         let answers: [Bool?]
         do {
             answers = try await engine.threads.run {
-                // One that is busy, or ends just now, is asked again.
+                // One that is busy, or ends just now, does not answer.
                 controls.map { try? $0.isStalled(goesOn: hasRoom) }
             }
         } catch { return engine.log.error("cannot tell whether a VM stands still", ["error": "\(error)"]) }
-        hasStalledMachines = answers.contains(true)
         for (entry, isStalled) in zip(occupied, answers) {
+            // What went on just now may find no room again at once.
+            if isStalled != false || entry.stoodStill { askMachinesSoon() }
             guard let isStalled else { continue }
             for container in entry.containers { await container.noteStall(isStalled, of: entry.machine) }
         }
@@ -81,7 +90,7 @@ extension Container {
             // One that is busy, or ends just now, is asked again by the next round.
             let answer = try? await engine.threads.run { try control.isStalled(goesOn: goesOn) }
             if let answer, answer || isStalled {
-                await containers.noteStalledMachine(answer)
+                if answer { await containers.askMachinesSoon() }
                 noteStall(answer, of: machine)
             }
         }
@@ -91,7 +100,7 @@ extension Container {
     /// The same for the one it is in.
     func standsStill(_ machine: VirtualMachine) async -> Bool {
         guard await engine.standsStill(machine) else { return false }
-        await containers.noteStalledMachine(true)
+        await containers.askMachinesSoon()
         noteStall(true, of: machine)
         return true
     }

@@ -12,8 +12,8 @@ public actor Containers {
     /// The container in each VM.
     private var machines: [String: String] = [:]
     var cores: CoreAllocator
-    /// Whether QEMU had stopped a VM for want of room when they were asked last.
-    var hasStalledMachines = false
+    /// Whether VMs are asked soon whether they stand still: one did, or could not be asked.
+    var asksMachinesSoon = false
     lazy var pods = Pods(engine: engine, containers: self)
 
     init(engine: EngineContext) {
@@ -40,8 +40,7 @@ public actor Containers {
     func existing(_ id: String) -> Container? { byID[id] }
     func noteMachine(_ machine: String, of container: String) { machines[machine] = container }
 
-    /// One was asked by itself: while it stands still all are asked again soon.
-    func noteStalledMachine(_ stalls: Bool) { if stalls { hasStalledMachines = true } }
+    func askMachinesSoon() { asksMachinesSoon = true }
 
     func forgetMachine(_ machine: String) { machines[machine] = nil }
 

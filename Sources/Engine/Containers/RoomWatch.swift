@@ -17,13 +17,13 @@ struct RoomWatch {
 
     /// - Parameters:
     ///   - room: bytes that can be written; nil when that cannot be told.
-    ///   - hasStalled: whether a VM stood still when they were asked last: it shall go on as soon as it can.
+    ///   - isDue: whether a VM stood still when they were asked last, and shall go on as soon as it can, or did not answer.
     /// - Returns: whether VMs are to be asked now.
-    mutating func tick(room: Int64?, hasStalled: Bool) -> Bool {
+    mutating func tick(room: Int64?, isDue: Bool) -> Bool {
         ticks += 1
         let isScarce = room.map { $0 < RoomWatch.scarceRoom } ?? true
         if isScarce { wasScarce = true }
-        guard hasStalled || ticks % RoomWatch.round == 0 && (wasScarce || ticks % RoomWatch.longestPause == 0) else {
+        guard isDue || ticks % RoomWatch.round == 0 && (wasScarce || ticks % RoomWatch.longestPause == 0) else {
             return false
         }
         wasScarce = isScarce

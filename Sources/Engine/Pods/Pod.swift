@@ -352,16 +352,11 @@ public actor Pod {
         }
     }
 
-    /// Waits for a VM that stands still, and takes in what ended in it before we met.
+    /// Waits for a VM that stands still.
     private func meetAgain(_ machine: VirtualMachine) async {
-        do {
-            try await machine.connect(seconds: 365 * 86400)
-            for var state in try await machine.request("list")["containers"].array ?? []
-            where state["status"].string == "stopped" {
-                state["event"] = "exit"
-                onEvent(state)
-            }
-        } catch { engine.log.error("the VM of pod \(name) does not answer", ["error": "\(error)"]) }
+        do { try await machine.meetAgain() } catch {
+            engine.log.error("the VM of pod \(name) does not answer", ["error": "\(error)"])
+        }
     }
 
     /// A container that was in it when the last daemon ended.

@@ -55,11 +55,12 @@ final class VirtualMachine: Sandbox {
 
     // MARK: the warden
 
-    /// Connects to the warden in the VM, and again when the connection ends while the VM runs. Blocking.
+    /// Connects to the warden in the VM, and again when the connection ends while the VM runs.
     ///
     /// - Parameter seconds: how long it may take until the warden answers.
     func connect(seconds: Double) async throws {
-        let deadline = SystemClock.monotonicNanoseconds() + Int64(seconds * 1e9)
+        let began = SystemClock.monotonicNanoseconds()
+        let deadline = began + Int64(seconds * 1e9)
         let path = files.folder + "/" + MachineCommand.wardenSocket
         var patience = VirtualMachine.greetDeadline
         while true {
@@ -73,10 +74,10 @@ final class VirtualMachine: Sandbox {
                 let left = deadline - SystemClock.monotonicNanoseconds()
                 // A guest that was in the middle of an earlier connection's message needs to see that one's end first.
                 // One on a host with too much to do needs longer each time it is asked.
-                defer { patience *= 2 }
+                let limit = max(1_000_000, min(left, patience))
+                patience = min(2 * patience, VirtualMachine.longestGreetDeadline)
                 do {
-                    try await connected.greet(
-                        version: ProductVersion.text, nanoseconds: max(1_000_000, min(left, patience)))
+                    try await connected.greet(version: ProductVersion.text, nanoseconds: limit)
                 } catch {
                     connected.close()
                     throw error
@@ -93,7 +94,9 @@ final class VirtualMachine: Sandbox {
                 guard SystemClock.monotonicNanoseconds() < deadline else {
                     throw SkalaError(.timedOut, "the warden in the VM does not answer", cause: error)
                 }
-                try await Task.sleep(nanoseconds: 1_000_000)
+                // At once at first, and seldom when it takes long.
+                let waited = SystemClock.monotonicNanoseconds() - began
+                try await Task.sleep(nanoseconds: UInt64(max(1_000_000, min(waited / 16, 500_000_000))))
             }
         }
     }
@@ -122,9 +125,21 @@ final class VirtualMachine: Sandbox {
         Task {
             // So that it costs the host little, however long it goes on.
             if lost.hasFlooded { try await Task.sleep(nanoseconds: VirtualMachine.floodPause) }
-            try? await connect(seconds: 30)  // requests fail until then, and say so
+            try? await meetAgain()  // requests fail until then, and say so
         }
     }
+
+    /// Connects to its warden again, however long the VM is paused or stands still, and tells the handler of events what has ended
+    /// in there meanwhile.
+    ///
+    /// - Throws: `.unavailable` when the VM has ended.
+    func meetAgain() async throws {
+        try await connect(seconds: VirtualMachine.withoutEnd)
+        for event in WardenClient.exits(in: try await request("list")) { receive(event) }
+    }
+
+    /// A year, in seconds.
+    private static let withoutEnd = 365.0 * 86400
 
     func request(_ operation: String, _ fields: JSON) async throws -> JSON {
         guard let client = client.withLock({ $0 }) else { throw VirtualMachine.gone }
@@ -176,6 +191,7 @@ final class VirtualMachine: Sandbox {
 
     /// How long a warden that was found may take to answer, in nanoseconds, before it is tried again.
     private static let greetDeadline: Int64 = 2_000_000_000
+    private static let longestGreetDeadline: Int64 = 3_600_000_000_000
     private static let haltDeadline = 20.0
     /// How long a guest that said too much is not listened to, in nanoseconds.
     private static let floodPause: UInt64 = 5_000_000_000

@@ -87,6 +87,15 @@ final class WardenClient: Sendable {
     /// Whether the connection ended since the warden said too much.
     var hasFlooded: Bool { state.withLock { $0.hasFlooded } }
 
+    /// The events of those that ended while nobody was connected, of the answer to `list`.
+    static func exits(in list: JSON) -> [JSON] {
+        (list["containers"].array ?? []).filter { $0["status"].string == "stopped" }.map { state in
+            var event = state
+            event["event"] = "exit"
+            return event
+        }
+    }
+
     static let gone = SkalaError(.unavailable, "the warden is not running")
 
     /// Gives a stream its number, to pass to `attach`.

@@ -159,6 +159,9 @@ final class WardenSupervisor: Sandbox {
                     if isNew {
                         log.error("the warden had ended, and the containers on this host with it; a new one runs")
                         handlers.withLock { $0.onReplaced }()
+                    } else if let list = try? await request("list", [:]) {  // else it is lost again, which is noticed
+                        let onEvent = handlers.withLock { $0.onEvent }
+                        for event in WardenClient.exits(in: list) { onEvent(event) }
                     }
                     return
                 } catch {

@@ -16,7 +16,7 @@ enum LabRunCommand {
                 "peer", "NAME", "Put another program's containers beside ours, as further columns",
                 .words(Peer.allCases.map(\.rawValue))),
             .list("case", "NAME", "Measure only these cases of the experiments"),
-            .value("rounds", "N", "Measure each condition so often, whatever the intervals are and however long it takes"),
+            .value("rounds", "N", "Measure each condition so often, whatever the intervals are and the time it takes"),
             .value("scale", "SHARE", "Loads take this part of their time: 0.05 makes 30 s of 600 s"),
             .flag(
                 "against-itself", "Measure each condition twice, and tell differences between the two: there are none"),

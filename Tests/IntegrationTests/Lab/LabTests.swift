@@ -118,7 +118,8 @@ extension Integration {
                     "grep -o '\"isolation\":\"[a-z]*\"},\"round\":[0-9]*' lab/runs/*/samples.jsonl | sort -u | grep -c .",
                     prints: "8")
                 // More rounds of what is complete add to it; without a number there is nothing to do.
-                try await t.fails("\(Self.lab) run --resume $(ls lab/runs)", 1, "a number of rounds (--rounds) adds to it")
+                try await t.fails(
+                    "\(Self.lab) run --resume $(ls lab/runs)", 1, "a number of rounds (--rounds) adds to it")
                 try await t.sh("\(Self.lab) run --resume $(ls lab/runs) --rounds 6 >table 2>&1")
                 try await t.sh(
                     """
