@@ -108,7 +108,7 @@ struct GuestHelperTests {
     ) async throws -> JSON {
         let guest = try HostileGuest(play)
         defer { guest.end() }
-        try await guest.machine.connect(seconds: 10)
+        try await guest.machine.connect(seconds: 60)
         return try await GuestHelper(machine: guest.machine, threads: guest.threads).document("stat", [:], limit: limit)
     }
 
@@ -200,7 +200,7 @@ struct GuestHelperTests {
             }
         }
         defer { guest.end() }
-        try await guest.machine.connect(seconds: 10)
+        try await guest.machine.connect(seconds: 60)
         let stream = WardenStream()
         try guest.machine.open(stream)
         _ = try await guest.machine.request("helper", ["stream": JSON(stream.number)])
@@ -218,7 +218,7 @@ struct GuestHelperTests {
     func aFloodEndsTheConnection(frame: Frame) async throws {
         let guest = try HostileGuest { _ in Array(repeating: frame, count: 20_000) }
         defer { guest.end() }
-        try await guest.machine.connect(seconds: 10)
+        try await guest.machine.connect(seconds: 60)
         let heard = Mutex(0)
         guest.machine.setEventHandler { _ in heard.withLock { $0 += 1 } }
         _ = try await guest.machine.request("helper", [:])

@@ -77,7 +77,7 @@ final class VirtualMachine: Sandbox {
                 let limit = max(1_000_000, min(left, patience))
                 patience = min(2 * patience, VirtualMachine.longestGreetDeadline)
                 do {
-                    try await connected.greet(version: ProductVersion.text, nanoseconds: limit)
+                    try await connected.greet(version: ProductVersion.text, within: limit)
                 } catch {
                     connected.close()
                     throw error
@@ -174,12 +174,7 @@ final class VirtualMachine: Sandbox {
     @discardableResult
     func request(_ operation: String, _ fields: JSON = [:], seconds: Double) async throws -> JSON {
         guard let client = client.withLock({ $0 }) else { throw VirtualMachine.gone }
-        let timer = Task {
-            try await Task.sleep(nanoseconds: UInt64(seconds * 1e9))
-            client.close()
-        }
-        defer { timer.cancel() }
-        return try await client.request(operation, fields)
+        return try await client.request(operation, fields, within: Int64(seconds * 1e9))
     }
 
     /// Ends the VM's containers, writes its disks out and lets go of them.

@@ -44,36 +44,40 @@ final class WardenClient: Sendable {
 
     /// Sends one request and waits for its answer.
     ///
+    /// - Parameter limit: nanoseconds; a warden that has not answered by then loses the connection.
     /// - Throws: the warden's `SkalaError`, `.unavailable` when the connection is gone.
-    func request(_ operation: String, _ fields: JSON = [:]) async throws -> JSON {
+    func request(_ operation: String, _ fields: JSON = [:], within limit: Int64? = nil) async throws -> JSON {
         var message = fields
         message["op"] = JSON(operation)
         let payload = message.bytes
+        let number = state.withLock { state in
+            defer { state.nextNumber &+= 1 }
+            return state.nextNumber
+        }
+        let timer = limit.map { limit in
+            Task {
+                try await Task.sleep(nanoseconds: UInt64(limit))
+                // What was answered in time may not have been taken in yet: that is not the warden's fault.
+                if state.withLock({ $0.waiting[number] != nil }) { close() }
+            }
+        }
+        defer { timer?.cancel() }
         return try await withCheckedThrowingContinuation { continuation in
-            let number: UInt32? = state.withLock { state in
-                guard !state.isClosed else { return nil }
-                let number = state.nextNumber
-                state.nextNumber &+= 1
-                state.waiting[number] = continuation
-                return number
+            let isOpen = state.withLock { state in
+                if !state.isClosed { state.waiting[number] = continuation }
+                return !state.isClosed
             }
-            guard let number else {
-                return continuation.resume(throwing: WardenClient.gone)
-            }
+            guard isOpen else { return continuation.resume(throwing: WardenClient.gone) }
             send(Frame(.request, number: number, payload: payload))
         }
     }
 
-    /// Says hello; a warden that does not answer in time loses the connection.
+    /// Says hello; a warden that does not answer in time, in nanoseconds, loses the connection.
     ///
-    /// - Throws: `.unavailable` then.
-    func greet(version: String, nanoseconds: Int64) async throws {
-        let timer = Task {
-            try await Task.sleep(nanoseconds: UInt64(nanoseconds))
-            close()
-        }
-        defer { timer.cancel() }
-        let spoken = try await request("hello", ["version": JSON(version)])["version"].string ?? "none"
+    /// - Throws: `.unavailable` then, `.conflict` when it is of another release.
+    func greet(version: String, within limit: Int64) async throws {
+        let answer = try await request("hello", ["version": JSON(version)], within: limit)
+        let spoken = answer["version"].string ?? "none"
         guard spoken == ProtocolVersion.current else {
             throw SkalaError(
                 .conflict,
