@@ -167,7 +167,7 @@ struct GuestHelperTests {
 
     /// A connection that ends as soon as it is greeted is renewed, whether or not that was noticed in time.
     @Test func oneThatHangsUpIsCalledAgain() async throws {
-        let guest = try HostileGuest(hangUps: 100) { _ in [] }
+        let guest = try HostileGuest(hangUps: 50) { _ in [] }
         defer { guest.end() }
         try await guest.machine.connect(seconds: 60)
         var answer: JSON?
