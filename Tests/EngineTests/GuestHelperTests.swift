@@ -33,7 +33,8 @@ struct GuestHelperTests {
             let path = files.folder + "/" + MachineCommand.wardenSocket
             var address = try UnixSocket.address(path)
             let listening = try checkErrno(socket(AF_UNIX, Int32(SOCK_STREAM.rawValue), 0), "socket", path)
-            listener = OwnedDescriptor(listening)
+            let listener = OwnedDescriptor(listening)
+            self.listener = listener
             let bound = withUnsafePointer(to: &address) {
                 $0.withMemoryRebound(to: sockaddr.self, capacity: 1) {
                     bind(listening, $0, socklen_t(MemoryLayout<sockaddr_un>.size))
@@ -44,9 +45,10 @@ struct GuestHelperTests {
             machine = VirtualMachine(
                 files: files, pid: getpid(), host: WardenSupervisor(configuration: configuration, log: Log()),
                 threads: threads)
+            // Held as long as it is listened on: its number could be another guest's.
             threads.submit {
                 for number in 0... {
-                    let accepted = accept(listening, nil, nil)
+                    let accepted = accept(listener.raw, nil, nil)
                     guard accepted >= 0 else { return }
                     if HostileGuest.serve(OwnedDescriptor(accepted), version, hangsUp: number < hangUps, play) {
                         return
