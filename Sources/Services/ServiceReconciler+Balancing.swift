@@ -48,7 +48,8 @@ extension ServiceReconciler {
             try await balance(requests: http)
             try await balance(connections: spec, members, except: ports, patience: 40)
         } else {
-            try await balance(connections: spec, members, except: ports, patience: 0)
+            // Another service's, which is removed, may be on its way.
+            try await balance(connections: spec, members, except: ports, patience: 10)
             try await balance(requests: http)
         }
         isFirstBalance = false

@@ -178,9 +178,10 @@ import Testing
         }
     }
 
+    private static let balancers = ["", "--label skala.http.host=127.0.0.1"]
+
     /// `rm` and `create` in one script: the new service has name and port while the old one's task still answers.
-    @Test(arguments: ["", "--label skala.http.host=127.0.0.1"])
-    func aRemovedServiceGivesNameAndPortAway(balancer: String) async throws {
+    @Test(arguments: ServiceTests.balancers) func aRemovedServiceGivesNameAndPortAway(balancer: String) async throws {
         try await inSwarm { t in
             // As the first process it is not ended by SIGTERM.
             let server = { (answer: String) in
@@ -189,21 +190,28 @@ import Testing
                     chmod +x /w/cgi-bin/a; exec httpd -f -p 80 -h /w'
                 """#
             }
-            let create = "\(ServiceTests.create) web --network net --stop-grace-period 8s -p 18792:80 \(balancer)"
+            let create = "\(ServiceTests.create) web --network net --stop-grace-period 8s -p 18792:80"
             let url = "http://127.0.0.1:18792"
             let ask = "curl -sN --max-time 15 \(url)/cgi-bin/a"
             try await t.sh("docker network create -d overlay --attachable net >/dev/null")
-            try await t.sh("\(create) \(server("echo begun; sleep 5; echo ended"))")
+            try await t.sh("\(create) \(balancer) \(server("echo begun; sleep 5; echo ended"))")
             try await running(t, "web", 1)
             // It is told to run a moment before it is led to.
             try await t.eventually("curl -s \(url)", prints: "up")
             try await t.sh("\(ask) </dev/null >answer 2>&1 &")
             try await t.eventually("cat answer", prints: "begun")
-            try await t.sh("docker service rm web; \(create) \(server("echo new")) | wc -l", prints: "web\n1")
+            try await t.sh(
+                "docker service rm web; \(create) \(balancer) \(server("echo new")) | wc -l", prints: "web\n1")
             try await running(t, "web", 1)
             try await t.eventually("\(ask); docker ps -q | wc -l", prints: "new\n2")
             try await t.sh("docker run --rm --network net busybox wget -qO- http://web/cgi-bin/a", prints: "new")
             try await t.eventually("cat answer", prints: "begun\nended")
+            // The port goes from one balancer to the other.
+            let other = ServiceTests.balancers.first { $0 != balancer } ?? ""
+            try await t.sh(
+                "docker service rm web; \(create) \(other) \(server("echo other")) | wc -l", prints: "web\n1")
+            try await running(t, "web", 1)
+            try await t.eventually(ask, prints: "other")
         }
     }
 
