@@ -107,13 +107,13 @@ struct DensityProcedure: Procedure {
 
 /// What the host has left.
 enum HostMemory {
-    /// Less than what the smallest instance takes, in bytes.
-    private static let stir: Int64 = 512 << 10
-    private static let looks = 8
+    /// What a quiet host's memory varies by from one look to the next, in bytes.
+    private static let stir: Int64 = 2 << 20
+    private static let looks = 4
 
     /// Waits until what earlier instances gave back is free: until nothing more becomes free from one look to the next.
     ///
-    /// - Parameter pause: nanoseconds between two looks; after eight what there is has to do.
+    /// - Parameter pause: nanoseconds between two looks; after four what there is has to do.
     static func rest(_ pause: Int64, until deadline: Deadline) throws {
         var last = available()
         for _ in 0..<looks {
