@@ -48,7 +48,7 @@ extension ServiceReconciler {
             try await balance(requests: http)
             try await balance(connections: spec, members, except: ports, patience: 40)
         } else {
-            // Another service's, which is removed, may be on its way.
+            // A port may be that of another service, which is removed and just giving it up.
             try await balance(connections: spec, members, except: ports, patience: 10)
             try await balance(requests: http)
         }
