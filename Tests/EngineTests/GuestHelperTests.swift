@@ -82,6 +82,10 @@ struct GuestHelperTests {
                     var output: [UInt8] = []
                     if request["op"] == "stall" { continue }
                     if request["op"] == "hang up" { return hasPlayed }
+                    if request["op"] == "nonsense" {
+                        _ = UnixSocket.writeAll(connection.raw, [UInt8](repeating: 0xFF, count: 4096))
+                        continue
+                    }
                     let answer: JSON = request["op"] == "list" ? HostileGuest.list : ["version": JSON(version)]
                     Frame(.answer, number: frame.number, payload: answer.bytes).write(to: &output)
                     if request["op"] == "helper" {
@@ -193,6 +197,21 @@ struct GuestHelperTests {
         #expect(
             events.count == 1 && events[0]["event"] == "exit" && events[0]["id"] == "ended"
                 && events[0]["exitCode"] == 7)
+    }
+
+    /// As one that floods, it is left alone for a while: to call it again at once would keep the host busy.
+    @Test func oneThatTalksNonsenseIsNotListenedTo() async throws {
+        let guest = try HostileGuest { _ in [] }
+        defer { guest.end() }
+        try await guest.machine.connect(seconds: 60)
+        await #expect(throws: SkalaError.self) { try await guest.machine.request("nonsense", [:]) }
+        let lost = SystemClock.monotonicNanoseconds()
+        var answer: JSON?
+        for _ in 0..<3000 where answer == nil {
+            answer = try? await guest.machine.request("list", [:])  // fails until it is called again
+            if answer == nil { try await Task.sleep(for: .milliseconds(10)) }
+        }
+        #expect(answer != nil && SystemClock.monotonicNanoseconds() - lost > 4_000_000_000)
     }
 
     /// It sends many times what it was granted while nobody reads: the engine keeps no more than that.

@@ -124,7 +124,7 @@ final class VirtualMachine: Sandbox {
         guard wasInUse, isAlive else { return }
         Task {
             // So that it costs the host little, however long it goes on.
-            if lost.hasFlooded { try await Task.sleep(nanoseconds: VirtualMachine.floodPause) }
+            if lost.hasMisbehaved { try await Task.sleep(nanoseconds: VirtualMachine.misbehaviourPause) }
             try? await meetAgain()  // requests fail until then, and say so
         }
     }
@@ -188,8 +188,8 @@ final class VirtualMachine: Sandbox {
     private static let greetDeadline: Int64 = 2_000_000_000
     private static let longestGreetDeadline: Int64 = 3_600_000_000_000
     private static let haltDeadline = 20.0
-    /// How long a guest that said too much is not listened to, in nanoseconds.
-    private static let floodPause: UInt64 = 5_000_000_000
+    /// How long a guest that said too much, or nonsense, is not listened to, in nanoseconds.
+    private static let misbehaviourPause: UInt64 = 5_000_000_000
 
     /// Ends the VM and removes what it had on the host.
     ///

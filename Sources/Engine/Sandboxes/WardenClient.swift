@@ -15,7 +15,7 @@ final class WardenClient: Sendable {
         var waiting: [UInt32: CheckedContinuation<JSON, any Error>] = [:]
         var streams: [UInt32: WardenStream] = [:]
         var isClosed = false
-        var hasFlooded = false
+        var hasMisbehaved = false
     }
 
     private let socket: OwnedDescriptor
@@ -88,8 +88,8 @@ final class WardenClient: Sendable {
 
     var isOpen: Bool { state.withLock { !$0.isClosed } }
 
-    /// Whether the connection ended since the warden said too much.
-    var hasFlooded: Bool { state.withLock { $0.hasFlooded } }
+    /// Whether the connection ended since the warden said too much, or what is no frame.
+    var hasMisbehaved: Bool { state.withLock { $0.hasMisbehaved } }
 
     /// The events of those that ended while nobody was connected, of the answer to `list`.
     static func exits(in list: JSON) -> [JSON] {
@@ -139,12 +139,17 @@ final class WardenClient: Sendable {
                 while let frame = try decoder.next() {
                     guard !receive(frame), !isTrusted else { continue }
                     guard budget.spend(now: SystemClock.monotonicNanoseconds()) else {
-                        state.withLock { $0.hasFlooded = true }
+                        state.withLock { $0.hasMisbehaved = true }
                         break reading
                     }
                 }
-            } catch { break reading }
+            } catch {
+                state.withLock { $0.hasMisbehaved = true }
+                break reading
+            }
         }
+        // The other end sees at once that nobody listens any more: a VM's takes no other connection before.
+        close()
         let (waiting, streams) = state.withLock { state in
             state.isClosed = true
             defer {
